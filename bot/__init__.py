@@ -1,0 +1,1 @@
+"""The Discord process: commands, views, and the assistant. Imports no torch and writes no SQL."""

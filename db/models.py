@@ -1,0 +1,151 @@
+"""The words of the house as types: what rows of the memory look like outside SQL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+"""One embedding: shape ``(dimensions,)``, float32."""
+
+OwnerId = NewType("OwnerId", str)
+"""``user:<snowflake>`` or ``server:<snowflake>``: whose memory a row belongs to."""
+
+
+def user_owner(user_id: int) -> OwnerId:
+    """Return the owner id of a user's personal memory."""
+    return OwnerId(f"user:{user_id}")
+
+
+def server_owner(server_id: int) -> OwnerId:
+    """Return the owner id of a server's shared memory."""
+    return OwnerId(f"server:{server_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who is asking, and where: the only thing that decides what may be recalled."""
+
+    user_id: int
+    server_id: int | None = None
+
+    @property
+    def personal(self) -> OwnerId:
+        """The owner id of this viewer's own memory."""
+        return user_owner(self.user_id)
+
+    @property
+    def shared(self) -> OwnerId | None:
+        """The owner id of the current server's memory, None outside servers."""
+        return None if self.server_id is None else server_owner(self.server_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in an upright picture, in fractions of its width and height (0 to 1)."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box in a picture with its embedding.
+
+    ``objectness`` is 0 to 1: how likely the box holds one whole thing.
+    """
+
+    box: Box
+    embedding: Vector
+    objectness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How a pack's similarity becomes a match probability, and from where on it is a match.
+
+    ``probability = sigmoid(slope * similarity + offset)``; matches have at least ``threshold``.
+    """
+
+    embedding_id: str
+    slope: float
+    offset: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding."""
+
+    picture: bytes
+    picture_sha256: str
+    width: int
+    height: int
+    box: Box
+    embedding_id: str
+    embedding: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class NewConcept:
+    """What `/remember` gives: a concept and its first reference, stored in one transaction."""
+
+    owner_id: OwnerId
+    name: str
+    info: str
+    category: str
+    created_by: int
+    reference: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A remembered person, pet or thing."""
+
+    owner_id: OwnerId
+    concept_id: UUID
+    name: str
+    info: str
+    category: str
+    created_by: int
+    created_at: datetime
+    references: int
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it belongs to a server's memory."""
+        return self.owner_id.startswith("server:")
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """A concept found in a region of a picture."""
+
+    concept: Concept
+    region: int
+    box: Box
+    similarity: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What recall found for one question: concepts named in the text, then those in the picture."""
+
+    mentioned: tuple[Concept, ...]
+    recognised: tuple[Recognition, ...]
+
+
+class Verdict(StrEnum):
+    """What a viewer said about a recognition."""
+
+    RIGHT = "right"
+    NOT_THEM = "not_them"

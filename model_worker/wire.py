@@ -1,0 +1,171 @@
+"""What crosses the wire between bot and worker, as types. Imports no torch: the bot reads it too."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from db.models import Box, Calibration, Region, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A word for what the scene shows, with the classifier's probability."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Perception:
+    """All that the worker saw in one picture: nothing in it is about any user."""
+
+    picture_sha256: str
+    width: int
+    height: int
+    regions: tuple[Region, ...]
+    tags: tuple[Tag, ...]
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceView:
+    """A picture made ready to be remembered: upright JPEG without metadata, and the thing in it."""
+
+    jpeg: bytes
+    picture_sha256: str
+    width: int
+    height: int
+    region: Region
+    embedding_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptConcept:
+    """A concept as the generator is told about it.
+
+    ``where`` is words such as "on the left", None when it was only mentioned in the text;
+    ``certainty`` is words such as "almost certainly".
+    """
+
+    name: str
+    info: str = ""
+    category: str = ""
+    where: str | None = None
+    certainty: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation so far, oldest first in a request."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateRequest:
+    """A question and everything that may be used to answer it."""
+
+    question: str
+    has_picture: bool
+    tags: tuple[Tag, ...] = ()
+    concepts: tuple[PromptConcept, ...] = ()
+    history: tuple[Turn, ...] = field(default=())
+
+
+def pack_vector(vector: Vector) -> str:
+    """Encode an embedding as base64 of little-endian float16."""
+    return base64.b64encode(vector.astype("<f2").tobytes()).decode()
+
+
+def unpack_vector(text: str) -> Vector:
+    """Decode `pack_vector`: shape ``(dimensions,)``, float32."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float32)
+
+
+def _region_to_json(region: Region) -> dict[str, Any]:
+    return {
+        "box": asdict(region.box),
+        "embedding": pack_vector(region.embedding),
+        "objectness": region.objectness,
+    }
+
+
+def _region_from_json(data: dict[str, Any]) -> Region:
+    return Region(Box(**data["box"]), unpack_vector(data["embedding"]), float(data["objectness"]))
+
+
+def perception_to_json(perception: Perception) -> str:
+    """Serialise a perception for the wire."""
+    return json.dumps(
+        {
+            "picture_sha256": perception.picture_sha256,
+            "width": perception.width,
+            "height": perception.height,
+            "regions": [_region_to_json(region) for region in perception.regions],
+            "tags": [asdict(tag) for tag in perception.tags],
+            "calibration": asdict(perception.calibration),
+        }
+    )
+
+
+def perception_from_json(text: str) -> Perception:
+    """Parse `perception_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    data = json.loads(text)
+    return Perception(
+        picture_sha256=data["picture_sha256"],
+        width=data["width"],
+        height=data["height"],
+        regions=tuple(_region_from_json(region) for region in data["regions"]),
+        tags=tuple(Tag(**tag) for tag in data["tags"]),
+        calibration=Calibration(**data["calibration"]),
+    )
+
+
+def reference_to_json(view: ReferenceView) -> str:
+    """Serialise a reference view for the wire."""
+    return json.dumps(
+        {
+            "jpeg": base64.b64encode(view.jpeg).decode(),
+            "picture_sha256": view.picture_sha256,
+            "width": view.width,
+            "height": view.height,
+            "region": _region_to_json(view.region),
+            "embedding_id": view.embedding_id,
+        }
+    )
+
+
+def reference_from_json(text: str) -> ReferenceView:
+    """Parse `reference_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    data = json.loads(text)
+    return ReferenceView(
+        jpeg=base64.b64decode(data["jpeg"]),
+        picture_sha256=data["picture_sha256"],
+        width=data["width"],
+        height=data["height"],
+        region=_region_from_json(data["region"]),
+        embedding_id=data["embedding_id"],
+    )
+
+
+def request_to_json(request: GenerateRequest) -> str:
+    """Serialise a generate request for the wire."""
+    return json.dumps(asdict(request), ensure_ascii=False)
+
+
+def request_from_json(text: str) -> GenerateRequest:
+    """Parse `request_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    data = cast(dict[str, Any], json.loads(text))
+    return GenerateRequest(
+        question=str(data["question"]),
+        has_picture=bool(data["has_picture"]),
+        tags=tuple(Tag(**tag) for tag in data.get("tags", ())),
+        concepts=tuple(PromptConcept(**concept) for concept in data.get("concepts", ())),
+        history=tuple(Turn(**turn) for turn in data.get("history", ())),
+    )
