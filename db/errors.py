@@ -1,0 +1,33 @@
+"""What can go wrong with the memory. The text of each is a sentence that may be shown to a person."""
+
+from __future__ import annotations
+
+
+class MemoryAway(Exception):
+    """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
+
+    def __init__(self, sentence: str = "My memory can't be reached just now. Please try again in a moment.") -> None:
+        super().__init__(sentence)
+
+
+class DatabaseProblem(Exception):
+    """The database can't be used as it is set up: says what is wrong and what to do."""
+
+
+class MigrationProblem(DatabaseProblem):
+    """The migrations of this code and those of the database don't fit together."""
+
+
+class NameTaken(Exception):
+    """The owner already has a concept of that name, without regard to case."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"“{name}” is already remembered here. Choose another name, or edit that one.")
+        self.name = name
+
+
+class NotRemembered(Exception):
+    """The concept isn't in the memory (any more), or not in one that the viewer can see."""
+
+    def __init__(self, sentence: str = "I don't remember that one (any more).") -> None:
+        super().__init__(sentence)

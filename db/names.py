@@ -1,0 +1,96 @@
+"""What may be a name, and when two spellings are the same name."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+NAME_LIMIT = 64
+INFO_LIMIT = 1000
+CATEGORY_LIMIT = 64
+
+_JOINERS = "\u200c\u200d"
+"""Invisible, but Persian, Indic scripts and emoji are misspelt without them."""
+
+_BLANK_LETTERS = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and symbols by category that nobody can see."""
+
+_COMBINING_DOT = "\u0307"
+_PINGS_MANY = re.compile(r"@\s*(everyone|here)", re.IGNORECASE)
+
+
+class NameProblem(ValueError):
+    """A name, info or category that can't be used; the text is a sentence for the person who gave it."""
+
+
+def check_name(name: str) -> str:
+    """Return the name cleaned: composed (NFC), without hidden characters, single spaces.
+
+    Raises NameProblem when it is empty, invisible, too long, of several lines, or could break a prompt or ping.
+    """
+    cleaned = " ".join(_without_hidden(_one_line(name, "A name")).split())
+    if not any(_is_visible(character) for character in cleaned):
+        raise NameProblem("A name needs at least one visible character.")
+    if len(cleaned) > NAME_LIMIT:
+        raise NameProblem(f"A name can have at most {NAME_LIMIT} characters; this one has {len(cleaned)}.")
+    compatible = unicodedata.normalize("NFKC", cleaned)  # full-width brackets are brackets to a reader
+    if "<" in compatible or ">" in compatible:
+        raise NameProblem("A name can't contain < or >.")
+    if _PINGS_MANY.search(compatible):
+        raise NameProblem("A name can't contain @everyone or @here.")
+    return cleaned
+
+
+def check_category(category: str) -> str:
+    """Return the category cleaned as a name is; it may be empty. Raises NameProblem."""
+    cleaned = " ".join(_without_hidden(_one_line(category, "A category")).split())
+    if len(cleaned) > CATEGORY_LIMIT:
+        raise NameProblem(f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}.")
+    return cleaned
+
+
+def check_info(info: str) -> str:
+    """Return the info cleaned; lines are kept, and it may be empty. Raises NameProblem when it is too long."""
+    lines = unicodedata.normalize("NFC", info).strip().splitlines()
+    cleaned = "\n".join(_without_hidden(_without_control(line)).rstrip() for line in lines)
+    if len(cleaned) > INFO_LIMIT:
+        raise NameProblem(f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}.")
+    return cleaned
+
+
+def name_key(name: str) -> str:
+    """Return what two spellings of one name have in common: compatible forms, case and joiners ignored.
+
+    Every i is one i (I, ı, İ): which of them are a pair depends on the language, and names don't say theirs.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
+    folded = unicodedata.normalize("NFKD", folded.casefold()).replace("ı", "i").replace("i" + _COMBINING_DOT, "i")
+    seen = "".join(character for character in _without_hidden(folded) if character not in _JOINERS)
+    return " ".join(unicodedata.normalize("NFKC", seen).split())
+
+
+def _one_line(text: str, what: str) -> str:
+    composed = unicodedata.normalize("NFC", text).strip()
+    if len(composed.splitlines()) > 1:
+        raise NameProblem(f"{what} has to be on one line.")
+    if composed != _without_control(composed):
+        raise NameProblem(f"{what} can't contain control characters.")
+    return composed
+
+
+def _without_control(text: str) -> str:
+    """Drop control characters, and lone surrogates, which no UTF-8 database can hold."""
+    return "".join(
+        character for character in text if character == "\t" or unicodedata.category(character) not in {"Cc", "Cs"}
+    )
+
+
+def _without_hidden(text: str) -> str:
+    """Drop format characters (zero-width, direction marks, tags), which hide or reorder text, but not joiners."""
+    return "".join(
+        character for character in text if character in _JOINERS or unicodedata.category(character) != "Cf"
+    )
+
+
+def _is_visible(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK_LETTERS

@@ -1,0 +1,133 @@
+"""Connections: a pool that survives the database going away, and transactions that know their viewer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+from pgvector.asyncpg import register_vector
+
+from db.errors import DatabaseProblem, MemoryAway
+from db.models import Viewer
+from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
+
+CONNECT_SECONDS = 5.0
+ACQUIRE_SECONDS = 8.0
+COMMAND_SECONDS = 20.0
+
+SETTINGS = {
+    "application_name": "keepsake",
+    "jit": "off",  # our statements are short: compiling one takes longer than running it
+    "statement_timeout": "15s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+SET_VIEWER = """
+    SELECT set_config('keepsake.personal', $1, true),
+           set_config('keepsake.shared', $2, true)
+"""
+
+AWAY = (
+    asyncpg.PostgresConnectionError,  # lost, refused, does not exist
+    asyncpg.OperatorInterventionError,  # shut down, crashed, starting up, cancelled by statement_timeout
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.LockNotAvailableError,
+    TimeoutError,
+)
+"""What asyncpg raises when the database, not the statement, is the problem."""
+
+
+async def open_pool(url: str, *, largest: int = 10) -> asyncpg.Pool:
+    """Open a pool of connections as the app role.
+
+    It needs the database to be there once, now; afterwards it reconnects by itself.
+
+    Parameters
+    ----------
+    url : the app's URL (`db.roles.app_url`), of a migrated database.
+    largest : connections at most.
+
+    Raises
+    ------
+    MemoryAway : the database can't be reached.
+    DatabaseProblem : it isn't migrated, or the role of the URL would bypass row-level security.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=largest,
+            timeout=CONNECT_SECONDS,
+            command_timeout=COMMAND_SECONDS,
+            server_settings=SETTINGS,
+            init=_prepare_connection,
+        )
+    except (*AWAY, OSError, asyncpg.InterfaceError) as error:
+        raise MemoryAway from error
+    return pool
+
+
+@asynccontextmanager
+async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction in which only the viewer's own and the current server's rows exist.
+
+    Keep it short: nothing slow (a model, Discord) belongs inside it.
+
+    Raises
+    ------
+    MemoryAway : the database can't be reached, or went away; nothing of the transaction was kept.
+    """
+    async with _acquired(pool) as connection, _transaction(connection):
+        await connection.execute(SET_VIEWER, viewer.personal, viewer.shared or "")
+        yield connection
+
+
+@asynccontextmanager
+async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    try:
+        connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
+    except (*AWAY, OSError, asyncpg.InterfaceError) as error:
+        raise MemoryAway from error
+    try:
+        yield connection
+    finally:
+        await _release(pool, connection)
+
+
+async def _release(pool: asyncpg.Pool, connection: asyncpg.Connection) -> None:
+    try:
+        await pool.release(connection, timeout=CONNECT_SECONDS)
+    except (*AWAY, OSError, asyncpg.InterfaceError):
+        connection.terminate()  # it could not be cleaned for the next viewer: the pool makes a new one
+
+
+@asynccontextmanager
+async def _transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Run the body in a transaction; what says that the database went away becomes MemoryAway."""
+    try:
+        async with connection.transaction():
+            yield
+    except AWAY as error:
+        raise MemoryAway from error
+    except (ConnectionError, asyncpg.InterfaceError) as error:
+        # The body may have connections of its own that break: only a dead one to the database is ours to name.
+        if connection.is_closed():
+            raise MemoryAway from error
+        raise
+
+
+async def _prepare_connection(connection: asyncpg.Connection) -> None:
+    for question in (ROLE_IS_BOUND, OTHER_ROLES_ARE_BOUND):
+        if not await connection.fetchval(question):
+            raise DatabaseProblem(
+                "The app would connect as a role that bypasses row-level security. "
+                "Give it the URL of keepsake_app (or of a role like it), not the administrator's."
+            )
+    try:
+        await register_vector(connection)
+    except ValueError as error:
+        raise DatabaseProblem("The database has no pgvector yet: run `keepsake-db migrate`.") from error

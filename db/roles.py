@@ -1,0 +1,107 @@
+"""Two ways into one database: the administrator's for migrations, and the app role's for everything else.
+
+``DATABASE_URL`` is the administrator's: it may create tables and roles. The app never works through it, because a
+superuser isn't bound by row-level security. The app's URL is, in this order:
+
+1. ``KEEPSAKE_APP_DATABASE_URL``, for a login role of your own (``GRANT keepsake_app TO it``); then the processes
+   that only use the memory don't need ``DATABASE_URL`` at all;
+2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from the
+   administrator's (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs
+   to be stored. `migrate` gives the role this password. Without an administrator's password (the embedded server,
+   whose socket only its own user can reach) the role has none either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from db.errors import DatabaseProblem
+
+APP_ROLE = "keepsake_app"
+
+ROLE_IS_BOUND = """
+    SELECT NOT (rolsuper OR rolbypassrls) AS bound
+      FROM pg_roles
+     WHERE rolname = session_user
+"""
+
+OTHER_ROLES_ARE_BOUND = """
+    SELECT NOT EXISTS (
+        SELECT FROM pg_roles
+         WHERE (rolsuper OR rolbypassrls) AND pg_has_role(session_user, oid, 'MEMBER')
+    ) AS bound
+"""
+
+
+def app_url(database_url: str) -> str:
+    """Return the URL that the app connects with, given the administrator's."""
+    given = os.environ.get("KEEPSAKE_APP_DATABASE_URL")
+    return given or derived_app_url(database_url)
+
+
+def derived_app_url(database_url: str) -> str:
+    """Return the URL of the role ``keepsake_app`` in the administrator's database."""
+    parts = urlsplit(database_url)
+    place = parts.netloc.rpartition("@")[2]
+    password = _app_password(database_url)
+    login = APP_ROLE if password is None else f"{APP_ROLE}:{quote(password)}"
+    options = [(key, value) for key, value in parse_qsl(parts.query) if key not in {"user", "password"}]
+    return urlunsplit(parts._replace(netloc=f"{login}@{place}", query=urlencode(options)))
+
+
+def open_app_role(database_url: str) -> None:
+    """Let the app role log in, unless it can already. Raises DatabaseProblem when it can't be made to.
+
+    Call it after the migrations, which create the role.
+    """
+    url = app_url(database_url)
+    if _can_log_in(url) is None:
+        return
+    if "KEEPSAKE_APP_DATABASE_URL" not in os.environ:
+        _give_login(database_url)
+    reason = _can_log_in(url)
+    if reason is not None:
+        raise DatabaseProblem(
+            f"The app role can't log in to the database: {reason}. Create a login role yourself, "
+            f"GRANT {APP_ROLE} TO it, and set KEEPSAKE_APP_DATABASE_URL."
+        )
+
+
+def _app_password(database_url: str) -> str | None:
+    parts = urlsplit(database_url)
+    administrator = unquote(parts.password or "") or dict(parse_qsl(parts.query)).get("password", "")
+    administrator = administrator or os.environ.get("PGPASSWORD", "")
+    if not administrator:
+        return None
+    return hmac.new(administrator.encode(), f"keepsake {APP_ROLE}".encode(), hashlib.sha256).hexdigest()
+
+
+def _can_log_in(url: str) -> str | None:
+    """Return None when the role of this URL can log in and is bound by row-level security, else why not."""
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            for question in (ROLE_IS_BOUND, OTHER_ROLES_ARE_BOUND):
+                row = connection.execute(question).fetchone()
+                if row is None or not row[0]:
+                    return "it is, or may become, a role that bypasses row-level security"
+    except psycopg.OperationalError as error:
+        return " ".join(str(error).split())
+    return None
+
+
+def _give_login(database_url: str) -> None:
+    with psycopg.connect(database_url, connect_timeout=10) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('keepsake app role'))")
+        password = _app_password(database_url)
+        command = sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(APP_ROLE))
+        if password is not None:
+            # Hashed here, so that the password itself never stands in the server's log.
+            scrambled = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256")
+            command += sql.SQL(" PASSWORD {}").format(sql.Literal(scrambled.decode()))
+        connection.execute(command)

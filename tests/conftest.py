@@ -1,0 +1,71 @@
+"""Fixtures for all tests: one real Postgres a session, freshly emptied for each test that asks for it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import psycopg
+import pytest
+from psycopg import sql
+
+from db.embedded import EmbeddedPostgres
+from db.migrate import migrate
+from db.pool import open_pool
+from db.roles import app_url
+
+OWNED_TABLES = "SELECT relid::regclass::text FROM pg_stat_user_tables WHERE relname <> 'schema_migration'"
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The administrator's URL of an embedded server's (unmigrated) database, of this test session alone."""
+    directory = Path(tempfile.mkdtemp(prefix="keepsake-test-"))
+    server = EmbeddedPostgres(directory / "postgres")
+    try:
+        url = server.start()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield url
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def empty_database_url(postgres_url: str) -> Iterator[str]:
+    """The administrator's URL of a database that nothing was ever done to."""
+    name = f"empty_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    yield postgres_url.replace("/keepsake?", f"/{name}?")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres_url: str) -> str:
+    migrate(postgres_url)
+    return postgres_url
+
+
+@pytest.fixture
+def database_url(migrated_url: str) -> str:
+    """What DATABASE_URL would be: the administrator's URL of a migrated database, emptied for this test."""
+    with psycopg.connect(migrated_url) as connection:
+        tables = [sql.SQL(row[0]) for row in connection.execute(OWNED_TABLES)]
+        connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
+    return migrated_url
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool as the bot has it: connected as the app role to an empty memory."""
+    opened = await open_pool(app_url(database_url), largest=4)
+    yield opened
+    opened.terminate()
