@@ -27,10 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="keepsake-db", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, words in (("migrate", "apply the migrations that are missing"), ("status", "list the migrations")):
+    for name, words in (
+        ("migrate", "apply the migrations that are missing"),
+        ("status", "list the migrations"),
+    ):
         command = commands.add_parser(name, help=words, description=words)
         command.add_argument(
-            "--url", default=os.environ.get("DATABASE_URL"), help="the administrator's URL (default: $DATABASE_URL)"
+            "--url",
+            default=os.environ.get("DATABASE_URL"),
+            help="the administrator's URL (default: $DATABASE_URL)",
         )
     return parser
 

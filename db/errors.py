@@ -6,7 +6,9 @@ from __future__ import annotations
 class MemoryAway(Exception):
     """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
 
-    def __init__(self, sentence: str = "My memory can't be reached just now. Please try again in a moment.") -> None:
+    def __init__(
+        self, sentence: str = "My memory can't be reached just now. Please try again in a moment."
+    ) -> None:
         super().__init__(sentence)
 
 

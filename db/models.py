@@ -118,11 +118,23 @@ class Concept:
     created_by: int
     created_at: datetime
     references: int
+    times_recognised: int = 0
+    last_seen: datetime | None = None
 
     @property
     def is_shared(self) -> bool:
         """Whether it belongs to a server's memory."""
         return self.owner_id.startswith("server:")
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """The reference that is shown for a concept: its whole picture (JPEG), and where in it the thing is."""
+
+    picture: bytes
+    width: int
+    height: int
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +161,35 @@ class Verdict(StrEnum):
 
     RIGHT = "right"
     NOT_THEM = "not_them"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What an answer showed in one region of its picture: a concept, or something that was not recognised.
+
+    ``probability`` is the recognition's, None when nothing was recognised.
+    """
+
+    region: int
+    box: Box
+    embedding_id: str
+    embedding: Vector
+    concept: Concept | None = None
+    probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it was stored for its buttons: the picture (JPEG) and what was seen in it, by region."""
+
+    answer_id: UUID
+    picture: bytes
+    picture_sha256: str
+    width: int
+    height: int
+    created_at: datetime
+    sightings: tuple[Sighting, ...]
+
+    def sighting(self, region: int) -> Sighting | None:
+        """Return what was seen in a region, None when the answer has no such region."""
+        return next((sighting for sighting in self.sightings if sighting.region == region), None)

@@ -81,8 +81,15 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
     ------
     MemoryAway : the database can't be reached, or went away; nothing of the transaction was kept.
     """
-    async with _acquired(pool) as connection, _transaction(connection):
+    async with without_viewer(pool) as connection:
         await connection.execute(SET_VIEWER, viewer.personal, viewer.shared or "")
+        yield connection
+
+
+@asynccontextmanager
+async def without_viewer(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction that sees no owner's rows; for health checks and retention. Raises MemoryAway."""
+    async with _acquired(pool) as connection, _transaction(connection):
         yield connection
 
 

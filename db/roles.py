@@ -61,11 +61,11 @@ def open_app_role(database_url: str) -> None:
     Call it after the migrations, which create the role.
     """
     url = app_url(database_url)
-    if _can_log_in(url) is None:
+    if why_not_log_in(url) is None:
         return
     if "KEEPSAKE_APP_DATABASE_URL" not in os.environ:
         _give_login(database_url)
-    reason = _can_log_in(url)
+    reason = why_not_log_in(url)
     if reason is not None:
         raise DatabaseProblem(
             f"The app role can't log in to the database: {reason}. Create a login role yourself, "
@@ -82,7 +82,7 @@ def _app_password(database_url: str) -> str | None:
     return hmac.new(administrator.encode(), f"keepsake {APP_ROLE}".encode(), hashlib.sha256).hexdigest()
 
 
-def _can_log_in(url: str) -> str | None:
+def why_not_log_in(url: str) -> str | None:
     """Return None when the role of this URL can log in and is bound by row-level security, else why not."""
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
@@ -102,6 +102,8 @@ def _give_login(database_url: str) -> None:
         command = sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(APP_ROLE))
         if password is not None:
             # Hashed here, so that the password itself never stands in the server's log.
-            scrambled = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256")
+            scrambled = connection.pgconn.encrypt_password(
+                password.encode(), APP_ROLE.encode(), b"scram-sha-256"
+            )
             command += sql.SQL(" PASSWORD {}").format(sql.Literal(scrambled.decode()))
         connection.execute(command)

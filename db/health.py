@@ -1,0 +1,98 @@
+"""Whether a database is fit for Keepsake; for `keepsake doctor`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psycopg
+
+from db.errors import DatabaseProblem
+from db.migrate import status
+from db.roles import app_url, why_not_log_in
+
+OLDEST_POSTGRES = 15  # ON DELETE SET NULL of one column
+OLDEST_PGVECTOR = (0, 8)  # iterative index scans
+
+POSTGRES_VERSION = (
+    "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
+)
+
+PGVECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
+
+TABLES_WITHOUT_PROTECTION = """
+    SELECT pg_class.relname
+      FROM pg_class
+      JOIN pg_attribute ON pg_attribute.attrelid = pg_class.oid AND pg_attribute.attname = 'owner_id'
+     WHERE pg_class.relkind IN ('r', 'p')
+       AND pg_class.relnamespace = 'public'::regnamespace
+       AND NOT pg_attribute.attisdropped
+       AND NOT (pg_class.relrowsecurity AND pg_class.relforcerowsecurity)
+     ORDER BY pg_class.relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What is to be known about a database. ``app_role_problem`` is None when the app role is as it should be."""
+
+    postgres_major: int
+    postgres: str
+    pgvector: str | None
+    applied: tuple[str, ...]
+    pending: tuple[str, ...]
+    app_role_problem: str | None
+    unprotected_tables: tuple[str, ...]
+
+
+def inspect(url: str) -> DatabaseState:
+    """Look at a database through the administrator's URL, changing nothing.
+
+    Raises DatabaseProblem when it can't be reached, or was migrated by another version of the code.
+    """
+    migrations = status(url)
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            major, version = connection.execute(POSTGRES_VERSION).fetchone() or (0, "unknown")
+            pgvector = connection.execute(PGVECTOR_VERSION).fetchone()
+            unprotected = connection.execute(TABLES_WITHOUT_PROTECTION).fetchall()
+    except psycopg.Error as error:
+        raise DatabaseProblem(f"The database can't be asked: {' '.join(str(error).split())}") from error
+    return DatabaseState(
+        postgres_major=major,
+        postgres=version,
+        pgvector=None if pgvector is None else pgvector[0],
+        applied=migrations.applied,
+        pending=migrations.pending,
+        app_role_problem=None if migrations.pending else why_not_log_in(app_url(url)),
+        unprotected_tables=tuple(row[0] for row in unprotected),
+    )
+
+
+def database_problem(url: str) -> str | None:
+    """Return None when the database (administrator's URL) is fit, else what is wrong and what to do."""
+    try:
+        state = inspect(url)
+    except DatabaseProblem as problem:
+        return str(problem)
+    return problem_of(state)
+
+
+def problem_of(state: DatabaseState) -> str | None:
+    """Return the first thing that is wrong with a database, None when it is fit."""
+    if state.postgres_major < OLDEST_POSTGRES:
+        return f"Postgres {state.postgres} is too old: Keepsake needs {OLDEST_POSTGRES} or newer."
+    if state.pending:
+        return f"Migrations are missing ({', '.join(state.pending)}): run `keepsake-db migrate`."
+    if state.pgvector is None:
+        return "pgvector is missing: install it on the server, then run `CREATE EXTENSION vector`."
+    if _version(state.pgvector) < OLDEST_PGVECTOR:
+        return f"pgvector {state.pgvector} is too old: Keepsake needs 0.8 or newer."
+    if state.app_role_problem is not None:
+        return f"The app role can't be used: {state.app_role_problem}."
+    if state.unprotected_tables:
+        return f"Row-level security is off for {', '.join(state.unprotected_tables)}: don't let anyone use it so."
+    return None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2])
