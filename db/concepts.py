@@ -35,7 +35,8 @@ INSERT_CONCEPT = """
 """
 
 INSERT_REFERENCE = """
-    INSERT INTO reference (owner_id, concept_id, picture_sha256, box_left, box_top, box_right, box_bottom, created_by)
+    INSERT INTO reference (owner_id, concept_id, picture_sha256,
+                           box_left, box_top, box_right, box_bottom, created_by)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
     RETURNING reference_id
 """
@@ -53,8 +54,10 @@ SHOW_AS_AVATAR = """
 CONCEPT_COLUMNS = """
     concept.owner_id, concept.concept_id, concept.name, concept.info, concept.category, concept.created_by,
     concept.created_at, concept.times_recognised, concept.last_seen,
-    (SELECT count(*) FROM reference
-      WHERE reference.owner_id = concept.owner_id AND reference.concept_id = concept.concept_id) AS "references"
+    (SELECT count(*)
+       FROM reference
+      WHERE reference.owner_id = concept.owner_id
+        AND reference.concept_id = concept.concept_id) AS "references"
 """
 """What `concept_from` reads; for the SELECT list of any statement with a table ``concept``."""
 
@@ -62,14 +65,14 @@ GET_CONCEPT = f"""
     SELECT {CONCEPT_COLUMNS}
       FROM concept
      WHERE owner_id = $1 AND concept_id = $2
-"""
+"""  # noqa: S608 (made of constants)
 
 FIND_BY_NAME = f"""
     SELECT {CONCEPT_COLUMNS}
       FROM concept
      WHERE owner_id = ANY ($1::text[]) AND name_key = $2
      ORDER BY array_position($1::text[], owner_id::text)
-"""
+"""  # noqa: S608 (made of constants)
 
 LIST_CONCEPTS = f"""
     SELECT {CONCEPT_COLUMNS}
@@ -77,7 +80,7 @@ LIST_CONCEPTS = f"""
      WHERE owner_id = $1
      ORDER BY name_key
      LIMIT $2 OFFSET $3
-"""
+"""  # noqa: S608 (made of constants)
 
 SUGGEST_NAMES = """
     SELECT name
@@ -132,8 +135,10 @@ GET_AVATAR = """
     SELECT picture.jpeg, picture.width, picture.height,
            reference.box_left, reference.box_top, reference.box_right, reference.box_bottom
       FROM concept
-      JOIN reference ON reference.owner_id = concept.owner_id AND reference.concept_id = concept.concept_id
-      JOIN picture ON picture.owner_id = reference.owner_id AND picture.picture_sha256 = reference.picture_sha256
+      JOIN reference ON reference.owner_id = concept.owner_id
+                    AND reference.concept_id = concept.concept_id
+      JOIN picture ON picture.owner_id = reference.owner_id
+                  AND picture.picture_sha256 = reference.picture_sha256
      WHERE concept.owner_id = $1 AND concept.concept_id = $2
      ORDER BY reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
      LIMIT 1
@@ -180,10 +185,8 @@ def owners(viewer: Viewer) -> list[OwnerId]:
 async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
     """Store a concept with its first reference: all of it or nothing.
 
-    Raises
-    ------
-    NameProblem : the name, info or category can't be used.
-    NameTaken : the owner has a concept of that name, without regard to case.
+    Raises NameProblem when the name, info or category can't be used, and NameTaken when the owner has a
+    concept of that name already, without regard to case.
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
@@ -227,10 +230,7 @@ async def edit(
 ) -> Concept:
     """Change what is given, leave what is None; returns the concept as it is now.
 
-    Raises
-    ------
-    NameProblem, NameTaken : as `remember`.
-    NotRemembered : it was forgotten meanwhile.
+    Raises NameProblem and NameTaken as `remember` does, NotRemembered when it was forgotten meanwhile.
     """
     new_name = None if name is None else check_name(name)
     changes = (
@@ -278,7 +278,7 @@ async def list_concepts(
 async def suggest_names(
     connection: asyncpg.Connection, viewer: Viewer, typed: str, limit: int = LONGEST_SUGGESTIONS
 ) -> list[str]:
-    """Return names for autocomplete: those that begin with what was typed, those that contain it, the others."""
+    """Return names for autocomplete: first those that begin with what was typed, then those with it inside."""
     rows = await connection.fetch(SUGGEST_NAMES, owners(viewer), _searchable(typed), limit)
     return [row["name"] for row in rows]
 

@@ -1,4 +1,4 @@
-"""What viewers said about recognitions. Recall reads it (`db.recall`): a correction counts from the next picture on."""
+"""What viewers said about recognitions: recall reads it, so it counts from the next picture on."""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ async def store(connection: asyncpg.Connection, viewer: Viewer, sighting: Sighti
 
     It counts for this viewer alone, also when the concept is shared.
 
-    Raises
-    ------
-    NotRemembered : nobody was recognised there, or the concept was forgotten meanwhile.
+    Raises NotRemembered when nobody was recognised there, or the concept was forgotten meanwhile.
     """
     if sighting.concept is None:
         raise NotRemembered("Nobody was recognised there.")

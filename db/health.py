@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -33,7 +34,7 @@ TABLES_WITHOUT_PROTECTION = """
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """What is to be known about a database. ``app_role_problem`` is None when the app role is as it should be."""
+    """What is to be known about a database; ``app_role_problem`` is None when the role is as it should be."""
 
     postgres_major: int
     postgres: str
@@ -79,19 +80,32 @@ def database_problem(url: str) -> str | None:
 
 def problem_of(state: DatabaseState) -> str | None:
     """Return the first thing that is wrong with a database, None when it is fit."""
-    if state.postgres_major < OLDEST_POSTGRES:
-        return f"Postgres {state.postgres} is too old: Keepsake needs {OLDEST_POSTGRES} or newer."
-    if state.pending:
-        return f"Migrations are missing ({', '.join(state.pending)}): run `keepsake-db migrate`."
-    if state.pgvector is None:
-        return "pgvector is missing: install it on the server, then run `CREATE EXTENSION vector`."
-    if _version(state.pgvector) < OLDEST_PGVECTOR:
-        return f"pgvector {state.pgvector} is too old: Keepsake needs 0.8 or newer."
-    if state.app_role_problem is not None:
-        return f"The app role can't be used: {state.app_role_problem}."
-    if state.unprotected_tables:
-        return f"Row-level security is off for {', '.join(state.unprotected_tables)}: don't let anyone use it so."
-    return None
+    return next((sentence for is_wrong, sentence in _checks(state) if is_wrong), None)
+
+
+def _checks(state: DatabaseState) -> Iterator[tuple[bool, str]]:
+    """Yield what might be wrong, what has to be put right first at the front."""
+    yield (
+        state.postgres_major < OLDEST_POSTGRES,
+        f"Postgres {state.postgres} is too old: Keepsake needs {OLDEST_POSTGRES} or newer.",
+    )
+    yield (
+        bool(state.pending),
+        f"Migrations are missing ({', '.join(state.pending)}): run `keepsake-db migrate`.",
+    )
+    yield (
+        state.pgvector is None,
+        "pgvector is missing: install it on the server, then run `CREATE EXTENSION vector`.",
+    )
+    yield (
+        _version(state.pgvector or "0") < OLDEST_PGVECTOR,
+        f"pgvector {state.pgvector} is too old: Keepsake needs 0.8 or newer.",
+    )
+    yield (state.app_role_problem is not None, f"The app role can't be used: {state.app_role_problem}.")
+    yield (
+        bool(state.unprotected_tables),
+        f"Row-level security is off for {', '.join(state.unprotected_tables)}: stop the bot, and turn it on.",
+    )
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -67,17 +67,23 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
 
     Parameters
     ----------
-    url : the administrator's URL (see `db.roles`).
-    folder : where the SQL files are.
+    url : str
+        The administrator's URL (see `db.roles`).
+    folder : Path
+        Where the SQL files are.
 
     Returns
     -------
-    The names of the files applied now; empty when the database was up to date.
+    list[str]
+        The names of the files applied now; empty when the database was up to date.
 
     Raises
     ------
-    MigrationProblem : an applied file was changed, or the database is newer than this code.
-    DatabaseProblem : the database can't be reached, or refused a statement.
+    MigrationProblem
+        An applied file was changed, or the database is newer than this code.
+    DatabaseProblem
+        The database can't be reached, or refused a statement.
+
     """
     migrations = read_migrations(folder)
     try:

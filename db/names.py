@@ -19,14 +19,15 @@ _COMBINING_DOT = "\u0307"
 _PINGS_MANY = re.compile(r"@\s*(everyone|here)", re.IGNORECASE)
 
 
-class NameProblem(ValueError):
+class NameProblem(ValueError):  # noqa: N818 (it says what is the matter)
     """A name, info or category that can't be used; the text is a sentence for the person who gave it."""
 
 
 def check_name(name: str) -> str:
     """Return the name cleaned: composed (NFC), without hidden characters, single spaces.
 
-    Raises NameProblem when it is empty, invisible, too long, of several lines, or could break a prompt or ping.
+    Raises NameProblem when it is empty, invisible, too long, on several lines, or could break a prompt or
+    ping people.
     """
     cleaned = " ".join(_without_hidden(_one_line(name, "A name")).split())
     if not any(_is_visible(character) for character in cleaned):
@@ -52,7 +53,7 @@ def check_category(category: str) -> str:
 
 
 def check_info(info: str) -> str:
-    """Return the info cleaned; lines are kept, and it may be empty. Raises NameProblem when it is too long."""
+    """Return the info cleaned; lines are kept, it may be empty. Raises NameProblem when it is too long."""
     lines = unicodedata.normalize("NFC", info).strip().splitlines()
     cleaned = "\n".join(_without_hidden(_without_control(line)).rstrip() for line in lines)
     if len(cleaned) > INFO_LIMIT:
@@ -94,7 +95,7 @@ def _without_control(text: str) -> str:
 
 
 def _without_hidden(text: str) -> str:
-    """Drop format characters (zero-width, direction marks, tags), which hide or reorder text, but not joiners."""
+    """Drop format characters (zero-width, direction marks, tags): they hide or reorder text. Keep joiners."""
     return "".join(
         character for character in text if character in _JOINERS or unicodedata.category(character) != "Cf"
     )

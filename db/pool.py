@@ -48,13 +48,18 @@ async def open_pool(url: str, *, largest: int = 10) -> asyncpg.Pool:
 
     Parameters
     ----------
-    url : the app's URL (`db.roles.app_url`), of a migrated database.
-    largest : connections at most.
+    url : str
+        The app's URL (`db.roles.app_url`), of a migrated database.
+    largest : int
+        Connections at most.
 
     Raises
     ------
-    MemoryAway : the database can't be reached.
-    DatabaseProblem : it isn't migrated, or the role of the URL would bypass row-level security.
+    MemoryAway
+        The database can't be reached.
+    DatabaseProblem
+        It isn't migrated, or the role of the URL would bypass row-level security.
+
     """
     try:
         pool = await asyncpg.create_pool(
@@ -77,9 +82,7 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
 
     Keep it short: nothing slow (a model, Discord) belongs inside it.
 
-    Raises
-    ------
-    MemoryAway : the database can't be reached, or went away; nothing of the transaction was kept.
+    Raises MemoryAway when the database can't be reached or goes away; nothing of it is kept then.
     """
     async with without_viewer(pool) as connection:
         await connection.execute(SET_VIEWER, viewer.personal, viewer.shared or "")
@@ -121,7 +124,7 @@ async def _transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
     except AWAY as error:
         raise MemoryAway from error
     except (ConnectionError, asyncpg.InterfaceError) as error:
-        # The body may have connections of its own that break: only a dead one to the database is ours to name.
+        # The body may have other connections that break: only a dead one to the database is ours to name.
         if connection.is_closed():
             raise MemoryAway from error
         raise

@@ -1,14 +1,14 @@
-"""Two ways into one database: the administrator's for migrations, and the app role's for everything else.
+"""Two ways into one database: the administrator's for migrations, the app role's for everything else.
 
-``DATABASE_URL`` is the administrator's: it may create tables and roles. The app never works through it, because a
+``DATABASE_URL`` is the administrator's: it may create tables and roles. The app never works through it: a
 superuser isn't bound by row-level security. The app's URL is, in this order:
 
-1. ``KEEPSAKE_APP_DATABASE_URL``, for a login role of your own (``GRANT keepsake_app TO it``); then the processes
+1. ``KEEPSAKE_APP_DATABASE_URL``, for a login role of your own (``GRANT keepsake_app TO it``); then processes
    that only use the memory don't need ``DATABASE_URL`` at all;
-2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from the
-   administrator's (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs
-   to be stored. `migrate` gives the role this password. Without an administrator's password (the embedded server,
-   whose socket only its own user can reach) the role has none either.
+2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from
+   theirs (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs to
+   be stored. `db.migrate.migrate` gives the role this password. Without an administrator's password (the
+   embedded server, whose socket only its own user can reach) the role has none either.
 """
 
 from __future__ import annotations

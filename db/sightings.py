@@ -41,7 +41,7 @@ GET_SIGHTINGS = f"""
         ON concept.owner_id = sighting.concept_owner_id AND concept.concept_id = sighting.concept_id
      WHERE sighting.owner_id = $1 AND sighting.answer_id = $2
      ORDER BY sighting.region
-"""
+"""  # noqa: S608 (made of constants)
 
 NAME_IN_SIGHTING = """
     UPDATE sighting
@@ -57,7 +57,7 @@ DELETE_OLD_ANSWERS = """
 """
 
 
-async def store_answer(
+async def store_answer(  # noqa: PLR0917 (the columns of one row)
     connection: asyncpg.Connection,
     viewer: Viewer,
     picture: bytes,
