@@ -278,7 +278,7 @@ async def list_concepts(
 async def suggest_names(
     connection: asyncpg.Connection, viewer: Viewer, typed: str, limit: int = LONGEST_SUGGESTIONS
 ) -> list[str]:
-    """Return names for autocomplete: first those that begin with what was typed, then those with it inside."""
+    """Return names for autocomplete: those that begin with what was typed, that contain it, the rest."""
     rows = await connection.fetch(SUGGEST_NAMES, owners(viewer), _searchable(typed), limit)
     return [row["name"] for row in rows]
 

@@ -61,19 +61,21 @@ async def open_pool(url: str, *, largest: int = 10) -> asyncpg.Pool:
         It isn't migrated, or the role of the URL would bypass row-level security.
 
     """
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,  # more are restored in the background, with a traceback logged at each failed try
+        max_size=largest,
+        timeout=CONNECT_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        server_settings=SETTINGS,
+        init=_prepare_connection,
+    )
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=largest,
-            timeout=CONNECT_SECONDS,
-            command_timeout=COMMAND_SECONDS,
-            server_settings=SETTINGS,
-            init=_prepare_connection,
-        )
-    except (*AWAY, OSError, asyncpg.InterfaceError) as error:
-        raise MemoryAway from error
-    return pool
+        async with _acquired(pool):
+            return pool
+    except BaseException:
+        pool.terminate()
+        raise
 
 
 @asynccontextmanager
@@ -112,7 +114,8 @@ async def _release(pool: asyncpg.Pool, connection: asyncpg.Connection) -> None:
     try:
         await pool.release(connection, timeout=CONNECT_SECONDS)
     except (*AWAY, OSError, asyncpg.InterfaceError):
-        connection.terminate()  # it could not be cleaned for the next viewer: the pool makes a new one
+        if not _is_gone(connection):
+            connection.terminate()  # it could not be cleaned for the next viewer: the pool makes a new one
 
 
 @asynccontextmanager
@@ -125,9 +128,16 @@ async def _transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
         raise MemoryAway from error
     except (ConnectionError, asyncpg.InterfaceError) as error:
         # The body may have other connections that break: only a dead one to the database is ours to name.
-        if connection.is_closed():
+        if _is_gone(connection):
             raise MemoryAway from error
         raise
+
+
+def _is_gone(connection: asyncpg.Connection) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        return True  # the pool took it back when it broke
 
 
 async def _prepare_connection(connection: asyncpg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Migrations against a real Postgres: in order, once, refused when they don't fit; the app role; embedded server."""
+"""Migrations against a real Postgres, the app role, and the embedded server."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ import psutil
 import psycopg
 import pytest
 
-from db import cli, health
+from db import cli, concepts, health
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, MigrationProblem
 from db.migrate import MIGRATIONS, migrate, read_migrations, status
-from db.pool import open_pool
+from db.models import Viewer, user_owner
+from db.pool import open_pool, viewing
 from db.roles import app_url, derived_app_url, why_not_log_in
+from tests.memory import a_concept
 
 ROLE_POWERS = """
     SELECT rolsuper, rolbypassrls, rolcreatedb, rolcreaterole, rolcanlogin
@@ -143,7 +145,8 @@ def test_row_level_security_is_on_wherever_there_is_an_owner(database_url: str) 
         ownerless = connection.execute(
             """SELECT relname FROM pg_class
                 WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace
-                  AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = 'owner_id')"""
+                  AND NOT EXISTS (SELECT FROM pg_attribute
+                                   WHERE attrelid = pg_class.oid AND attname = 'owner_id')"""
         ).fetchall()
     expected = {"picture", "concept", "reference", "embedding", "answer", "sighting", "correction"}
     assert {name for name, _ in owned} >= expected
@@ -220,6 +223,26 @@ def test_with_passwords_the_app_role_gets_its_own(directory: Path) -> None:
             connection.execute("SELECT pg_reload_conf()")
 
 
+async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
+    """As on managed servers: one who owns the database and may create roles, bound by forced security too."""
+    with EmbeddedPostgres(directory) as server:
+        url = server.start()
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE ROLE boss LOGIN CREATEROLE")
+            connection.execute("CREATE DATABASE managed OWNER boss")
+        managed = url.replace("postgres:@", "boss:@").replace("/keepsake?", "/managed?")
+        migrate(managed)
+        assert health.database_problem(managed) is None
+        pool = await open_pool(app_url(managed))
+        try:
+            async with viewing(pool, Viewer(1)) as connection:
+                mochi = await concepts.remember(connection, a_concept(user_owner(1), "Mochi"))
+                await concepts.forget(connection, mochi.owner_id, mochi.concept_id)
+                assert await connection.fetchval("SELECT count(*) FROM embedding") == 0
+        finally:
+            pool.terminate()
+
+
 def test_the_command_line(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--url", empty_database_url]) == 1
     assert "pending 0001_memory.sql" in capsys.readouterr().out
@@ -241,14 +264,13 @@ def test_embedded_data_stays_and_no_process_does(directory: Path) -> None:
     server.stop()
     server.stop()
     assert _servers_in(directory) == []
-    with EmbeddedPostgres(directory) as again:
-        with psycopg.connect(again.start()) as connection:
-            assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+    with EmbeddedPostgres(directory) as again, psycopg.connect(again.start()) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
     assert _servers_in(directory) == []
 
 
 def test_embedded_starts_after_everything_was_killed(directory: Path) -> None:
-    """kill -9 for the process that started it, then for the server, whose pid file names somebody else's pid."""
+    """First the process that started it, then the server, and its pid belongs to somebody else by now."""
     child = (
         "import sys, os, signal, pathlib; from db.embedded import EmbeddedPostgres; "
         "EmbeddedPostgres(pathlib.Path(sys.argv[1])).start(); os.kill(os.getpid(), signal.SIGKILL)"
