@@ -89,6 +89,11 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             applied_now = _apply(connection, migrations)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise DatabaseProblem(
+            f"The administrator may not do what a migration needs: {_first_line(error)}. "
+            "Let a superuser do that (as CREATE EXTENSION vector), and try again."
+        ) from error
     except psycopg.Error as error:
         raise DatabaseProblem(f"The database could not be migrated: {_first_line(error)}") from error
     open_app_role(url)
@@ -165,4 +170,4 @@ def _trusted(text: str) -> Query:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

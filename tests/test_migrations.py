@@ -231,6 +231,10 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
             connection.execute("CREATE ROLE boss LOGIN CREATEROLE")
             connection.execute("CREATE DATABASE managed OWNER boss")
         managed = url.replace("postgres:@", "boss:@").replace("/keepsake?", "/managed?")
+        with pytest.raises(DatabaseProblem, match='extension "vector"'):
+            migrate(managed)
+        with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
+            connection.execute("CREATE EXTENSION vector")
         migrate(managed)
         assert health.database_problem(managed) is None
         pool = await open_pool(app_url(managed))
