@@ -1,0 +1,189 @@
+"""Recall: which of the viewer's concepts are named in a text, and which are in the regions of a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import asyncpg
+
+from db.concepts import CONCEPT_COLUMNS, concept_from, owners
+from db.models import Box, Calibration, Concept, Recalled, Recognition, Region, Viewer
+from db.names import name_key
+
+NAMED_IN = f"""
+    SELECT {CONCEPT_COLUMNS}
+      FROM concept
+     WHERE owner_id = ANY ($1::text[]) AND strpos($2, name_key) > 0
+     ORDER BY strpos($2, name_key), char_length(name_key) DESC, array_position($1::text[], owner_id::text)
+"""  # noqa: S608 (made of constants)
+
+# Exact search: every region against every embedding the viewer may see. A reference counts for its concept, and
+# so does a region of which this viewer said "right". Where a region is more like one of which the viewer said
+# "not them" than like any reference, it isn't them. Then each region keeps its best concept, and each concept
+# its best region.
+RECOGNISED_IN = f"""
+    WITH region AS MATERIALIZED (
+        SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
+          FROM unnest($3::text[]) WITH ORDINALITY AS given (vector, place)
+    ), known AS MATERIALIZED (
+        SELECT reference.owner_id, reference.concept_id, embedding.vector, true AS is_them
+          FROM embedding
+          JOIN reference ON reference.owner_id = embedding.owner_id
+                        AND reference.reference_id = embedding.reference_id
+         WHERE embedding.owner_id = ANY ($1::text[]) AND embedding.embedding_id = $2
+        UNION ALL
+        SELECT concept_owner_id, concept_id, vector, verdict = 'right'
+          FROM correction
+         WHERE owner_id = $4 AND embedding_id = $2 AND concept_owner_id = ANY ($1::text[])
+    ), similar AS (
+        SELECT region.region, known.owner_id, known.concept_id,
+               max(-(region.vector <#> known.vector)) FILTER (WHERE known.is_them) AS similarity,
+               max(-(region.vector <#> known.vector)) FILTER (WHERE NOT known.is_them) AS unlike
+          FROM region CROSS JOIN known
+         GROUP BY region.region, known.owner_id, known.concept_id
+    ), best_of_region AS (
+        SELECT DISTINCT ON (region) region, owner_id, concept_id, similarity
+          FROM similar
+         WHERE similarity > coalesce(unlike, -1)
+         ORDER BY region, similarity DESC, owner_id, concept_id
+    ), best_of_concept AS (
+        SELECT DISTINCT ON (owner_id, concept_id) region, owner_id, concept_id, similarity
+          FROM best_of_region
+         ORDER BY owner_id, concept_id, similarity DESC, region
+    )
+    SELECT best_of_concept.region, best_of_concept.similarity, {CONCEPT_COLUMNS}
+      FROM best_of_concept
+      JOIN concept ON concept.owner_id = best_of_concept.owner_id
+                  AND concept.concept_id = best_of_concept.concept_id
+     WHERE best_of_concept.similarity >= $5
+     ORDER BY best_of_concept.similarity DESC, concept.name_key
+"""  # noqa: S608 (made of constants)
+
+OVERLAP = 0.7
+"""Of two recognitions, one of which lies in the other by this share of its area, the less probable goes."""
+
+
+async def recall(
+    connection: asyncpg.Connection,
+    viewer: Viewer,
+    regions: Sequence[Region],
+    calibration: Calibration,
+    text: str = "",
+) -> Recalled:
+    """Return the viewer's concepts that a text names, and those that are in the regions of a picture.
+
+    Names come first, as in RAP (section 3.2); unlike there, what isn't probable enough is left out.
+
+    Parameters
+    ----------
+    connection : asyncpg.Connection
+        Of `db.pool.viewing` for this very viewer.
+    viewer : Viewer
+        Whose own memory, and whose current server's, is searched.
+    regions : Sequence[Region]
+        What a picture shows; may be empty.
+    calibration : Calibration
+        Of the pack that made the regions' embeddings.
+    text : str
+        What was asked.
+
+    Returns
+    -------
+    Recalled
+        ``mentioned`` in the order of the text, ``recognised`` the most similar first.
+
+    """
+    return Recalled(
+        await mentioned_in(connection, viewer, text),
+        await recognised_in(connection, viewer, regions, calibration),
+    )
+
+
+async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str) -> tuple[Concept, ...]:
+    """Return the concepts that a text names, in its order; of two of one name the viewer's own."""
+    spoken = name_key(text.encode("utf-8", "ignore").decode().replace("\x00", " "))
+    if not spoken:
+        return ()
+    rows = await connection.fetch(NAMED_IN, owners(viewer), spoken)
+    found: dict[str, Concept] = {}
+    for row in rows:
+        concept = concept_from(row)
+        key = name_key(concept.name)
+        place = _place_of(key, spoken)
+        if place is not None and key not in found:
+            found[key] = concept
+            spoken = spoken[:place] + "\n" * len(key) + spoken[place + len(key) :]
+    return tuple(found.values())
+
+
+async def recognised_in(
+    connection: asyncpg.Connection, viewer: Viewer, regions: Sequence[Region], calibration: Calibration
+) -> tuple[Recognition, ...]:
+    """Return which concepts are in these regions: one region a concept, one concept a region."""
+    if not regions:
+        return ()
+    rows = await connection.fetch(
+        RECOGNISED_IN,
+        owners(viewer),
+        calibration.embedding_id,
+        [_as_text(region) for region in regions],
+        viewer.personal,
+        _least_similarity(calibration),
+    )
+    kept: list[Recognition] = []
+    for row in rows:
+        recognition = Recognition(
+            concept=concept_from(row),
+            region=row["region"],
+            box=regions[row["region"]].box,
+            similarity=row["similarity"],
+            probability=match_probability(row["similarity"], calibration),
+        )
+        if all(_share_of_smaller(recognition.box, other.box) < OVERLAP for other in kept):
+            kept.append(recognition)
+    return tuple(kept)
+
+
+def match_probability(similarity: float, calibration: Calibration) -> float:
+    """Return how probable it is that a region of this similarity is the concept."""
+    return 1 / (1 + math.exp(-(calibration.slope * similarity + calibration.offset)))
+
+
+def _least_similarity(calibration: Calibration) -> float:
+    threshold = calibration.threshold
+    return (math.log(threshold / (1 - threshold)) - calibration.offset) / calibration.slope
+
+
+def _as_text(region: Region) -> str:
+    """Write an embedding as pgvector reads it; asyncpg has no codec for arrays of vectors."""
+    return "[" + ",".join(f"{value:.5g}" for value in region.embedding.tolist()) + "]"
+
+
+def _place_of(name: str, spoken: str) -> int | None:
+    """Return where a text says a name as a word of its own, None when it doesn't."""
+    place = spoken.find(name)
+    while place >= 0:
+        if not (_one_word(spoken, place) or _one_word(spoken, place + len(name))):
+            return place
+        place = spoken.find(name, place + 1)
+    return None
+
+
+def _one_word(text: str, place: int) -> bool:
+    """Whether the characters before and after this place belong to one word."""
+    return 0 < place < len(text) and _in_word(text[place - 1]) and _in_word(text[place])
+
+
+def _in_word(character: str) -> bool:
+    """Whether a character joins its neighbours into a word; scripts without spaces have no such words."""
+    code = ord(character)
+    without_spaces = 0x0E00 <= code <= 0x0EFF or 0x3040 <= code <= 0x9FFF or code >= 0x20000
+    return (character.isalnum() or character == "_") and not without_spaces
+
+
+def _share_of_smaller(one: Box, other: Box) -> float:
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (one, other)]
+    return max(0.0, width) * max(0.0, height) / max(min(areas), 1e-12)

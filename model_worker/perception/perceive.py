@@ -1,0 +1,111 @@
+"""Perception: from a picture to its regions, their embeddings and the scene tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from db.models import Box, Calibration, Region, Vector
+from model_worker.packs import Pack
+from model_worker.perception.backbone import class_probabilities, feature_map, load_backbone
+from model_worker.perception.embedding import Floats, centre, join, pool
+from model_worker.perception.panels import find_panels
+from model_worker.perception.regions import WHOLE, windows
+from model_worker.perception.tags import tags_from
+from model_worker.perception.thing import thing_box
+from model_worker.wire import Tag
+
+
+@dataclass(frozen=True, slots=True)
+class Perceived:
+    """What was seen in one picture. The first region is the whole of it."""
+
+    regions: tuple[Region, ...]
+    tags: tuple[Tag, ...]
+
+
+class Perceiver:
+    """Sees: made once (loads weights: a second), used from one thread at a time.
+
+    A picture with panels is looked at once for the scene, and each panel, being a picture, once. One without
+    is looked at at two sizes, and through windows over the larger feature map.
+    """
+
+    def __init__(self, pack: Pack) -> None:
+        self._pack = pack
+        self._network = load_backbone()
+        mean: Vector = np.load(pack.mean).astype(np.float32)
+        self._mean = mean * np.float32(pack.mean_share)
+
+    @property
+    def embedding_id(self) -> str:
+        """Which embeddings these are: only those of one id can be compared."""
+        return self._pack.embedding_id
+
+    @property
+    def calibration(self) -> Calibration:
+        """How similarities of these embeddings become match probabilities."""
+        return self._pack.calibration
+
+    def perceive(self, pictures: Sequence[Image.Image]) -> list[Perceived]:
+        """Perceive upright RGB pictures."""
+        return [self._perceive_one(picture) for picture in pictures]
+
+    def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
+        """Return the region of a reference picture that is the thing: the one given, or what stands out."""
+        if box is not None:
+            inside = self.refer(_cropped(picture, box))
+            return Region(_placed(inside.box, box), inside.embedding, inside.objectness)
+        maps = self._maps(picture, self._pack.whole)
+        found = thing_box(maps[-1])
+        return Region(found, self._embed(maps, [found])[0], 1.0)
+
+    def _perceive_one(self, picture: Image.Image) -> Perceived:
+        panels = find_panels(picture, self._pack.panels)
+        sizes = self._pack.whole[:1] if panels else self._pack.whole
+        maps = self._maps(picture, sizes)
+        regions = [Region(WHOLE, self._embed(maps, [WHOLE])[0], 1.0)]
+        regions += [self._panel(picture, box) for box in panels]
+        if not panels:
+            regions += self._windows(maps[-1], picture.size)
+        return Perceived(tuple(regions), tags_from(class_probabilities(self._network, maps[0])))
+
+    def _panel(self, picture: Image.Image, box: Box) -> Region:
+        maps = self._maps(_cropped(picture, box), (self._pack.panel,))
+        return Region(box, self._embed(maps, [WHOLE])[0], 1.0)
+
+    def _windows(self, features: torch.Tensor, size: tuple[int, int]) -> list[Region]:
+        boxes = windows(*size, self._pack.windows)[1:]
+        trust = np.float32(self._pack.window_trust)
+        embeddings = self._embed([features], boxes) * trust
+        return [
+            Region(box, embedding, self._pack.window_trust)
+            for box, embedding in zip(boxes, embeddings, strict=True)
+        ]
+
+    def _maps(self, picture: Image.Image, sizes: Sequence[int]) -> list[torch.Tensor]:
+        return [feature_map(self._network, picture, size) for size in sizes]
+
+    def _embed(self, maps: Sequence[torch.Tensor], boxes: Sequence[Box]) -> Floats:
+        return centre(join([pool(features, boxes) for features in maps]), self._mean)
+
+
+def _cropped(picture: Image.Image, box: Box) -> Image.Image:
+    left, top = round(box.left * picture.width), round(box.top * picture.height)
+    right, bottom = round(box.right * picture.width), round(box.bottom * picture.height)
+    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def _placed(inner: Box, outer: Box) -> Box:
+    """Return a box given in fractions of another one in fractions of the picture."""
+    width, height = outer.right - outer.left, outer.bottom - outer.top
+    return Box(
+        outer.left + inner.left * width,
+        outer.top + inner.top * height,
+        outer.left + inner.right * width,
+        outer.top + inner.bottom * height,
+    )
