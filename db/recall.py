@@ -36,7 +36,7 @@ RECOGNISED_IN = f"""
         SELECT concept_owner_id, concept_id, vector, verdict = 'right'
           FROM correction
          WHERE owner_id = $4 AND embedding_id = $2 AND concept_owner_id = ANY ($1::text[])
-    ), similar AS (
+    ), likeness AS (
         SELECT region.region, known.owner_id, known.concept_id,
                max(-(region.vector <#> known.vector)) FILTER (WHERE known.is_them) AS similarity,
                max(-(region.vector <#> known.vector)) FILTER (WHERE NOT known.is_them) AS unlike
@@ -44,7 +44,7 @@ RECOGNISED_IN = f"""
          GROUP BY region.region, known.owner_id, known.concept_id
     ), best_of_region AS (
         SELECT DISTINCT ON (region) region, owner_id, concept_id, similarity
-          FROM similar
+          FROM likeness
          WHERE similarity > coalesce(unlike, -1)
          ORDER BY region, similarity DESC, owner_id, concept_id
     ), best_of_concept AS (

@@ -19,14 +19,16 @@ import asyncpg
 import numpy as np
 from PIL import Image
 
-from db.models import Region
+from db import concepts
+from db.models import Recognition, Region
 from db.pool import viewing
-from db.recall import recognised_in
+from db.recall import match_probability, recognised_in
 from model_worker.evaluate.memory import VIEWER, forget_all, fresh_memory, remember
 from model_worker.perception.perceive import Perceiver
 from model_worker.pictures import decode_picture
 
 ACCEPTED = 0.95
+NOBODY = ("", -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question's ranking: names and similarities of the concepts, the best first."""
+    """A question's answer: the best concept and its similarity, and the same once that concept is forgotten."""
 
     thing: str
-    ranking: tuple[tuple[str, float], ...]
+    best: tuple[str, float]
+    second: tuple[str, float]
 
-    def without(self, thing: str) -> float:
-        """Return the best similarity when this thing isn't in the memory; -1 when nothing else is."""
-        return next((similarity for name, similarity in self.ranking if name != thing), -1.0)
+    @property
+    def as_stranger(self) -> float:
+        """The best similarity when the pictured thing isn't in the memory."""
+        return self.second[1] if self.best[0] == self.thing else self.best[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +74,12 @@ class IdentifyScores:
 
 def evaluate_identify(perceiver: Perceiver, folder: Path) -> IdentifyScores:
     """Evaluate a folder with a folder a thing."""
-    started = time.perf_counter()
     photos = {
         thing.name: [_photo(perceiver, thing.name, path) for path in sorted(thing.iterdir())]
         for thing in sorted(folder.iterdir())
         if thing.is_dir()
     }
     asked, seconds = asyncio.run(_ask_all(perceiver, photos))
-    del started
     count = sum(len(group) for group in photos.values())
     return _scores(perceiver, len(photos), count, asked, seconds)
 
@@ -101,16 +103,29 @@ async def _ask_all(perceiver: Perceiver, photos: dict[str, list[Photo]]) -> tupl
 
 
 async def _ask(perceiver: Perceiver, pool: asyncpg.Pool, photo: Photo) -> Asked:
-    """Rank all concepts for a question: each by its best region, as when it were the only one remembered."""
-    everything = replace(perceiver.calibration, threshold=1e-9)
-    best: dict[str, float] = {}
+    """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
     async with viewing(pool, VIEWER) as connection:
-        for region in photo.regions:
-            for one in await recognised_in(connection, VIEWER, [region], everything):
-                best[one.concept.name] = max(one.similarity, best.get(one.concept.name, -1.0))
-        best_of_others = await recognised_in(connection, VIEWER, photo.regions, everything)
-    del best_of_others
-    return Asked(photo.thing, tuple(sorted(best.items(), key=lambda item: -item[1])))
+        best = await _best(connection, perceiver, photo)
+        if best is None:
+            return Asked(photo.thing, NOBODY, NOBODY)
+        taken_back = connection.transaction()
+        await taken_back.start()
+        try:
+            await concepts.forget(connection, best.concept.owner_id, best.concept.concept_id)
+            second = await _best(connection, perceiver, photo)
+        finally:
+            await taken_back.rollback()
+    return Asked(
+        photo.thing,
+        (best.concept.name, best.similarity),
+        NOBODY if second is None else (second.concept.name, second.similarity),
+    )
+
+
+async def _best(connection: asyncpg.Connection, perceiver: Perceiver, photo: Photo) -> Recognition | None:
+    anybody = replace(perceiver.calibration, threshold=1e-9)
+    recognised = await recognised_in(connection, VIEWER, photo.regions, anybody)
+    return recognised[0] if recognised else None
 
 
 async def _seconds_an_image(
@@ -128,10 +143,8 @@ async def _seconds_an_image(
 def _scores(
     perceiver: Perceiver, things: int, pictures: int, asked: list[Asked], seconds: float
 ) -> IdentifyScores:
-    from db.recall import match_probability
-
-    known = np.array([one.ranking[0][1] for one in asked])
-    strangers = np.array([one.without(one.thing) for one in asked])
+    known = np.array([one.best[1] for one in asked])
+    strangers = np.array([one.as_stranger for one in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))
     calibration = perceiver.calibration
     passes = np.array([match_probability(one, calibration) for one in known]) >= calibration.threshold
@@ -140,8 +153,8 @@ def _scores(
         things=things,
         pictures=pictures,
         questions=len(asked),
-        top1=round(float(np.mean([one.ranking[0][0] == one.thing for one in asked])), 4),
-        top2=round(float(np.mean([one.thing in [name for name, _ in one.ranking[:2]] for one in asked])), 4),
+        top1=round(float(np.mean([one.best[0] == one.thing for one in asked])), 4),
+        top2=round(float(np.mean([one.thing in (one.best[0], one.second[0]) for one in asked])), 4),
         auroc=round(float((known[:, None] > strangers[None, :]).mean()), 4),
         stranger_rejection=round(float((strangers < level).mean()), 4),
         similarity_of_95_percent=round(level, 4),

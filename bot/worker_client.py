@@ -1,0 +1,152 @@
+"""The bot's way to the model worker: HTTP, and three ways it can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import aiohttp
+
+from db.models import Box
+from model_worker.wire import (
+    GenerateRequest,
+    Perception,
+    ReferenceView,
+    perception_from_json,
+    reference_from_json,
+    request_to_json,
+)
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 120.0
+KEEP_ALIVE_SECONDS = 60.0
+
+
+class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker can't be reached, or went away in the middle."""
+
+    def __init__(
+        self, sentence: str = "My eyes and voice can't be reached just now. Please try again in a moment."
+    ) -> None:
+        super().__init__(sentence)
+
+
+class WorkerBusy(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker has too much to do, or isn't ready yet; ``seconds`` is when to try again."""
+
+    def __init__(self, seconds: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+class WorkerRefused(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker can't use what it was sent; the text is a sentence for the person who sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHealth:
+    """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why)."""
+
+    state: str
+    why: str | None
+    pack: str | None
+    embedding_id: str | None
+    device: str
+
+
+class WorkerClient:
+    """A session with one worker. It recovers by itself when the worker is back."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def perceive(self, picture: bytes) -> Perception:
+        """Return what the worker sees in a picture (any format it reads).
+
+        Raises WorkerAway, WorkerBusy and WorkerRefused, as everything here.
+        """
+        return perception_from_json(await self._about(picture, "/perceive", {}))
+
+    async def refer(self, picture: bytes, box: Box | None = None) -> ReferenceView:
+        """Return a picture made ready to be remembered; ``box`` says where the thing is, if that is known."""
+        return reference_from_json(
+            await self._about(picture, "/refer", {"box": None if box is None else asdict(box)})
+        )
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[str]:
+        """Yield the pieces of an answer. Closing the iterator stops the worker's writing."""
+        async with self._asked("POST", "/generate", data=request_to_json(request)) as response:
+            async for line in response.content:
+                said: dict[str, Any] = json.loads(line)
+                if "error" in said:
+                    raise WorkerAway(said["error"])
+                if said.get("done"):
+                    return
+                yield said["text"]
+        raise WorkerAway("My answer broke off in the middle. Please ask again in a moment.")
+
+    async def health(self) -> WorkerHealth:
+        """Return how the worker is."""
+        async with self._asked("GET", "/health") as response:
+            said = await response.json()
+        return WorkerHealth(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"])
+
+    async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:
+        """Ask about a picture, which is sent only if the worker doesn't hold it."""
+        sha256 = hashlib.sha256(picture).hexdigest()
+        question = json.dumps({"picture": sha256, **body})
+        async with self._asked("POST", path, data=question, missing_is_fine=True) as response:
+            if response.status != 404:
+                return await response.text()
+        async with self._asked("PUT", f"/pictures/{sha256}", data=picture):
+            pass
+        async with self._asked("POST", path, data=question) as response:
+            return await response.text()
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, path: str, *, data: str | bytes | None = None, missing_is_fine: bool = False
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self._opened().request(
+                method, self._url + path, data=data, headers=self._headers
+            ) as response:
+                if not (missing_is_fine and response.status == 404):
+                    await _check(response)
+                yield response
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            raise WorkerAway from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS),
+                connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE_SECONDS),
+            )
+        return self._session
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    try:
+        sentence = str((await response.json())["error"])
+    except (ValueError, KeyError, aiohttp.ContentTypeError):
+        sentence = f"The worker answered {response.status}."
+    if response.status == 503:
+        raise WorkerBusy(int(response.headers.get("Retry-After", "5")), sentence)
+    if response.status in {401, 500}:
+        raise WorkerAway(sentence)
+    raise WorkerRefused(sentence)

@@ -1,0 +1,50 @@
+"""`keepsake-worker`: serve a pack's models, or evaluate them."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from model_worker.evaluate.cli import add_evaluate_arguments
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    return int(options.run(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="keepsake-worker", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="answer the bot's requests")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8410, help="0 takes a free one and says which")
+    serve.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    serve.add_argument("--with-parent", action="store_true", help="end when the parent process does")
+    serve.set_defaults(run=_serve)
+    add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from model_worker.packs import PackProblem, load_pack
+    from model_worker.server.models import load_models
+    from model_worker.server.serve import serve
+
+    try:
+        load_pack(options.pack)
+    except PackProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return serve(
+        lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""`keepsake-worker evaluate`: measure a pack on pictures and questions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the evaluations as subcommands; each sets ``run``, which returns the exit code."""
+    commands = parser.add_subparsers(dest="evaluation", required=True)
+    identify = commands.add_parser("identify", help="know a thing again from one picture")
+    identify.add_argument("photos", type=Path, help="a folder with a folder a thing")
+    identify.set_defaults(run=_identify)
+    scenes = commands.add_parser("scenes", help="find things in pictures with several")
+    scenes.add_argument("scenes", type=Path, help="a folder with truth.json")
+    scenes.add_argument("--photos", type=Path, required=True, help="where the memory's references are")
+    scenes.add_argument("--sheet", type=Path, help="picture sheet of the worst cases (default: beside OUT)")
+    scenes.set_defaults(run=_scenes)
+    words = commands.add_parser("words", help="answer the house's own questions")
+    words.set_defaults(run=_words)
+    for command in (identify, scenes, words):
+        command.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
+        command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+
+
+def _identify(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.identify import evaluate_identify
+    from model_worker.packs import load_pack
+    from model_worker.perception.perceive import Perceiver
+
+    return _report(evaluate_identify(Perceiver(load_pack(options.pack)), options.photos), options.json)
+
+
+def _scenes(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.scenes import evaluate_scenes
+    from model_worker.packs import load_pack
+    from model_worker.perception.perceive import Perceiver
+
+    sheet = options.sheet or (options.json and options.json.with_suffix(".png"))
+    perceiver = Perceiver(load_pack(options.pack))
+    return _report(evaluate_scenes(perceiver, options.scenes, options.photos, sheet), options.json)
+
+
+def _words(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.questions import evaluate_words
+
+    return _report(evaluate_words(), options.json)
+
+
+def _report(scores: Any, path: Path | None) -> int:
+    text = json.dumps(asdict(scores), indent=1) + "\n"
+    sys.stdout.write(text)
+    if path is not None:
+        path.write_text(text, encoding="utf-8")
+    return 0

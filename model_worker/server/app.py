@@ -1,0 +1,294 @@
+"""The worker's HTTP interface: pictures, perceive, refer, generate, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from aiohttp import web
+from PIL import Image
+
+from db.models import Box, Region
+from model_worker.pictures import LARGEST_BYTES, PictureProblem, decode_picture, encode_jpeg
+from model_worker.server.batching import Batcher, Busy
+from model_worker.server.measures import Measures
+from model_worker.server.models import Load, Models, Sight
+from model_worker.server.pictures_held import PicturesHeld
+from model_worker.server.writing import WritingDesk
+from model_worker.wire import (
+    Perception,
+    ReferenceView,
+    perception_to_json,
+    reference_to_json,
+    request_from_json,
+)
+
+log = logging.getLogger("keepsake.worker")
+
+LARGEST_BATCH = 8
+MOST_WAITING = 32
+HELD_BYTES = 256 * 1024 * 1024
+LONGEST_QUESTION = 64 * 1024
+DIGEST = re.compile(r"[0-9a-f]{64}")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):  # noqa: N818 (it says what is the matter)
+    """An answer other than 200, with a sentence."""
+
+    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """The models at work: each has its own thread and its own queue."""
+
+    models: Models
+    perceive: Batcher[Image.Image, Sight]
+    refer: Batcher[tuple[Image.Image, Box | None], Region]
+    writing: WritingDesk
+
+
+class Worker:
+    """One pack, served. The models load in the background; until then requests are told so."""
+
+    def __init__(self, load: Load, token: str, *, most_waiting: int = MOST_WAITING) -> None:
+        self._load = load
+        self._token = token
+        self._most_waiting = most_waiting
+        self._held = PicturesHeld(HELD_BYTES)
+        self._decoding = ThreadPoolExecutor(1)
+        self._desks: Desks | None = None
+        self._failure: str | None = None
+        self._measures = Measures()
+
+    def app(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(client_max_size=LARGEST_BYTES + 1024, middlewares=[self._answer_problems])
+        app.add_routes(
+            [
+                web.put("/pictures/{sha256}", self._take_picture),
+                web.post("/perceive", self._perceive),
+                web.post("/refer", self._refer),
+                web.post("/generate", self._generate),
+                web.get("/health", self._health),
+                web.get("/metrics", self._show_measures),
+            ]
+        )
+        app.cleanup_ctx.append(self._loading)
+        return app
+
+    async def _loading(self, _: web.Application):  # type: ignore[no-untyped-def]  # noqa: ANN202
+        loading = asyncio.create_task(self._load_models())
+        yield
+        loading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loading
+        if self._desks is not None:
+            self._desks.perceive.close()
+            self._desks.refer.close()
+            self._desks.writing.close()
+
+    async def _load_models(self) -> None:
+        try:
+            models = await asyncio.get_running_loop().run_in_executor(None, self._load)
+        except Exception as error:
+            log.exception("The models could not be loaded")
+            self._failure = f"The models could not be loaded: {error}"
+            return
+
+        def refer(items: Sequence[tuple[Image.Image, Box | None]]) -> list[Region]:
+            return [models.sees.refer(picture, box) for picture, box in items]
+
+        self._desks = Desks(
+            models=models,
+            perceive=Batcher(models.sees.perceive, LARGEST_BATCH, self._most_waiting),
+            refer=Batcher(refer, LARGEST_BATCH, self._most_waiting),
+            writing=WritingDesk(models.writes.write, LARGEST_BATCH, self._most_waiting),
+        )
+
+    @web.middleware
+    async def _answer_problems(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        started = time.monotonic()
+        route = request.match_info.route.resource
+        name = route.canonical if route is not None else "unknown"
+        try:
+            self._check_token(request)
+            response = await handler(request)
+        except Problem as problem:
+            response = _problem(problem.status, str(problem), problem.retry_after)
+        except Busy as busy:
+            response = _problem(503, str(busy), busy.seconds)
+        except PictureProblem as problem:
+            response = _problem(422, str(problem))
+        except web.HTTPRequestEntityTooLarge:
+            response = _problem(413, "That picture is too large; I take at most 20 MB.")
+        except web.HTTPException as error:
+            response = _problem(error.status, error.reason)
+        except ConnectionError:
+            raise
+        except Exception:
+            log.exception("A request failed")
+            response = _problem(500, "Something went wrong in the model worker; its log says what.")
+        self._measures.count(name, response.status, time.monotonic() - started)
+        return response
+
+    def _check_token(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise Problem(401, "The worker wants its token (KEEPSAKE_WORKER_TOKEN).")
+
+    def _ready(self) -> Desks:
+        if self._failure is not None:
+            raise Problem(503, self._failure, 60)
+        if self._desks is None:
+            raise Problem(503, "The models are still loading; try again in 5 s.", 5)
+        return self._desks
+
+    async def _take_picture(self, request: web.Request) -> web.StreamResponse:
+        sha256 = request.match_info["sha256"]
+        data = await request.read()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise Problem(400, "The picture isn't the one its SHA-256 says.")
+        if self._held.get(sha256) is None:
+            loop = asyncio.get_running_loop()
+            self._held.put(sha256, await loop.run_in_executor(self._decoding, decode_picture, data))
+        return web.Response(status=204)
+
+    async def _perceive(self, request: web.Request) -> web.StreamResponse:
+        sha256, picture, _ = await self._picture_of(request)
+        desks = self._ready()
+        sight = await desks.perceive.do(picture)
+        perception = Perception(
+            picture_sha256=sha256,
+            width=picture.width,
+            height=picture.height,
+            regions=sight.regions,
+            tags=sight.tags,
+            calibration=desks.models.sees.calibration,
+        )
+        return web.Response(text=perception_to_json(perception), content_type="application/json")
+
+    async def _refer(self, request: web.Request) -> web.StreamResponse:
+        _, picture, box = await self._picture_of(request)
+        desks = self._ready()
+        region = await desks.refer.do((picture, box))
+        jpeg = await asyncio.get_running_loop().run_in_executor(self._decoding, encode_jpeg, picture)
+        view = ReferenceView(
+            jpeg=jpeg,
+            picture_sha256=hashlib.sha256(jpeg).hexdigest(),
+            width=picture.width,
+            height=picture.height,
+            region=region,
+            embedding_id=desks.models.sees.embedding_id,
+        )
+        return web.Response(text=reference_to_json(view), content_type="application/json")
+
+    async def _picture_of(self, request: web.Request) -> tuple[str, Image.Image, Box | None]:
+        data = _json_object(await request.text())
+        sha256 = data.get("picture")
+        if not isinstance(sha256, str) or DIGEST.fullmatch(sha256) is None:
+            raise Problem(400, "“picture” has to be the SHA-256 of a picture.")
+        picture = self._held.get(sha256)
+        if picture is None:
+            raise Problem(404, "That picture isn't here (any more): send it again.")
+        return sha256, picture, _box(data.get("box"))
+
+    async def _generate(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        if len(text) > LONGEST_QUESTION:
+            raise Problem(413, "That question, with all that belongs to it, is too long.")
+        try:
+            question = request_from_json(text)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Problem(400, "That isn't a question I can read.") from error
+        desks = self._ready()
+        pieces = desks.writing.stream(question)
+        try:
+            first = await anext(pieces, None)  # what goes wrong before the first piece has its own status
+            response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+            await response.prepare(request)
+            if first is not None:
+                await _send(response, {"text": first})
+            try:
+                async for piece in pieces:
+                    await _send(response, {"text": piece})
+                await _send(response, {"done": True})
+            except ConnectionError:
+                raise
+            except Exception:
+                log.exception("An answer broke off")
+                await _send(response, {"error": "The answer broke off; the worker's log says why."})
+            await response.write_eof()
+        finally:
+            await pieces.aclose()
+        return response
+
+    async def _health(self, _: web.Request) -> web.StreamResponse:
+        desks = self._desks
+        state = "failed" if self._failure else "loading" if desks is None else "ready"
+        return web.json_response(
+            {
+                "state": state,
+                "why": self._failure,
+                "pack": None if desks is None else desks.models.pack,
+                "embedding_id": None if desks is None else desks.models.sees.embedding_id,
+                "device": _device(),
+                "pictures_held": len(self._held),
+                "waiting": 0 if desks is None else desks.perceive.waiting + desks.writing.waiting,
+            }
+        )
+
+    async def _show_measures(self, _: web.Request) -> web.StreamResponse:
+        self._measures.hold(len(self._held), self._held.bytes)
+        return web.Response(body=self._measures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _problem(status: int, sentence: str, retry_after: int | None = None) -> web.Response:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return web.json_response({"error": sentence}, status=status, headers=headers)
+
+
+async def _send(response: web.StreamResponse, line: dict[str, object]) -> None:
+    await response.write((json.dumps(line, ensure_ascii=False) + "\n").encode())
+
+
+def _json_object(text: str) -> dict[str, object]:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise Problem(400, "That isn't JSON.") from error
+    if not isinstance(data, dict):
+        raise Problem(400, "That isn't a JSON object.")
+    return data
+
+
+def _box(data: object) -> Box | None:
+    if data is None:
+        return None
+    try:
+        box = Box(**{side: float(value) for side, value in dict(data).items()})  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise Problem(400, "“box” needs left, top, right and bottom.") from error
+    if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
+        raise Problem(400, "“box” has to lie within the picture (fractions from 0 to 1).")
+    return box
+
+
+def _device() -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

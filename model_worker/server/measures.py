@@ -1,0 +1,38 @@
+"""What the worker counts, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Measures:
+    """Counters of one worker, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "keepsake_requests", "Requests answered.", ("route", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "keepsake_request_seconds",
+            "How long requests took, waiting included.",
+            ("route",),
+            buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+            registry=self._registry,
+        )
+        self._held = Gauge("keepsake_pictures_held", "Pictures in the cache.", registry=self._registry)
+        self._bytes = Gauge("keepsake_pictures_held_bytes", "Their pixels.", registry=self._registry)
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def hold(self, pictures: int, size: int) -> None:
+        """Say how much the cache holds now."""
+        self._held.set(pictures)
+        self._bytes.set(size)
+
+    def text(self) -> bytes:
+        """Return all of it in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,63 @@
+"""What the server needs of a pack's models, and how the real ones are loaded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from PIL import Image
+
+from db.models import Box, Calibration, Region
+from model_worker.packs import load_pack
+from model_worker.wire import GenerateRequest, Tag
+
+
+class Sight(Protocol):
+    """What was seen in one picture."""
+
+    @property
+    def regions(self) -> tuple[Region, ...]: ...  # noqa: D102
+    @property
+    def tags(self) -> tuple[Tag, ...]: ...  # noqa: D102
+
+
+class Sees(Protocol):
+    """A perceiver: `model_worker.perception.perceive.Perceiver`."""
+
+    @property
+    def embedding_id(self) -> str: ...  # noqa: D102
+    @property
+    def calibration(self) -> Calibration: ...  # noqa: D102
+    def perceive(self, pictures: Sequence[Image.Image]) -> Sequence[Sight]: ...  # noqa: D102
+    def refer(self, picture: Image.Image, box: Box | None = None) -> Region: ...  # noqa: D102
+
+
+class Writes(Protocol):
+    """A writer: `model_worker.words.generate.Writer`."""
+
+    def write(  # noqa: D102
+        self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of a pack, loaded."""
+
+    pack: str
+    sees: Sees
+    writes: Writes
+
+
+Load = Callable[[], Models]
+
+
+def load_models(pack_name: str) -> Models:
+    """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
+    from model_worker.perception.perceive import Perceiver
+    from model_worker.words.generate import Writer
+
+    pack = load_pack(pack_name)
+    return Models(pack.name, Perceiver(pack), Writer())

@@ -1,0 +1,42 @@
+"""Pictures that were sent, held for the next questions about them, within a bound."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from PIL import Image
+
+
+class PicturesHeld:
+    """The pictures used last, by the SHA-256 of what was sent; at most ``most_bytes`` of pixels."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most_bytes = most_bytes
+        self._pictures: OrderedDict[str, Image.Image] = OrderedDict()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def put(self, sha256: str, picture: Image.Image) -> None:
+        """Hold a decoded picture; drops those used longest ago."""
+        self._drop(sha256)
+        self._pictures[sha256] = picture
+        self.bytes += _size(picture)
+        while self.bytes > self._most_bytes and len(self._pictures) > 1:
+            self._drop(next(iter(self._pictures)))
+
+    def get(self, sha256: str) -> Image.Image | None:
+        """Return a picture, None when it isn't held (any more)."""
+        if sha256 in self._pictures:
+            self._pictures.move_to_end(sha256)
+        return self._pictures.get(sha256)
+
+    def _drop(self, sha256: str) -> None:
+        dropped = self._pictures.pop(sha256, None)
+        if dropped is not None:
+            self.bytes -= _size(dropped)
+
+
+def _size(picture: Image.Image) -> int:
+    return 3 * picture.width * picture.height

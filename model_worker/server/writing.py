@@ -1,0 +1,68 @@
+"""Answers streamed from one writer to many readers: requests that wait together are written together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from model_worker.server.batching import Batcher
+from model_worker.wire import GenerateRequest
+
+Write = Callable[[Sequence[GenerateRequest], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """Somebody who waits for an answer; ``gone`` stops its writing."""
+
+    request: GenerateRequest
+    loop: asyncio.AbstractEventLoop
+    gone: threading.Event = field(default_factory=threading.Event)
+    pieces: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    def take(self, piece: str) -> None:
+        """Hand a piece over, from the writing thread."""
+        self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+
+
+class WritingDesk:
+    """Streams answers. ``write`` is `model_worker.words.generate.Writer.write`."""
+
+    def __init__(self, write: Write, largest: int, most_waiting: int) -> None:
+        self._write = write
+        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, largest, most_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._batcher.waiting
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._batcher.close()
+
+    async def stream(self, request: GenerateRequest) -> AsyncIterator[str]:
+        """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
+        reader = Reader(request, asyncio.get_running_loop())
+        written = asyncio.ensure_future(self._batcher.do(reader))
+        try:
+            while not (written.done() and reader.pieces.empty()):
+                piece = asyncio.ensure_future(reader.pieces.get())
+                await asyncio.wait({piece, written}, return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    yield piece.result()
+                else:
+                    piece.cancel()
+            await written
+        finally:
+            reader.gone.set()
+            written.cancel()
+
+    def _write_batch(self, readers: Sequence[Reader]) -> list[None]:
+        requests, gone = [one.request for one in readers], [one.gone for one in readers]
+        for pieces in self._write(requests, gone):
+            for index, piece in pieces:
+                readers[index].take(piece)
+        return [None] * len(readers)
