@@ -53,6 +53,7 @@ class Pack:
     panels: int
     windows: tuple[float, ...]
     window_trust: float
+    panel_trust: float
     calibration: Calibration
     writer: str
     weights: tuple[Weights, ...]
@@ -77,6 +78,7 @@ def load_pack(name: str = DEFAULT) -> Pack:
         panels=regions["panels"],
         windows=tuple(regions["windows"]),
         window_trust=regions["window_trust"],
+        panel_trust=regions["panel_trust"],
         calibration=Calibration(embedder["embedding_id"], **data["calibration"]),
         writer=data["writer"]["name"],
         weights=tuple(Weights(**weights) for weights in data["weights"]),

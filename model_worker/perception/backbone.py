@@ -5,6 +5,7 @@ One pass gives the last feature map, from which regions, embeddings and scene ta
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ def load_backbone() -> torch.nn.Module:
 
     network: torch.nn.Module = timm.create_model("tf_efficientnet_lite2", pretrained=False)
     network.load_state_dict(_renamed(torch.load(weights_file(), weights_only=True), network))
-    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.eval().to(dtype=_dtype(), memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@cache
+def _dtype() -> torch.dtype:
+    """Return bfloat16 on processors with matrix units for it (AMX), where it takes half the time."""
+    has_matrix_units = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return torch.bfloat16 if has_matrix_units() else torch.float32
 
 
 def weights_file() -> Path:
@@ -45,15 +53,16 @@ def feature_map(network: torch.nn.Module, picture: Image.Image, longest: int) ->
     the aspect ratio is kept to within half a cell.
     """
     with torch.inference_mode():
-        features: torch.Tensor = network.forward_features(_as_input(picture, longest))  # type: ignore[operator]
-    return features[0]
+        pixels = _as_input(picture, longest).to(_dtype())
+        features: torch.Tensor = network.forward_features(pixels)  # type: ignore[operator]
+    return features[0].float()
 
 
 def class_probabilities(network: torch.nn.Module, features: torch.Tensor) -> torch.Tensor:
     """Return the ImageNet classifier's probabilities for a feature map: shape ``(1000,)``."""
     with torch.inference_mode():
-        logits: torch.Tensor = network.forward_head(features[None])  # type: ignore[operator]
-    return logits[0].softmax(dim=0)
+        logits: torch.Tensor = network.forward_head(features[None].to(_dtype()))  # type: ignore[operator]
+    return logits[0].float().softmax(dim=0)
 
 
 def input_size(width: int, height: int, longest: int) -> tuple[int, int]:

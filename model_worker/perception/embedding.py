@@ -36,13 +36,14 @@ def pool(features: torch.Tensor, boxes: Sequence[Box]) -> Floats:
         Shape ``(boxes, channels)``, each of length 1.
 
     """
-    channels, rows, columns = features.shape
+    _, rows, columns = features.shape
     down = np.stack([_weights(box.top, box.bottom, rows) for box in boxes])
     across = np.stack([_weights(box.left, box.right, columns) for box in boxes])
     weights = (down[:, :, None] * across[:, None, :]).reshape(len(boxes), -1)
     weights /= weights.sum(axis=1, keepdims=True)
-    squares = features.numpy().reshape(channels, -1) ** 2
-    return _of_length_one(np.sqrt(weights.astype(np.float32) @ squares.T))
+    # Multiplied by torch, as all else is: numpy's threads and torch's would fight for the same cores.
+    means = torch.from_numpy(weights) @ features.flatten(1).square().T
+    return _of_length_one(means.sqrt().numpy())
 
 
 def join(pooled: Sequence[Floats]) -> Floats:

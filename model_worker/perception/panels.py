@@ -136,7 +136,7 @@ def _clearest(
     boxes: list[Box] = []
     found = np.argwhere(outline > 0)
     order = np.argsort(-outline[tuple(found.T)], kind="stable")
-    for left, right, top, bottom in found[order][:400]:
+    for left, right, top, bottom in found[order][:400] if most else ():
         box = Box(float(columns[left]), float(rows[top]), float(columns[right]), float(rows[bottom]))
         if all(share_of_smaller(box, other) < OVERLAP for other in boxes):
             boxes.append(box)

@@ -28,11 +28,15 @@ class Perceived:
     tags: tuple[Tag, ...]
 
 
+COLLAGE = 2
+"""With so many panels a picture is a collage: what matters is in them."""
+
+
 class Perceiver:
     """Sees: made once (loads weights: a second), used from one thread at a time.
 
-    A picture with panels is looked at once for the scene, and each panel, being a picture, once. One without
-    is looked at at two sizes, and through windows over the larger feature map.
+    A picture is looked at at two sizes, and through windows over the larger feature map. Of a collage the whole
+    is looked at once, for the scene, and each panel, being a picture, once.
     """
 
     def __init__(self, pack: Pack) -> None:
@@ -66,20 +70,22 @@ class Perceiver:
 
     def _perceive_one(self, picture: Image.Image) -> Perceived:
         panels = find_panels(picture, self._pack.panels)
-        sizes = self._pack.whole[:1] if panels else self._pack.whole
-        maps = self._maps(picture, sizes)
+        is_collage = len(panels) >= COLLAGE
+        maps = self._maps(picture, self._pack.whole[:1] if is_collage else self._pack.whole)
         regions = [Region(WHOLE, self._embed(maps, [WHOLE])[0], 1.0)]
         regions += [self._panel(picture, box) for box in panels]
-        if not panels:
+        if not is_collage:
             regions += self._windows(maps[-1], picture.size)
         return Perceived(tuple(regions), tags_from(class_probabilities(self._network, maps[0])))
 
     def _panel(self, picture: Image.Image, box: Box) -> Region:
         maps = self._maps(_cropped(picture, box), (self._pack.panel,))
-        return Region(box, self._embed(maps, [WHOLE])[0], 1.0)
+        return Region(box, self._embed(maps, [WHOLE])[0] * np.float32(self._pack.panel_trust), 1.0)
 
     def _windows(self, features: torch.Tensor, size: tuple[int, int]) -> list[Region]:
         boxes = windows(*size, self._pack.windows)[1:]
+        if not boxes:
+            return []
         trust = np.float32(self._pack.window_trust)
         embeddings = self._embed([features], boxes) * trust
         return [

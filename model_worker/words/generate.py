@@ -1,23 +1,70 @@
-"""Interface draft (the body follows): the words of a pack, written a piece at a time."""
+"""The words of a pack, written a piece at a time."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
 
 from model_worker.wire import GenerateRequest
+from model_worker.words.answer import checked, plan
+from model_worker.words.model import load_language_model
+from model_worker.words.prompt import prompt_for
+
+LONGEST_ANSWER = 48
+"""Tokens: the answers are one sentence, and anything longer is the model running on."""
 
 
 class Writer:
     """Answers questions in batches. Made once (loads weights: seconds), used from one thread at a time."""
+
+    def __init__(self) -> None:
+        self._language = load_language_model()
 
     def write(
         self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
-        Pieces of one request joined in order are its answer. A request whose event is set is dropped
-        within one step; every request that is not cancelled gets at least one non-empty piece. The
-        iterator ends when all are answered; an empty list says only "still working".
+        Pieces of one request joined in order are its answer. What recall knows comes at once; a sentence of the
+        language model when it is complete and checked. A request whose event is set is dropped within one
+        step; every other one gets at least one non-empty piece.
         """
-        raise NotImplementedError
+        plans = [plan(request) for request in requests]
+        openings = [(index, one.opening) for index, one in enumerate(plans) if one.opening]
+        yield [(index, text) for index, text in openings if not cancelled[index].is_set()]
+        asking = [index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()]
+        if not asking:
+            return
+        said = self._complete(
+            [prompt_for(requests[index]) for index in asking], [cancelled[index] for index in asking]
+        )
+        for index, sentence in zip(asking, said, strict=True):
+            if not cancelled[index].is_set():
+                space = " " if plans[index].opening else ""
+                yield [(index, space + checked(requests[index], plans[index].about, sentence))]
+
+    def _complete(self, prompts: Sequence[str], cancelled: Sequence[threading.Event]) -> list[str]:
+        """Return the first line that the model writes after each prompt."""
+        tokenizer, model = self._language.tokenizer, self._language.model
+        inputs = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
+        length = inputs["input_ids"].shape[1]
+
+        def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
+            ends = ["\n" in text for text in tokenizer.batch_decode(tokens[:, length:])]
+            done = [end or event.is_set() for end, event in zip(ends, cancelled, strict=True)]
+            return torch.tensor(done, device=tokens.device)
+
+        with torch.inference_mode():
+            tokens = model.generate(
+                **inputs,
+                max_new_tokens=LONGEST_ANSWER,
+                do_sample=False,
+                no_repeat_ngram_size=0,
+                stopping_criteria=[is_done],
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        lines = tokenizer.batch_decode(tokens[:, length:], skip_special_tokens=True)
+        return [line.strip().partition("\n")[0].strip() for line in lines]

