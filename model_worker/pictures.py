@@ -1,4 +1,4 @@
-"""Pictures from strangers: decoded by their content, within limits, upright; refused with a sentence otherwise."""
+"""Pictures from strangers: decoded by content, within limits, upright; or refused with a sentence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import warnings
 
 import pillow_heif
-from PIL import Image, ImageFile, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 LARGEST_BYTES = 20 * 1024 * 1024
 LARGEST_PIXELS = 50_000_000
@@ -17,7 +17,18 @@ WORKING_SIDE = 2048
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
 BACKGROUND = (128, 128, 128)
 JPEG_QUALITY = 88
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF orientation: what makes the picture upright."""
 
+warnings.filterwarnings("ignore", module=r"PIL\.")  # our own limits and sentences say it
 pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = LARGEST_PIXELS
 ImageFile.LOAD_TRUNCATED_IMAGES = False
@@ -39,22 +50,21 @@ def decode_picture(data: bytes) -> Image.Image:
     if not data:
         raise PictureProblem("That picture is empty.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limits are checked below
-            return _decode(data)
+        return _decode(data)
     except PictureProblem:
         raise
     except Image.DecompressionBombError as error:
         raise PictureProblem("That picture has too many pixels; I take at most 50 megapixels.") from error
     except Exception as error:  # a hostile file makes the libraries raise nearly anything
         raise PictureProblem(
-            "I can't read that picture: it is broken, or not all of it arrived. Please send it again as PNG or JPEG."
+            "I can't read that picture: it is broken, or not all of it arrived. "
+            "Please send it again as PNG or JPEG."
         ) from error
 
 
 def encode_jpeg(picture: Image.Image, longest: int = WORKING_SIDE) -> bytes:
     """Encode a picture as JPEG without metadata, its longest side at most ``longest`` pixels."""
-    smaller = picture.copy()
+    smaller = picture.convert("RGB")
     smaller.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     smaller.info.clear()
     file = io.BytesIO()
@@ -65,7 +75,7 @@ def encode_jpeg(picture: Image.Image, longest: int = WORKING_SIDE) -> bytes:
 def _decode(data: bytes) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureProblem(
             "That isn't a picture I can read. I take JPEG, PNG, WebP, GIF, BMP, HEIC and AVIF."
         ) from error
@@ -73,8 +83,9 @@ def _decode(data: bytes) -> Image.Image:
         _check_size(*opened.size)
         opened.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is decoded at a fraction of its size
         opened.load()
-        upright = ImageOps.exif_transpose(_shrunk(opened)) if _has_turn(opened) else _shrunk(opened)
-        return _as_rgb(upright)
+        turn = _turn(opened)
+        picture = _on_ground(_shrunk(_plain(opened)))
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -87,36 +98,31 @@ def _check_size(width: int, height: int) -> None:
         raise PictureProblem(f"That picture is too long: {width} × {height} pixels.")
 
 
-def _has_turn(picture: Image.Image) -> bool:
+def _turn(picture: Image.Image) -> Image.Transpose | None:
     try:
-        return picture.getexif().get(0x0112, 1) != 1
+        return TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # broken EXIF is no reason to refuse the pixels
-        return False
+        return None
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """Return any mode as RGB, or RGBA where it has transparency; 16 bits a channel become 8."""
+    if picture.mode.startswith("I;16"):
+        picture = picture.convert("I").point(lambda value: value / 257).convert("L")
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    return picture if picture.mode == mode else picture.convert(mode)  # converting to the same mode copies
 
 
 def _shrunk(picture: Image.Image) -> Image.Image:
-    if max(picture.size) <= WORKING_SIDE:
+    scale = WORKING_SIDE / max(picture.size)
+    if scale >= 1:
         return picture
-    flat = picture if picture.mode in {"RGB", "RGBA", "L", "LA"} else _as_rgb(picture)
-    exif = picture.getexif() if _has_turn(picture) else None
-    flat = flat.copy() if flat is picture else flat
-    flat.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    if exif is not None:
-        flat.getexif()[0x0112] = exif[0x0112]
-    return flat
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
 
 
-def _as_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: transparency onto grey, 16 bits a channel to 8."""
-    if picture.mode in {"I;16", "I;16L", "I;16B", "I;16N"}:
-        picture = picture.convert("I").point(lambda value: value / 257).convert("L")
-    elif picture.mode in {"I", "F"}:
-        picture = picture.point(lambda value: value / 257 if picture.mode == "I" else value).convert("L")
-    has_alpha = "A" in picture.getbands() or "transparency" in picture.info
-    if not has_alpha:
-        rgb = picture.convert("RGB")
-        rgb.info.clear()
-        return rgb
-    layered = picture.convert("RGBA")
-    ground = Image.new("RGBA", layered.size, (*BACKGROUND, 255))
-    return Image.alpha_composite(ground, layered).convert("RGB")
+def _on_ground(picture: Image.Image) -> Image.Image:
+    """Lay what is transparent on grey; drop what isn't pixels."""
+    ground = Image.new("RGB", picture.size, BACKGROUND)
+    ground.paste(picture, mask=picture if picture.mode == "RGBA" else None)
+    return ground

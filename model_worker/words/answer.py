@@ -6,17 +6,22 @@ doesn't. The model is asked for facts about a concept, and what it says counts o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model_worker.wire import GenerateRequest, PromptConcept, Tag
-from model_worker.words.prompt import LIKELY_TAG, NOT_SAID
+from model_worker.words.prompt import LIKELY_TAG
 from model_worker.words.question import Kind, answers, grounded, kind_of, names_concept
 
 HELP = (
     "I remember people, pets and things from a picture and a few words. Show me one with /remember, then send me "
     "a picture and ask who is in it, or ask me what you told me. /edit and /forget change my mind."
 )
+
+
+_FIRST_PERSON = re.compile(r"\b(i|me|my|mine|we|us|our|ours)\b", re.IGNORECASE)
+"""In the info these are whoever wrote it, in an answer they would be the bot: such info is quoted instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,15 @@ def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str)
     sentence = said.strip()
     fits = (
         sentence
-        and not sentence.startswith(NOT_SAID[:-1])
+        and not _FIRST_PERSON.search(sentence)
         and grounded(sentence, info, request.question, names)
         and answers(request.question, sentence, info, names)
     )
     if fits:
         return sentence if sentence[-1] in ".!?" else f"{sentence}."
-    spoken_of = answers(request.question, info, info, names) and len(about) == 1
-    if spoken_of:
-        return _told(about[0])
-    return f"You haven't told me that. {' '.join(_told(one) for one in about)}"
+    if answers(request.question, info, info, names):
+        return " ".join(_told(one) for one in about)
+    return f"I don't think you told me that. {' '.join(_told(one) for one in about)}"
 
 
 def _about(

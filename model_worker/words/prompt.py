@@ -18,19 +18,17 @@ TURN_LENGTH = 200
 TURNS = 4
 LIKELY_TAG = 0.2
 
-NOT_SAID = "The notes do not say."
-
-EXAMPLES = f"""\
-Answer the question in one short sentence. Use only the notes. When the notes have no answer, say: {NOT_SAID}
+EXAMPLES = """\
+Answer the question in one short sentence, from the notes.
 
 Notes about Bella: a brown labrador, born in May 2019; she is afraid of thunder
 Picture: on the left is Bella; it looks like a Labrador retriever, a sofa
 Question: What is Bella afraid of?
 Answer: Bella is afraid of thunder.
 
-Notes about Oskar: my uncle, he plays the cello and lives in Bergen
+Notes about Oskar: my uncle, 61, he plays the cello and lives in Bergen
 Question: How old is Oskar?
-Answer: {NOT_SAID}
+Answer: Oskar is 61.
 
 Notes about The kettle: red enamel, I bought it in Lisbon for 12 euros
 Picture: in the middle is The kettle
@@ -38,17 +36,23 @@ Question: Where is it from?
 Answer: The kettle was bought in Lisbon.
 
 Notes about Nia: my sister; works as a nurse; loves mango ice cream
-Notes about Rolo: Nia's parrot, green, talks too much
+Notes about Rolo: Nia's parrot, green, eats walnuts
 Earlier, user: Who is Rolo?
 Earlier, you: Rolo is Nia's green parrot.
+Question: And what does he eat?
+Answer: Rolo eats walnuts.
+
+Notes about The boat: wooden, painted blue, we named it after our grandmother
+Question: What is the boat made of?
+Answer: The boat is made of wood.
+
+Notes about Nia: my sister; works as a nurse; loves mango ice cream
 Question: What does Nia do for a living?
 Answer: Nia works as a nurse.
 
-Notes about Rolo: Nia's parrot, green, talks too much
-Question: What does Rolo eat?
-Answer: {NOT_SAID}
-
 """
+"""None says that the notes don't say: a model this small then says little else. What isn't told is found out
+by checking its answer (`model_worker.words.question`)."""
 
 _MARKS = re.compile(r"\b(notes about|picture|question|answer|earlier)(\s*[^\s\w]*\s*):", re.IGNORECASE)
 

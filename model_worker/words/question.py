@@ -131,15 +131,26 @@ def answers(question: str, answer: str, info: str, names: str) -> bool:
     """
     needed = next((what for pattern, what in _NEEDED if pattern.search(question)), None)
     if needed is not None:
-        return _FOUND[needed].search(_without(answer, question)) is not None
-    topic = stems(question) - stems(names)
-    return not topic or bool(_widened(topic) & _widened(stems(info)))
+        said = answer if needed == "a place" else _without(answer, question)
+        return _FOUND[needed].search(said) is not None
+    return stems(question) <= stems(names) or bool(relevant(question, info, names))
 
 
 def grounded(answer: str, info: str, question: str, names: str) -> bool:
-    """Whether all that an answer says was in the info, and it says more than the question and the names did."""
-    said, told = stems(answer), stems(info)
-    return said <= told | stems(question) | stems(names) and bool((said & told) - stems(names) - stems(question))
+    """Whether all that an answer says was told, and it says more than the question and the names did.
+
+    What was told is the part of the info that speaks of what the question speaks of, or all where none does.
+    """
+    known = stems(question) | stems(names)
+    said, told = stems(answer), stems(" ".join(relevant(question, info, names)) or info)
+    return said <= told | known and bool((said & told) - known)
+
+
+def relevant(question: str, info: str, names: str) -> list[str]:
+    """Return the parts of an info that speak of what a question speaks of."""
+    topic = _widened(stems(question) - stems(names))
+    parts = re.split(r"[.;,\n]|\band\b", info)
+    return [part.strip() for part in parts if _widened(stems(part) - stems(names)) & topic]
 
 
 def stems(text: str) -> set[str]:
@@ -151,7 +162,7 @@ def stems(text: str) -> set[str]:
 def _stem(word: str) -> str:
     for ending in ("ies", "ing", "ied", "ed", "es", "s", "e", "y"):
         if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word.removesuffix(ending)
+            return _stem(word.removesuffix(ending))
     return word
 
 
