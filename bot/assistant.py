@@ -7,13 +7,11 @@ shows it nothing but what that viewer may see.
 from __future__ import annotations
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import asyncpg
-from PIL import Image
 
 from bot.certainty import certainty, place_in_picture
 from bot.worker_client import WorkerClient
@@ -21,6 +19,7 @@ from db import concepts, corrections, sightings
 from db.errors import NameTaken, NotRemembered
 from db.models import (
     Answer,
+    Box,
     Concept,
     NewConcept,
     OwnerId,
@@ -33,7 +32,8 @@ from db.models import (
 )
 from db.names import check_name
 from db.pool import viewing
-from db.recall import recall
+from db.recall import mentioned_in, recall
+from model_worker.pictures import decode_picture, encode_jpeg
 from model_worker.wire import GenerateRequest, Perception, PromptConcept, ReferenceView, Turn
 
 MOST_CONCEPTS_IN_PROMPT = 6
@@ -95,7 +95,9 @@ class Assistant:
         Raises NameProblem, NameTaken and TooMany; nothing is kept then.
         """
         name = check_name(name)
-        async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
+        async with viewing(
+            self.pool, viewer
+        ) as connection:  # before the picture is looked at: that takes longer
             await self._check_room(connection, owner)
             if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
                 raise NameTaken(name)
@@ -213,7 +215,7 @@ class Assistant:
     async def _recall(self, question: Question, perception: Perception | None) -> Recalled:
         async with viewing(self.pool, question.viewer) as connection:
             if perception is None:
-                recalled = await self._recall_text(connection, question)
+                recalled = await _recall_text(connection, question)
             else:
                 recalled = await recall(
                     connection, question.viewer, perception.regions, perception.calibration, question.text
@@ -221,14 +223,6 @@ class Assistant:
             if recalled.recognised:
                 await concepts.mark_recognised(connection, [one.concept for one in recalled.recognised])
         return recalled
-
-    async def _recall_text(self, connection: asyncpg.Connection, question: Question) -> Recalled:
-        """Recall who a text names; when it names nobody, who was spoken of last."""
-        for text in (question.text, *(turn.text for turn in reversed(question.history))):
-            mentioned = await concepts_in(connection, question.viewer, text)
-            if mentioned:
-                return Recalled(mentioned, ())
-        return Recalled((), ())
 
     async def _keep_answer(
         self, viewer: Viewer, picture: bytes, perception: Perception, recalled: Recalled
@@ -248,16 +242,60 @@ class Assistant:
             )
             for index in regions
         ]
-        jpeg = await self._upright(picture)
+        jpeg = await asyncio.to_thread(_upright, picture)
         async with viewing(self.pool, viewer) as connection:
             answer_id = await sightings.store_answer(
                 connection, viewer, jpeg, perception.width, perception.height, seen
             )
         return Told(recalled, jpeg, answer_id, unknown)
 
-    async def _upright(self, picture: bytes) -> bytes:
-        """Return a picture as the worker saw it: upright, JPEG, without metadata."""
-        return (await self.worker.refer_picture(picture)).jpeg
+
+async def _recall_text(connection: asyncpg.Connection, question: Question) -> Recalled:
+    """Recall who a text names; when it names nobody, who was spoken of last."""
+    for text in (question.text, *(turn.text for turn in reversed(question.history))):
+        mentioned = await mentioned_in(connection, question.viewer, text)
+        if mentioned:
+            return Recalled(mentioned, ())
+    return Recalled((), ())
+
+
+def _for_prompt(recalled: Recalled) -> tuple[PromptConcept, ...]:
+    """Return what the generator is told: who is in the picture, and who was only named."""
+    seen = [_prompt_concept(one.concept, one) for one in recalled.recognised]
+    present = {one.concept.concept_id for one in recalled.recognised}
+    named = [_prompt_concept(one) for one in recalled.mentioned if one.concept_id not in present]
+    return tuple([*seen, *named][:MOST_CONCEPTS_IN_PROMPT])
+
+
+def _prompt_concept(concept: Concept, recognition: Recognition | None = None) -> PromptConcept:
+    return PromptConcept(
+        name=concept.name,
+        info=concept.info,
+        category=concept.category,
+        where=None if recognition is None else place_in_picture(recognition.box),
+        certainty=None if recognition is None else certainty(recognition.probability),
+    )
+
+
+def _unknown_region(perception: Perception, recognised: Sequence[Recognition]) -> int | None:
+    """Return the region to offer for remembering: the largest clear one that nobody was recognised in."""
+    clear = [
+        index
+        for index, region in enumerate(perception.regions)
+        if region.objectness >= 1 and all(_apart(region.box, one.box) for one in recognised)
+    ]
+    parts = [index for index in clear if _area(perception.regions[index].box) < 1]
+    return max(parts or clear, key=lambda index: _area(perception.regions[index].box), default=None)
+
+
+def _apart(one: Box, other: Box) -> bool:
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(0.0, width) * max(0.0, height) < 0.1 * min(_area(one), _area(other))
+
+
+def _area(box: Box) -> float:
+    return (box.right - box.left) * (box.bottom - box.top)
 
 
 def _check_allowed(viewer: Viewer, concept: Concept, *, may_govern: bool) -> None:
@@ -272,6 +310,11 @@ def _sighting_of(answer: Answer, region: int) -> Sighting:
     if sighting is None:
         raise NotRemembered("That part of the picture isn't known (any more).")
     return sighting
+
+
+def _upright(picture: bytes) -> bytes:
+    """Return a picture as the worker saw it (and found harmless): upright, a JPEG without metadata."""
+    return encode_jpeg(decode_picture(picture), ANSWER_PICTURE_SIDE)
 
 
 def _reference_from(view: ReferenceView) -> Reference:

@@ -161,7 +161,7 @@ def request_to_json(request: GenerateRequest) -> str:
 
 def request_from_json(text: str) -> GenerateRequest:
     """Parse `request_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    data = cast(dict[str, Any], json.loads(text))
+    data = cast("dict[str, Any]", json.loads(text))
     return GenerateRequest(
         question=str(data["question"]),
         has_picture=bool(data["has_picture"]),

@@ -49,7 +49,9 @@ class Seen:
     def hits(self) -> list[str]:
         """The things that were found where they are."""
         true = self.scene.concepts
-        return [name for name, (box, _) in self.found.items() if name in true and iou(box, true[name]) >= TOUCHES]
+        return [
+            name for name, (box, _) in self.found.items() if name in true and iou(box, true[name]) >= TOUCHES
+        ]
 
     @property
     def mistakes(self) -> int:

@@ -28,7 +28,9 @@ def serve(load: Load, host: str, port: int, *, with_parent: bool) -> int:
     try:
         asyncio.run(_serve(Worker(load, token), host, port, with_parent=with_parent))
     except OSError as error:
-        sys.stderr.write(f"The worker can't listen on {host}:{port}: {error.strerror}. Choose another --port.\n")
+        sys.stderr.write(
+            f"The worker can't listen on {host}:{port}: {error.strerror}. Choose another --port.\n"
+        )
         return 1
     return 0
 

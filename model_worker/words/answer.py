@@ -109,9 +109,7 @@ def _identity(seen: Sequence[PromptConcept], tags: Sequence[Tag]) -> str:
 
 
 def _seen(seen: Sequence[PromptConcept]) -> str:
-    parts = [
-        f"{one.name} {one.where}{f' ({one.certainty})' if one.certainty else ''}" for one in seen
-    ]
+    parts = [f"{one.name} {one.where}{f' ({one.certainty})' if one.certainty else ''}" for one in seen]
     return f"I see {_listed(parts)}."
 
 

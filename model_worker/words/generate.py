@@ -35,7 +35,9 @@ class Writer:
         plans = [plan(request) for request in requests]
         openings = [(index, one.opening) for index, one in enumerate(plans) if one.opening]
         yield [(index, text) for index, text in openings if not cancelled[index].is_set()]
-        asking = [index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()]
+        asking = [
+            index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()
+        ]
         if not asking:
             return
         said = self._complete(

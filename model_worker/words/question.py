@@ -47,35 +47,162 @@ _GREETING = re.compile(
 )
 _THANKS = re.compile(r"^\W*(thanks|thank you|thx|cheers|great|nice|good bot|well done)\b", re.IGNORECASE)
 _HELP = re.compile(
-    r"(what|how) (can|do|could) (you|i|we) (do|use|work|teach)|^\W*help\b|who are you|what are you", re.IGNORECASE
+    r"(what|how) (can|do|could) (you|i|we) (do|use|work|teach)|^\W*help\b|who are you|what are you",
+    re.IGNORECASE,
 )
 _HERE = re.compile(r"\b(picture|photo|image|pic|here|this|that)\b", re.IGNORECASE)
 
 _NEEDED = (
-    (re.compile(r"\bhow (old|many|much|long|tall|big|heavy|far|often)\b|\b(age|price|cost|number)\b", re.I), "a number"),
+    (
+        re.compile(
+            r"\bhow (old|many|much|long|tall|big|heavy|far|often)\b|\b(age|price|cost|number)\b", re.I
+        ),
+        "a number",
+    ),
     (re.compile(r"\bwhen\b|\bwhat (year|day|date|month|time)\b|\bbirthday\b", re.I), "a time"),
     (re.compile(r"\bwhere\b", re.I), "a place"),
     (re.compile(r"\bwh(at|ich) colou?rs?\b", re.I), "a colour"),
 )
 _FOUND = {
-    "a number": re.compile(r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|old)\b", re.I),
+    "a number": re.compile(
+        r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|old)\b",
+        re.I,
+    ),
     "a time": re.compile(
         r"\d|\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|january|february|march|april|may|june|july|august"
         r"|september|october|november|december|spring|summer|autumn|winter|christmas|yesterday|every|morning|evening|night)",
         re.I,
     ),
-    "a place": re.compile(r"\b(in|at|on|near|under|behind|beside|by|from|next to|outside|inside|to|behind|above|below)\b", re.I),
+    "a place": re.compile(
+        r"\b(in|at|on|near|under|behind|beside|by|from|next to|outside|inside|to|behind|above|below)\b", re.I
+    ),
     "a colour": re.compile(
-        r"\b(red|blue|green|yellow|orange|purple|pink|brown|black|white|gr[ae]y|gold(en)?|silver|beige|turquoise|ginger|violet)\b", re.I
+        r"\b(red|blue|green|yellow|orange|purple|pink|brown|black|white|gr[ae]y|gold(en)?|silver|beige|turquoise|ginger|violet)\b",
+        re.I,
     ),
 }
 
 _COMMON = frozenset(
-    "a an the and or but of to in on at by for from with about into as is are was were be been am do does did has have "
-    "had can could will would should may might must he she it they them him her his its their this that these those "
-    "there here who whom whose what which when where why how i you we me us my your our not no yes so very too also "
-    "just only than then because if while one some any all more most much many other thing things name named called "
-    "tell say said know knows like likes really please ever still own get gets got kind type sort".split()
+    [
+        "a",
+        "an",
+        "the",
+        "and",
+        "or",
+        "but",
+        "of",
+        "to",
+        "in",
+        "on",
+        "at",
+        "by",
+        "for",
+        "from",
+        "with",
+        "about",
+        "into",
+        "as",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "am",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "can",
+        "could",
+        "will",
+        "would",
+        "should",
+        "may",
+        "might",
+        "must",
+        "he",
+        "she",
+        "it",
+        "they",
+        "them",
+        "him",
+        "her",
+        "his",
+        "its",
+        "their",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "here",
+        "who",
+        "whom",
+        "whose",
+        "what",
+        "which",
+        "when",
+        "where",
+        "why",
+        "how",
+        "i",
+        "you",
+        "we",
+        "me",
+        "us",
+        "my",
+        "your",
+        "our",
+        "not",
+        "no",
+        "yes",
+        "so",
+        "very",
+        "too",
+        "also",
+        "just",
+        "only",
+        "than",
+        "then",
+        "because",
+        "if",
+        "while",
+        "one",
+        "some",
+        "any",
+        "all",
+        "more",
+        "most",
+        "much",
+        "many",
+        "other",
+        "thing",
+        "things",
+        "name",
+        "named",
+        "called",
+        "tell",
+        "say",
+        "said",
+        "know",
+        "knows",
+        "like",
+        "likes",
+        "really",
+        "please",
+        "ever",
+        "still",
+        "own",
+        "get",
+        "gets",
+        "got",
+        "kind",
+        "type",
+        "sort",
+    ]
 ) - {"like", "likes", "named", "called", "kind"}
 
 _ALIKE = (

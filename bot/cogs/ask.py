@@ -1,0 +1,67 @@
+"""`/ask`, and “Who is in this?” on any message with a picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import pictures
+from bot.answering import answer
+from bot.assistant import Assistant, Question
+from bot.ui import texts
+from bot.ui.stream import InResponse
+from bot.viewers import viewer_of
+
+Interaction = discord.Interaction[Any]
+
+
+class Ask(commands.Cog):
+    """Commands that ask."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant = assistant
+
+    @app_commands.command(name="ask", description="Ask about a picture, or about what I remember.")
+    @app_commands.describe(question="Your question", image="A picture it is about")
+    async def ask(
+        self, interaction: Interaction, question: str, image: discord.Attachment | None = None
+    ) -> None:
+        """Answer a question."""
+        await interaction.response.defer(thinking=True)
+        picture = None if image is None else await pictures.read(image)
+        await answer(
+            self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction)
+        )
+
+    @ask.autocomplete("question")
+    async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        """Suggest the name that is being typed, at the end of the question."""
+        start, _, word = typed.rpartition(" ")
+        if len(word.lstrip("<")) < 1:
+            return []
+        names = await self._assistant.suggest_names(viewer_of(interaction), word.lstrip("<"))
+        known = [name for name in names if word.lstrip("<").casefold() in name.casefold()]
+        finished = [f"{start} {name}".strip()[:100] for name in known]
+        return [app_commands.Choice(name=one, value=one) for one in dict.fromkeys([typed[:100], *finished])][
+            :25
+        ]
+
+
+async def setup(bot: Any) -> None:
+    """Add the commands to a bot; discord.py calls this."""
+    assistant: Assistant = bot.assistant
+    await bot.add_cog(Ask(assistant))
+
+    @app_commands.context_menu(name="Who is in this?")
+    async def who_is_in_this(interaction: Interaction, message: discord.Message) -> None:
+        await interaction.response.defer(thinking=True)
+        attachment = pictures.picture_in(message.attachments)
+        if attachment is None:
+            raise pictures.NoPicture("That message has no picture.")
+        question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await pictures.read(attachment))
+        await answer(assistant, question, InResponse(interaction))
+
+    bot.tree.add_command(who_is_in_this)

@@ -1,0 +1,119 @@
+"""Chat: mentions, replies and direct messages. The chain of replies is the conversation.
+
+The bot speaks when it is spoken to: in a direct message, when it is mentioned, or when a message replies to one
+in a chain that it is part of, or that mentions it. Any message can be replied to, so conversations branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import discord
+from discord.ext import commands
+
+from bot import pictures
+from bot.answering import answer
+from bot.assistant import Assistant, Question
+from bot.errors import sentence_for
+from bot.ui import texts
+from bot.ui.stream import QUIET, InReply
+from bot.viewers import viewer_of
+from model_worker.wire import Turn
+
+LONGEST_CHAIN = 12
+
+
+class Chat(commands.Cog):
+    """Listens to messages."""
+
+    def __init__(self, bot: Any, assistant: Assistant) -> None:
+        self._bot = bot
+        self._assistant = assistant
+
+    @commands.Cog.listener()
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer a message that is meant for the bot."""
+        if message.author.bot or message.type not in {discord.MessageType.default, discord.MessageType.reply}:
+            return
+        earlier = await self._earlier(message)
+        if not self._is_meant(message, earlier):
+            return
+        attachment = _latest_picture([message, *earlier])
+        waiting = texts.THINKING if attachment is None else texts.LOOKING
+        try:
+            first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET)
+        except discord.Forbidden:
+            return  # it may read here, but not write
+        try:
+            picture = None if attachment is None else await pictures.read(attachment)
+            question = Question(viewer_of(message), self._text_of(message), picture, self._turns(earlier))
+            await answer(self._assistant, question, InReply(first))
+        except Exception as error:
+            await first.edit(content=sentence_for(error), attachments=[], view=None)
+
+    async def _earlier(self, message: discord.Message) -> list[discord.Message]:
+        """Return the messages that this one replies to, and so on, the latest first."""
+        chain: list[discord.Message] = []
+        current = message
+        while current.reference is not None and len(chain) < LONGEST_CHAIN:
+            replied_to = await self._replied_to(current)
+            if replied_to is None:
+                break
+            chain.append(replied_to)
+            current = replied_to
+        return chain
+
+    async def _replied_to(self, message: discord.Message) -> discord.Message | None:
+        reference = message.reference
+        if reference is None or reference.message_id is None or reference.channel_id != message.channel.id:
+            return None
+        known = reference.cached_message or reference.resolved
+        if isinstance(known, discord.Message):
+            return known
+        if isinstance(known, discord.DeletedReferencedMessage):
+            return None
+        try:
+            return await message.channel.fetch_message(reference.message_id)
+        except discord.HTTPException:
+            return None
+
+    def _is_meant(self, message: discord.Message, earlier: Sequence[discord.Message]) -> bool:
+        if message.guild is None or self._mentions_me(message):
+            return True
+        return any(one.author.id == self._bot.user.id or self._mentions_me(one) for one in earlier)
+
+    def _mentions_me(self, message: discord.Message) -> bool:
+        return any(user.id == self._bot.user.id for user in message.mentions)
+
+    def _turns(self, earlier: Sequence[discord.Message]) -> tuple[Turn, ...]:
+        turns = [
+            Turn("assistant" if one.author.id == self._bot.user.id else "user", self._text_of(one))
+            for one in reversed(earlier)
+        ]
+        return tuple(turn for turn in turns if turn.text)
+
+    def _text_of(self, message: discord.Message) -> str:
+        """Return what a message says, without the mention of the bot and without the line of certainties."""
+        text = message.clean_content
+        names = {self._bot.user.display_name, self._bot.user.name}
+        if message.guild is not None:
+            names.add(message.guild.me.display_name)
+        for name in sorted(names, key=len, reverse=True):
+            text = text.replace(f"@{name}", " ")
+        lines = [line for line in text.splitlines() if not line.startswith("-# ")]
+        return " ".join(" ".join(lines).split())
+
+
+def _latest_picture(messages: Sequence[discord.Message]) -> discord.Attachment | None:
+    """Return the picture of the latest message that has one, but none that the bot drew on."""
+    for message in messages:
+        found = None if message.author.bot else pictures.picture_in(message.attachments)
+        if found is not None:
+            return found
+    return None
+
+
+async def setup(bot: Any) -> None:
+    """Add the listener to a bot; discord.py calls this."""
+    await bot.add_cog(Chat(bot, bot.assistant))

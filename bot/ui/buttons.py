@@ -1,0 +1,147 @@
+"""The buttons under an answer: right · not them · remember this. They work after a restart, too.
+
+All they need is in the database, under the answer's id, which only who asked can load.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+from uuid import UUID
+
+import discord
+
+from bot.assistant import Assistant, Told
+from bot.errors import explained
+from bot.ui import texts
+from bot.viewers import viewer_of
+from db.models import Verdict
+
+MOST_JUDGED = 4
+PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
+
+Interaction = discord.Interaction[Any]
+
+
+def assistant_of(interaction: Interaction) -> Assistant:
+    """Return the assistant of the bot that an interaction came to."""
+    assistant: Assistant = interaction.client.assistant
+    return assistant
+
+
+class AnswerButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keepsake:none"):
+    """A button about one region of one answer; its subclasses say which and what it does."""
+
+    kind = "none"
+    label = ""
+    style = discord.ButtonStyle.secondary
+
+    def __init__(self, answer_id: UUID, region: int, about: str | None = None) -> None:
+        self.answer_id = answer_id
+        self.region = region
+        words = self.label if about is None else f"{self.label}: {about}"
+        super().__init__(
+            discord.ui.Button(
+                label=words[:80],
+                style=self.style,
+                custom_id=f"keepsake:{self.kind}:{answer_id.hex}:{region}",
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], match: re.Match[str], /) -> Self:
+        """Make the button of a custom id, as Discord sends it back."""
+        return cls(UUID(match["answer"]), int(match["region"]))
+
+
+class Right(AnswerButton, template=PATTERN.format(kind="right")):
+    """“right”: the recognition was right."""
+
+    kind, label, style = "right", "right", discord.ButtonStyle.success
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Store it."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
+        answer = await assistant.answer_of(viewer, self.answer_id)
+        concept = await assistant.judge(viewer, answer, self.region, Verdict.RIGHT)
+        await interaction.edit_original_response(
+            content=f"Thanks! I'll know **{texts.quoted(concept.name)}** even better."
+        )
+
+
+class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
+    """“not them”: the recognition was wrong."""
+
+    kind, label, style = "not_them", "not them", discord.ButtonStyle.danger
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Store it, and offer to remember who it really is."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
+        answer = await assistant.answer_of(viewer, self.answer_id)
+        concept = await assistant.judge(viewer, answer, self.region, Verdict.NOT_THEM)
+        view = discord.ui.View(timeout=None)
+        view.add_item(RememberThis(self.answer_id, self.region))
+        await interaction.edit_original_response(
+            content=f"Sorry! That isn't **{texts.quoted(concept.name)}**: it counts from the next picture on. "
+            "Who is it?",
+            view=view,
+        )
+
+
+class RememberThis(AnswerButton, template=PATTERN.format(kind="remember")):
+    """“remember this”: asks for a name, and remembers what is in the region."""
+
+    kind, label, style = "remember", "remember this", discord.ButtonStyle.primary
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Ask for the name."""
+        await interaction.response.send_modal(NameIt(self.answer_id, self.region))
+
+
+class NameIt(discord.ui.Modal, title="Remember this"):
+    """Asks for what `/remember` asks for; the picture is there already."""
+
+    name: discord.ui.TextInput[Self] = discord.ui.TextInput(label="Name", max_length=64)
+    info: discord.ui.TextInput[Self] = discord.ui.TextInput(
+        label="What should I know?", max_length=1000, required=False, style=discord.TextStyle.paragraph
+    )
+
+    def __init__(self, answer_id: UUID, region: int) -> None:
+        super().__init__()
+        self._answer_id = answer_id
+        self._region = region
+
+    @explained
+    async def on_submit(self, interaction: Interaction) -> None:
+        """Remember it, for the viewer alone."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
+        answer = await assistant.answer_of(viewer, self._answer_id)
+        concept = await assistant.remember_region(
+            viewer, viewer.personal, answer, self._region, self.name.value, self.info.value
+        )
+        await interaction.edit_original_response(content=texts.remembered(concept))
+
+
+DYNAMIC_ITEMS = (Right, NotThem, RememberThis)
+
+
+def buttons_for(told: Told) -> discord.ui.View | None:
+    """Return the buttons of an answer, None when there is nothing to say about it."""
+    if told.answer_id is None:
+        return None
+    view = discord.ui.View(timeout=None)
+    recognised = told.recalled.recognised[:MOST_JUDGED]
+    for row, one in enumerate(recognised):
+        about = one.concept.name if len(recognised) > 1 else None
+        for button in (Right(told.answer_id, one.region, about), NotThem(told.answer_id, one.region, about)):
+            button.row = row
+            view.add_item(button)
+    if told.unknown_region is not None:
+        view.add_item(RememberThis(told.answer_id, told.unknown_region))
+    return view if view.children else None

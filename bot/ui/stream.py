@@ -1,0 +1,100 @@
+"""Answers that grow while they are written: an edit a second at most, split where Discord's limit is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import discord
+
+from bot.ui.texts import split
+
+SECONDS_BETWEEN_EDITS = 1.0
+QUIET = discord.AllowedMentions.none()
+
+
+class Place(Protocol):
+    """Where an answer appears: a first message that is there already, and more after it."""
+
+    async def edit(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None: ...
+
+    async def add(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None: ...
+
+
+class InReply:
+    """An answer as a reply to a message."""
+
+    def __init__(self, first: discord.Message) -> None:
+        self._last = first
+
+    async def edit(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None:
+        """Change the message."""
+        files = [] if file is None else [file]
+        await self._last.edit(content=content, attachments=files, view=view, allowed_mentions=QUIET)
+
+    async def add(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None:
+        """Go on in another message."""
+        given = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
+        self._last = await self._last.reply(content, mention_author=False, allowed_mentions=QUIET, **given)
+
+
+class InResponse:
+    """An answer to a deferred interaction."""
+
+    def __init__(self, interaction: discord.Interaction[discord.Client]) -> None:
+        self._interaction = interaction
+
+    async def edit(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None:
+        """Change the response."""
+        files = [] if file is None else [file]
+        await self._interaction.edit_original_response(
+            content=content, attachments=files, view=view, allowed_mentions=QUIET
+        )
+
+    async def add(
+        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
+    ) -> None:
+        """Go on in a follow-up."""
+        given = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
+        await self._interaction.followup.send(content, allowed_mentions=QUIET, **given)
+
+
+async def speak(
+    place: Place,
+    words: AsyncIterator[str],
+    *,
+    ending: str = "",
+    file: discord.File | None = None,
+    view: discord.ui.View | None = None,
+) -> str:
+    """Show an answer as its words come; the last message carries the picture and the buttons.
+
+    ``ending`` follows the answer, on lines of its own. Returns the whole text.
+    """
+    text, edited = "", time.monotonic()
+    async for piece in words:
+        text += piece
+        if time.monotonic() - edited >= SECONDS_BETWEEN_EDITS:
+            await place.edit(split(text)[0][:1990] + " …")
+            edited = time.monotonic()
+    text = f"{discord.utils.escape_markdown(text.strip())}{ending}" or "I have nothing to say to that."
+    *before, last = split(text)
+    if before:
+        await place.edit(before[0])
+        for part in before[1:]:
+            await place.add(part)
+        await place.add(last, file, view)
+    else:
+        await place.edit(last, file, view)
+    return text
