@@ -1,0 +1,115 @@
+"""`keepsake`: up, demo, doctor."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import discord
+
+from bot.client import Keepsake
+from bot.doctor import examine
+from bot.parts import PartProblem, running
+from bot.settings import Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = read_settings()
+    try:
+        return asyncio.run(options.run(settings, options))
+    except PartProblem as problem:
+        sys.stderr.write(f"{problem}\n`keepsake doctor` looks at every part.\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="keepsake", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="run the bot (without DISCORD_TOKEN: the sandbox) until Ctrl-C")
+    up.set_defaults(run=_up)
+    demo = commands.add_parser("demo", help="play a conversation and check it")
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="where transcript and pictures go")
+    demo.set_defaults(run=_demo)
+    doctor = commands.add_parser("doctor", help="look at every part")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _progress(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+async def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    from bot.demo.play import play
+
+    return 0 if await play(settings, options.out, _progress) else 1
+
+
+async def _doctor(settings: Settings, _: argparse.Namespace) -> int:
+    findings = await examine(settings)
+    for finding in findings:
+        _progress(str(finding))
+    return 0 if all(finding.is_ok for finding in findings) else 1
+
+
+async def _up(settings: Settings, _: argparse.Namespace) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings, _progress) as assistant:
+        if settings.discord_token is None:
+            from bot.sandbox import sandbox
+
+            await sandbox(assistant, _progress, stop)
+        else:
+            await _on_discord(Keepsake(assistant), settings.discord_token, stop)
+        _progress("stopping")
+    return 0
+
+
+async def _on_discord(bot: Keepsake, token: str, stop: asyncio.Event) -> None:
+    """Be a bot on Discord until ``stop`` is set. Raises PartProblem when Discord refuses it."""
+    _progress("discord: logging in")
+    try:
+        await _connected(bot, token, stop)
+    except discord.LoginFailure as error:
+        raise PartProblem(
+            "discord: the token isn't accepted: copy it again from the developer portal, under Bot."
+        ) from error
+    except discord.PrivilegedIntentsRequired:
+        _progress(
+            "discord: the message content intent is off, so replies to other people's pictures stay unread; "
+            "mentions, commands and direct messages work"
+        )
+        await _connected(Keepsake(bot.assistant, message_content=False), token, stop)
+
+
+async def _connected(bot: Keepsake, token: str, stop: asyncio.Event) -> None:
+    async with bot:
+        session = asyncio.create_task(bot.start(token))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if session.done():
+            session.result()
+        else:
+            await bot.close()
+            with contextlib.suppress(asyncio.CancelledError):
+                await session
+
+
+if __name__ == "__main__":
+    sys.exit(main())

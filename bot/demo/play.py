@@ -1,0 +1,153 @@
+"""The demo's conversation, and what is expected of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import simcord
+
+from bot.assistant import Assistant
+from bot.client import Keepsake
+from bot.demo import pictures
+from bot.demo.stage import Actor, Transcript, Unexpected, expect
+from bot.parts import Progress, running
+from bot.settings import Settings
+
+SETTLE_SECONDS = 120.0
+CAT, CUP, MOTORCYCLE = "Chelsea", "The good cup", "Thunder"
+
+
+async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
+    """Play the conversation with a memory of its own; returns whether all was as expected."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("picture-*.jpg"), *folder.glob("transcript.md")]:
+        old.unlink()
+    home = Path(tempfile.mkdtemp(prefix="keepsake-demo-"))
+    started = time.monotonic()
+    try:
+        async with running(replace(settings, home=home, database_url=None), progress) as assistant:
+            return await _play(assistant, Transcript(folder), progress, started)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
+
+
+async def _play(assistant: Assistant, transcript: Transcript, progress: Progress, started: float) -> bool:
+    try:
+        async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
+            guild = env.create_guild("The Kitchen Table")
+            channel = guild.create_text_channel("pictures")
+            alice, bob = (
+                Actor(guild.add_member(env.create_user(name)), channel, env, transcript)
+                for name in ("alice", "bob")
+            )
+            await _conversation(alice, bob, transcript, env.bot.user.mention)
+    except Unexpected as problem:
+        transcript.write(f"\n**Not as expected:** {problem}")
+        return False
+    finally:
+        transcript.save()
+    progress(
+        f"demo: all as expected, in {time.monotonic() - started:.0f} s; transcript and pictures in {transcript.folder}/"
+    )
+    return True
+
+
+async def _conversation(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+    await _remember(alice, transcript)
+    await _recognise(alice, bob, transcript, mention)
+    await _talk(alice, transcript)
+    await _keep_apart(alice, bob, transcript, mention)
+    await _correct(bob, alice, transcript, mention)
+    await _forget(alice, transcript, mention)
+
+
+async def _remember(alice: Actor, transcript: Transcript) -> None:
+    transcript.heading("Remember: one picture and a few words")
+    said = await alice.slash(
+        "remember",
+        name=CAT,
+        image=("cat.png", pictures.png(pictures.cat())),
+        info="a tabby cat who hates the vacuum cleaner and loves tuna",
+        category="cat",
+    )
+    expect(said, has=[f"remember .*{CAT}", "you alone"])
+    said = await alice.slash(
+        "remember",
+        name=CUP,
+        image=("cup.png", pictures.png(pictures.cup())),
+        info="bought in Lisbon in 2019",
+    )
+    expect(said, has=[CUP])
+    said = await alice.slash(
+        "remember",
+        name=MOTORCYCLE,
+        image=("garage.png", pictures.png(pictures.motorcycle())),
+        info="the club's motorcycle, the key hangs behind the door",
+        share=True,
+    )
+    expect(said, has=[MOTORCYCLE, "everyone on this server"])
+
+
+async def _recognise(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+    transcript.heading("Recognise: two of them in a new picture")
+    both = ("breakfast.png", pictures.png(pictures.cat_and_cup()))
+    said = await alice.send(f"{mention} who is in this?", both)
+    expect(said, has=[f"{CAT} .*left", f"{CUP} .*right"], lacks=[MOTORCYCLE])
+    if len(said.pictures) != 1:
+        raise Unexpected("The answer has no picture with boxes and names.")
+    expect(await alice.click(said, f"right: {CAT}"), has=["Thanks"])
+    reply = await alice.send(f"Is {CAT} in this picture?", reply_to=said.message)
+    expect(reply, has=["^Yes", CAT])
+    reply = await alice.send(f"And is {MOTORCYCLE} in this picture?", reply_to=said.message)
+    expect(reply, has=["^No", MOTORCYCLE])
+
+    transcript.heading("A stranger stays a stranger")
+    said = await alice.send(f"{mention} who is this?", ("visitor.png", pictures.png(pictures.stranger())))
+    expect(said, has=["don't recognise"], lacks=[CAT, CUP, MOTORCYCLE])
+
+
+async def _talk(alice: Actor, transcript: Transcript) -> None:
+    transcript.heading("Talk about what was told, without a picture")
+    expect(await alice.slash("ask", question=f"What does {CAT} hate?"), has=["vacuum"], lacks=["thunder"])
+    expect(await alice.slash("ask", question=f"When was {CUP} bought?"), has=["2019"])
+
+    transcript.heading("Edit: the next answer knows")
+    said = await alice.slash("edit", name=CAT, info="a tabby cat who hates thunderstorms and loves tuna")
+    expect(said, has=["thunderstorms"])
+    expect(await alice.slash("ask", question=f"What does {CAT} hate?"), has=["thunder"], lacks=["vacuum"])
+
+
+async def _keep_apart(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+    transcript.heading("What is Alice's is nobody else's")
+    said = await bob.send(f"{mention} who is this?", ("a-cat.png", pictures.png(pictures.cat_again())))
+    expect(said, has=["don't recognise"], lacks=[CAT])
+    said = await bob.slash("ask", question=f"What do you know about {CAT}?")
+    expect(said, has=["don't know"], lacks=["tuna", "tabby"])
+
+    transcript.heading("What is shared, both know")
+    garage = ("outing.png", pictures.png(pictures.motorcycle_again()))
+    for actor in (bob, alice):
+        said = await actor.send(f"{mention} what is this?", garage)
+        expect(said, has=[MOTORCYCLE])
+
+
+async def _correct(bob: Actor, alice: Actor, transcript: Transcript, mention: str) -> None:
+    transcript.heading("Not them: it counts from the next picture on, for who said it")
+    garage = ("outing.png", pictures.png(pictures.motorcycle_again()))
+    said = await bob.slash("ask", question="What is this?", image=garage)
+    expect(said, has=[MOTORCYCLE])
+    expect(await bob.click(said, "not them"), has=["Sorry"])
+    expect(await bob.send(f"{mention} what is this?", garage), has=["don't recognise"], lacks=[MOTORCYCLE])
+    expect(await alice.send(f"{mention} what is this?", garage), has=[MOTORCYCLE])
+
+
+async def _forget(alice: Actor, transcript: Transcript, mention: str) -> None:
+    transcript.heading("Forget")
+    expect(await alice.slash("forget", name=CAT), has=["forgotten", CAT])
+    said = await alice.send(f"{mention} who is this?", ("cat-again.png", pictures.png(pictures.cat_again())))
+    expect(said, has=["don't recognise"], lacks=[CAT])

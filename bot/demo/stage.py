@@ -1,0 +1,151 @@
+"""The stage of the demo: two users on a server, what they do, and the transcript of it.
+
+Discord itself can't be here, so simcord stands in for it; the bot, the database, the worker and the models are
+the real ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Picture = tuple[str, bytes]
+
+
+class Unexpected(AssertionError):
+    """Something in the demo was not as it should be."""
+
+
+@dataclass(slots=True)
+class Said:
+    """What the bot said in answer to one action, with its pictures and the message its buttons are on."""
+
+    text: str
+    pictures: list[bytes]
+    message: Any
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What happened, line by line; the bot's pictures beside it."""
+
+    folder: Path
+    lines: list[str] = field(default_factory=list)
+    pictures: int = 0
+
+    def heading(self, title: str) -> None:
+        """Begin a part."""
+        self.write(f"\n## {title}\n")
+
+    def write(self, line: str) -> None:
+        """Add a line, and show it."""
+        self.lines.append(line)
+        print(line)  # noqa: T201 (the demo is for reading)
+
+    def keep(self, picture: bytes) -> None:
+        """Keep a picture the bot sent."""
+        self.pictures += 1
+        name = f"picture-{self.pictures:02}.jpg"
+        (self.folder / name).write_bytes(picture)
+        self.write(f"> ![what Keepsake sent]({name})  ")
+
+    def save(self) -> None:
+        """Write the transcript."""
+        text = "# A conversation with Keepsake\n" + "\n".join(self.lines) + "\n"
+        (self.folder / "transcript.md").write_text(text, encoding="utf-8")
+
+
+class Actor:
+    """A user of the demo: acts as a person would, and notes what the bot answers."""
+
+    def __init__(self, member: Any, channel: Any, env: Any, transcript: Transcript) -> None:
+        self._member = member
+        self._channel = channel
+        self._env = env
+        self._transcript = transcript
+        self.name: str = member.name
+
+    async def slash(self, command: str, **options: Any) -> Said:
+        """Use a slash command."""
+        shown = " ".join(f"{key}:{_shown(value)}" for key, value in options.items())
+        self._transcript.write(f"**{self.name}** `/{command} {shown}`\n")
+        result = await self._member.slash(self._channel, command, **options)
+        return await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
+
+    async def send(self, text: str, *pictures: Picture, reply_to: Any = None) -> Said:
+        """Send a message, perhaps as a reply."""
+        shown = "".join(f" 📎 *{name}*" for name, _ in pictures)
+        words = text.replace(self._env.bot.user.mention, "@Keepsake")
+        replying = " *(replying)*" if reply_to is not None else ""
+        self._transcript.write(f"**{self.name}**{replying} {words}{shown}\n")
+        before = {message.id for message in await self._messages()}
+        await self._member.send(self._channel, text, attachments=list(pictures), reply_to=reply_to)
+        new = [one for one in await self._messages() if one.id not in before and one.author.bot]
+        return await self._answered(new)
+
+    async def click(self, said: Said, label: str) -> Said:
+        """Click a button of an answer."""
+        self._transcript.write(f"**{self.name}** clicks `{label}`\n")
+        result = await self._member.click(said.message, label=label)
+        return await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
+
+    async def who_is_in(self, message: Any) -> Said:
+        """Use “Who is in this?” on a message."""
+        self._transcript.write(f"**{self.name}** chooses *Who is in this?* on a message\n")
+        result = await self._member.context_menu(self._channel, "Who is in this?", message)
+        return await self._answered([result.response, *result.followups])
+
+    @property
+    def channel(self) -> Any:
+        """Where the actor writes."""
+        return self._channel
+
+    async def _messages(self) -> list[Any]:
+        channel = self._env.bot.get_channel(self._channel.id)
+        return [message async for message in channel.history(limit=30, oldest_first=True)]
+
+    async def _answered(self, messages: Sequence[Any], *, ephemeral: bool = False) -> Said:
+        present = [one for one in messages if one is not None]
+        if not present:
+            raise Unexpected("Keepsake did not answer.")
+        text = "\n".join(one.content for one in present)
+        aside = " *(only they see it)*" if ephemeral else ""
+        self._transcript.write(f"> **Keepsake**{aside} {_quoted(text)}  ")
+        pictures = [await file.read() for one in present for file in one.attachments]
+        for picture in pictures:
+            self._transcript.keep(picture)
+        labels = _button_labels(present[-1])
+        if labels:
+            self._transcript.write(f"> {' '.join(f'[{label}]' for label in labels)}")
+        self._transcript.write("")
+        return Said(text, pictures, present[-1])
+
+
+def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> None:
+    """Check what the bot said. Raises Unexpected."""
+    for pattern in has:
+        if re.search(pattern, said.text, re.IGNORECASE) is None:
+            raise Unexpected(f"“{pattern}” is missing in: {said.text}")
+    for pattern in lacks:
+        if re.search(pattern, said.text, re.IGNORECASE) is not None:
+            raise Unexpected(f"“{pattern}” should not be in: {said.text}")
+
+
+def _shown(value: Any) -> str:
+    return f"📎{value[0]}" if isinstance(value, tuple) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\n", "  \n> ")
+
+
+def _button_labels(message: Any) -> list[str]:
+    rows = getattr(message, "components", [])
+    labels = []
+    for row in rows:
+        children = row.get("components", []) if isinstance(row, dict) else row.children
+        labels += [child["label"] if isinstance(child, dict) else child.label for child in children]
+    return labels

@@ -1,0 +1,39 @@
+"""The sandbox: Discord simulated in a browser, with two viewers and a few posted pictures; the bot is the real one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import simcord
+
+from bot.assistant import Assistant
+from bot.client import Keepsake
+from bot.demo import pictures
+from bot.parts import Progress
+
+SETTLE_SECONDS = 120.0
+HOW_TO_GET_A_TOKEN = (
+    "For the real Discord: make an application on https://discord.com/developers/applications, add a bot, copy its "
+    "token, and start again with DISCORD_TOKEN=… in the environment."
+)
+
+
+async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event) -> None:
+    """Serve the sandbox until ``stop`` is set, printing its address."""
+    async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
+        guild = env.create_guild("Sandbox")
+        channel = guild.create_text_channel("pictures")
+        alice, bob = (guild.add_member(env.create_user(name)) for name in ("alice", "bob"))
+        for name, picture in (
+            ("cat.png", pictures.cat()),
+            ("cup.png", pictures.cup()),
+            ("both.png", pictures.cat_and_cup()),
+        ):
+            await alice.send(channel, f"Here is {name}.", attachments=[(name, pictures.png(picture))])
+        async with env.preview(channel, viewers=[alice, bob], layout="channel") as preview:
+            progress(f"sandbox: open {preview.url} (the address is a secret)")
+            progress(
+                "sandbox: try /remember with one of your pictures, then right-click a message: Apps, Who is in this?"
+            )
+            progress(HOW_TO_GET_A_TOKEN)
+            await stop.wait()
