@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 
 import discord
@@ -25,12 +25,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = read_settings()
     try:
-        return asyncio.run(options.run(settings, options))
+        return asyncio.run(_until_terminated(options.run(settings, options)))
+    except asyncio.CancelledError:
+        return 143
     except PartProblem as problem:
         sys.stderr.write(f"{problem}\n`keepsake doctor` looks at every part.\n")
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+async def _until_terminated(work: Coroutine[None, None, int]) -> int:
+    """Run the work; SIGTERM ends it as Ctrl-C does, so that no part is left behind."""
+    task = asyncio.ensure_future(work)
+    with contextlib.suppress(NotImplementedError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,8 @@ from model_worker.wire import (
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
-KEEP_ALIVE_SECONDS = 60.0
+KEEP_ALIVE_SECONDS = 150.0
+"""Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
 
 
 class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)

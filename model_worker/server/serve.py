@@ -17,6 +17,8 @@ from model_worker.server.models import Load
 
 PARENT_CHECK_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0
+KEEP_ALIVE_SECONDS = 200.0
+"""Longer than the client's: it never meets a connection that was just closed."""
 
 
 def serve(load: Load, host: str, port: int, *, with_parent: bool) -> int:
@@ -40,7 +42,7 @@ async def _serve(worker: Worker, host: str, port: int, *, with_parent: bool) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(worker.app(), handler_cancellation=True, access_log=None)
+    runner = web.AppRunner(worker.app(), handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS)
     await runner.setup()
     site = web.TCPSite(runner, host, port, shutdown_timeout=SHUTDOWN_SECONDS)
     try:
