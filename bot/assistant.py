@@ -95,9 +95,7 @@ class Assistant:
         Raises NameProblem, NameTaken and TooMany; nothing is kept then.
         """
         name = check_name(name)
-        async with viewing(
-            self.pool, viewer
-        ) as connection:  # before the picture is looked at: that takes longer
+        async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
             await self._check_room(connection, owner)
             if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
                 raise NameTaken(name)
@@ -224,9 +222,7 @@ class Assistant:
                 await concepts.mark_recognised(connection, [one.concept for one in recalled.recognised])
         return recalled
 
-    async def _keep_answer(
-        self, viewer: Viewer, picture: bytes, perception: Perception, recalled: Recalled
-    ) -> Told:
+    async def _keep_answer(self, viewer: Viewer, picture: bytes, perception: Perception, recalled: Recalled) -> Told:
         """Keep the picture and what was seen in it, for the answer's buttons."""
         recognised = {one.region: one for one in recalled.recognised}
         unknown = _unknown_region(perception, recalled.recognised)

@@ -18,9 +18,7 @@ class Keepsake(commands.Bot):
     """The Discord bot of one assistant."""
 
     def __init__(self, assistant: Assistant, *, message_content: bool = True) -> None:
-        intents = discord.Intents(
-            guilds=True, guild_messages=True, dm_messages=True, message_content=message_content
-        )
+        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=message_content)
         super().__init__(
             command_prefix=commands.when_mentioned,
             intents=intents,

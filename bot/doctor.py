@@ -65,7 +65,11 @@ async def _discord(settings: Settings) -> list[Finding]:
     advice = "replies to other people's pictures need it: turn it on in the developer portal, under Bot"
     return [
         Finding("token", True, f"for {application.get('name')}"),
-        Finding("intents", has_intent, "message content is on" if has_intent else f"message content is off; {advice}"),
+        Finding(
+            "intents",
+            has_intent,
+            "message content is on" if has_intent else f"message content is off; {advice}",
+        ),
     ]
 
 
@@ -88,9 +92,7 @@ def _inspected_embedded(settings: Settings) -> Finding:
 def _inspected(url: str) -> Finding:
     state = inspect(url)
     problem = problem_of(state)
-    return Finding(
-        "database", problem is None, problem or f"Postgres {state.postgres}, pgvector {state.pgvector}"
-    )
+    return Finding("database", problem is None, problem or f"Postgres {state.postgres}, pgvector {state.pgvector}")
 
 
 async def _pack(settings: Settings) -> list[Finding]:

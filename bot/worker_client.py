@@ -82,9 +82,7 @@ class WorkerClient:
 
     async def refer(self, picture: bytes, box: Box | None = None) -> ReferenceView:
         """Return a picture made ready to be remembered; ``box`` says where the thing is, if that is known."""
-        return reference_from_json(
-            await self._about(picture, "/refer", {"box": None if box is None else asdict(box)})
-        )
+        return reference_from_json(await self._about(picture, "/refer", {"box": None if box is None else asdict(box)}))
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[str]:
         """Yield the pieces of an answer. Closing the iterator stops the worker's writing."""
@@ -121,9 +119,7 @@ class WorkerClient:
         self, method: str, path: str, *, data: str | bytes | None = None, missing_is_fine: bool = False
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
-            async with self._opened().request(
-                method, self._url + path, data=data, headers=self._headers
-            ) as response:
+            async with self._opened().request(method, self._url + path, data=data, headers=self._headers) as response:
                 if not (missing_is_fine and response.status == 404):
                     await _check(response)
                 yield response

@@ -283,9 +283,7 @@ async def suggest_names(
     return [row["name"] for row in rows]
 
 
-async def did_you_mean(
-    connection: asyncpg.Connection, viewer: Viewer, name: str, limit: int = 3
-) -> list[str]:
+async def did_you_mean(connection: asyncpg.Connection, viewer: Viewer, name: str, limit: int = 3) -> list[str]:
     """Return the viewer's names that look like this one, the most alike first; for "did you mean"."""
     wanted = _searchable(name)
     rows = await connection.fetch(ALL_NAMES, owners(viewer))
@@ -346,9 +344,7 @@ async def _store_reference(
             created_by,
         ),
     )
-    await connection.execute(
-        INSERT_EMBEDDING, owner_id, reference_id, reference.embedding_id, reference.embedding
-    )
+    await connection.execute(INSERT_EMBEDDING, owner_id, reference_id, reference.embedding_id, reference.embedding)
     await connection.execute(SHOW_AS_AVATAR, owner_id, concept_id, reference_id)
 
 

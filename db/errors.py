@@ -6,9 +6,7 @@ from __future__ import annotations
 class MemoryAway(Exception):  # noqa: N818 (it says what is the matter)
     """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
 
-    def __init__(
-        self, sentence: str = "My memory can't be reached just now. Please try again in a moment."
-    ) -> None:
+    def __init__(self, sentence: str = "My memory can't be reached just now. Please try again in a moment.") -> None:
         super().__init__(sentence)
 
 

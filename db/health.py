@@ -14,9 +14,7 @@ from db.roles import app_url, why_not_log_in
 OLDEST_POSTGRES = 15  # ON DELETE SET NULL of one column
 OLDEST_PGVECTOR = (0, 8)  # iterative index scans
 
-POSTGRES_VERSION = (
-    "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
-)
+POSTGRES_VERSION = "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version')"
 
 PGVECTOR_VERSION = "SELECT extversion FROM pg_extension WHERE extname = 'vector'"
 

@@ -46,9 +46,7 @@ def check_category(category: str) -> str:
     """Return the category cleaned as a name is; it may be empty. Raises NameProblem."""
     cleaned = " ".join(_without_hidden(_one_line(category, "A category")).split())
     if len(cleaned) > CATEGORY_LIMIT:
-        raise NameProblem(
-            f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}."
-        )
+        raise NameProblem(f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}.")
     return cleaned
 
 
@@ -57,9 +55,7 @@ def check_info(info: str) -> str:
     lines = unicodedata.normalize("NFC", info).strip().splitlines()
     cleaned = "\n".join(_without_hidden(_without_control(line)).rstrip() for line in lines)
     if len(cleaned) > INFO_LIMIT:
-        raise NameProblem(
-            f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}."
-        )
+        raise NameProblem(f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}.")
     return cleaned
 
 
@@ -69,9 +65,7 @@ def name_key(name: str) -> str:
     Every i is one i (I, ı, İ): which of them are a pair depends on the language, and names don't say theirs.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
-    folded = (
-        unicodedata.normalize("NFKD", folded.casefold()).replace("ı", "i").replace("i" + _COMBINING_DOT, "i")
-    )
+    folded = unicodedata.normalize("NFKD", folded.casefold()).replace("ı", "i").replace("i" + _COMBINING_DOT, "i")
     seen = "".join(character for character in _without_hidden(folded) if character not in _JOINERS)
     return " ".join(unicodedata.normalize("NFKC", seen).split())
 
@@ -88,17 +82,13 @@ def _one_line(text: str, what: str) -> str:
 def _without_control(text: str) -> str:
     """Drop control characters, and lone surrogates, which no UTF-8 database can hold."""
     return "".join(
-        character
-        for character in text
-        if character == "\t" or unicodedata.category(character) not in {"Cc", "Cs"}
+        character for character in text if character == "\t" or unicodedata.category(character) not in {"Cc", "Cs"}
     )
 
 
 def _without_hidden(text: str) -> str:
     """Drop format characters (zero-width, direction marks, tags): they hide or reorder text. Keep joiners."""
-    return "".join(
-        character for character in text if character in _JOINERS or unicodedata.category(character) != "Cf"
-    )
+    return "".join(character for character in text if character in _JOINERS or unicodedata.category(character) != "Cf")
 
 
 def _is_visible(character: str) -> bool:

@@ -102,8 +102,6 @@ def _give_login(database_url: str) -> None:
         command = sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(APP_ROLE))
         if password is not None:
             # Hashed here, so that the password itself never stands in the server's log.
-            scrambled = connection.pgconn.encrypt_password(
-                password.encode(), APP_ROLE.encode(), b"scram-sha-256"
-            )
+            scrambled = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256")
             command += sql.SQL(" PASSWORD {}").format(sql.Literal(scrambled.decode()))
         connection.execute(command)

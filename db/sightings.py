@@ -57,7 +57,7 @@ DELETE_OLD_ANSWERS = """
 """
 
 
-async def store_answer(  # noqa: PLR0917 (the columns of one row)
+async def store_answer(
     connection: asyncpg.Connection,
     viewer: Viewer,
     picture: bytes,
@@ -71,9 +71,7 @@ async def store_answer(  # noqa: PLR0917 (the columns of one row)
     """
     digest = hashlib.sha256(picture).hexdigest()
     async with connection.transaction():
-        answer_id: UUID = await connection.fetchval(
-            INSERT_ANSWER, viewer.personal, digest, picture, width, height
-        )
+        answer_id: UUID = await connection.fetchval(INSERT_ANSWER, viewer.personal, digest, picture, width, height)
         rows = [(viewer.personal, answer_id, *_columns(sighting)) for sighting in sightings]
         await connection.executemany(INSERT_SIGHTING, rows)
     return answer_id
@@ -96,9 +94,7 @@ async def load_answer(connection: asyncpg.Connection, viewer: Viewer, answer_id:
     )
 
 
-async def rename_sighting(
-    connection: asyncpg.Connection, viewer: Viewer, answer_id: UUID, sighting: Sighting
-) -> None:
+async def rename_sighting(connection: asyncpg.Connection, viewer: Viewer, answer_id: UUID, sighting: Sighting) -> None:
     """Store who is in a region now: after "not them" nobody, after "remember this" the new concept."""
     owner, concept_id = _concept_columns(sighting)
     await connection.execute(

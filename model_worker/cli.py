@@ -41,9 +41,7 @@ def _serve(options: argparse.Namespace) -> int:
     except PackProblem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
-    return serve(
-        lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent
-    )
+    return serve(lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent)
 
 
 if __name__ == "__main__":

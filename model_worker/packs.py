@@ -97,7 +97,5 @@ def _problem_of(weights: Weights) -> str | None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != weights.sha256:
-        return (
-            f"{path.name} isn't the file it should be (its SHA-256 differs): install {weights.package} again."
-        )
+        return f"{path.name} isn't the file it should be (its SHA-256 differs): install {weights.package} again."
     return None

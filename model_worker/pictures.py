@@ -57,8 +57,7 @@ def decode_picture(data: bytes) -> Image.Image:
         raise PictureProblem("That picture has too many pixels; I take at most 50 megapixels.") from error
     except Exception as error:  # a hostile file makes the libraries raise nearly anything
         raise PictureProblem(
-            "I can't read that picture: it is broken, or not all of it arrived. "
-            "Please send it again as PNG or JPEG."
+            "I can't read that picture: it is broken, or not all of it arrived. Please send it again as PNG or JPEG."
         ) from error
 
 

@@ -171,9 +171,7 @@ async def test_remembering_is_all_or_nothing(pool: asyncpg.Pool, broken: dict[st
         await concepts.remember(connection, a_concept(MINE, "Mochi"))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("Strauß", "STRAUSS"), ("IŞIK", "ışık"), ("Ame\u0301lie", "amélie")]
-)
+@pytest.mark.parametrize(("one", "other"), [("Strauß", "STRAUSS"), ("IŞIK", "ışık"), ("Ame\u0301lie", "amélie")])
 async def test_a_name_is_taken_without_regard_to_case(pool: asyncpg.Pool, one: str, other: str) -> None:
     async with viewing(pool, ANNA) as connection:
         await concepts.remember(connection, a_concept(MINE, one))
@@ -334,9 +332,7 @@ async def test_answers_are_kept_for_their_buttons(pool: asyncpg.Pool) -> None:
     assert answer.sighting(1) is None
 
     async with viewing(pool, ANNA) as connection:
-        await sightings.rename_sighting(
-            connection, ANNA, answer_id, replace(known, concept=None, probability=None)
-        )
+        await sightings.rename_sighting(connection, ANNA, answer_id, replace(known, concept=None, probability=None))
         again = await sightings.load_answer(connection, ANNA, answer_id)
     assert again is not None
     assert [sighting.concept for sighting in again.sightings] == [None, None]
@@ -420,9 +416,7 @@ async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
         await open_pool(f"postgresql://keepsake_app@/keepsake?host={tmp_path}")
 
 
-async def test_a_connection_that_is_cut_loses_the_whole_transaction(
-    pool: asyncpg.Pool, database_url: str
-) -> None:
+async def test_a_connection_that_is_cut_loses_the_whole_transaction(pool: asyncpg.Pool, database_url: str) -> None:
     with pytest.raises(MemoryAway):  # noqa: PT012
         async with viewing(pool, ANNA) as connection:
             await concepts.remember(connection, a_concept(MINE, "Half"))

@@ -62,9 +62,7 @@ def zeros(megabytes: int) -> bytes:
 def with_size(heif: bytes, side: int) -> bytes:
     """The same HEIF file with other sizes in all its headers (`ispe` boxes)."""
     parts = heif.split(b"ispe\0\0\0\0")
-    return (b"ispe\0\0\0\0" + struct.pack(">II", side, side)).join(
-        [parts[0], *(part[8:] for part in parts[1:])]
-    )
+    return (b"ispe\0\0\0\0" + struct.pack(">II", side, side)).join([parts[0], *(part[8:] for part in parts[1:])])
 
 
 def near(seen: tuple[int, ...], meant: tuple[int, ...]) -> bool:

@@ -24,9 +24,7 @@ OWNED = ("picture", "concept", "reference", "embedding", "answer", "sighting", "
 INSERT_CONCEPT = "INSERT INTO concept (owner_id, name, name_key, created_by) VALUES ($1, 'Loot', 'loot', 2)"
 
 
-async def _remember(
-    pool: asyncpg.Pool, viewer: Viewer, owner_id: OwnerId, name: str, seed: int = 0
-) -> Concept:
+async def _remember(pool: asyncpg.Pool, viewer: Viewer, owner_id: OwnerId, name: str, seed: int = 0) -> Concept:
     async with viewing(pool, viewer) as connection:
         return await concepts.remember(connection, a_concept(owner_id, name, seed))
 
@@ -43,10 +41,7 @@ async def _everything(pool: asyncpg.Pool, viewer: Viewer | None) -> dict[str, se
     """Whose rows a viewer gets from each table when the SQL asks for all."""
     opened = without_viewer(pool) if viewer is None else viewing(pool, viewer)
     async with opened as connection:
-        return {
-            table: {row["owner_id"] for row in await connection.fetch(f"SELECT * FROM {table}")}
-            for table in OWNED
-        }
+        return {table: {row["owner_id"] for row in await connection.fetch(f"SELECT * FROM {table}")} for table in OWNED}
 
 
 @pytest.fixture
@@ -189,9 +184,7 @@ async def test_corrections_of_a_shared_concept_stay_personal(full: asyncpg.Pool)
         await corrections.store(connection, ANNA, sighting, Verdict.NOT_THEM)
     about_the_mug = "SELECT owner_id, verdict FROM correction WHERE concept_id = $1"
     async with viewing(full, ANNA) as connection:
-        assert [tuple(row) for row in await connection.fetch(about_the_mug, mug.concept_id)] == [
-            ("user:1", "not_them")
-        ]
+        assert [tuple(row) for row in await connection.fetch(about_the_mug, mug.concept_id)] == [("user:1", "not_them")]
     async with viewing(full, BO) as connection:
         assert await connection.fetch(about_the_mug, mug.concept_id) == []
     # Not even on purpose: a correction in a server's name, or about another user's concept, is refused.
@@ -210,14 +203,10 @@ async def test_forgetting_a_shared_concept_takes_everybodys_corrections(full: as
     async with viewing(full, ANNA) as connection:
         await concepts.forget(connection, mug.owner_id, mug.concept_id)
     async with viewing(full, BO) as connection:
-        left = await connection.fetchval(
-            "SELECT count(*) FROM correction WHERE concept_id = $1", mug.concept_id
-        )
+        left = await connection.fetchval("SELECT count(*) FROM correction WHERE concept_id = $1", mug.concept_id)
         [answer_id] = [
             row[0]
-            for row in await connection.fetch(
-                "SELECT answer_id FROM sighting WHERE concept_id = $1", mug.concept_id
-            )
+            for row in await connection.fetch("SELECT answer_id FROM sighting WHERE concept_id = $1", mug.concept_id)
         ]
         answer = await sightings.load_answer(connection, BO, answer_id)
     assert left == 0

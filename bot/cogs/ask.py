@@ -26,15 +26,11 @@ class Ask(commands.Cog):
 
     @app_commands.command(name="ask", description="Ask about a picture, or about what I remember.")
     @app_commands.describe(question="Your question", image="A picture it is about")
-    async def ask(
-        self, interaction: Interaction, question: str, image: discord.Attachment | None = None
-    ) -> None:
+    async def ask(self, interaction: Interaction, question: str, image: discord.Attachment | None = None) -> None:
         """Answer a question."""
         await interaction.response.defer(thinking=True)
         picture = None if image is None else await pictures.read(image)
-        await answer(
-            self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction)
-        )
+        await answer(self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction))
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -45,9 +41,7 @@ class Ask(commands.Cog):
         names = await self._assistant.suggest_names(viewer_of(interaction), word.lstrip("<"))
         known = [name for name in names if word.lstrip("<").casefold() in name.casefold()]
         finished = [f"{start} {name}".strip()[:100] for name in known]
-        return [app_commands.Choice(name=one, value=one) for one in dict.fromkeys([typed[:100], *finished])][
-            :25
-        ]
+        return [app_commands.Choice(name=one, value=one) for one in dict.fromkeys([typed[:100], *finished])][:25]
 
 
 async def setup(bot: Any) -> None:

@@ -47,9 +47,7 @@ class Memory(commands.Cog):
         if share and viewer.shared is None:
             raise NotRemembered("There is no server to share with here: use this command on a server.")
         owner = viewer.shared if share and viewer.shared is not None else viewer.personal
-        concept = await self._assistant.remember(
-            viewer, owner, name, await pictures.read(image), info, category
-        )
+        concept = await self._assistant.remember(viewer, owner, name, await pictures.read(image), info, category)
         await interaction.edit_original_response(content=texts.remembered(concept), allowed_mentions=QUIET)
 
     @app_commands.command(name="edit", description="Change what I know about someone or something.")

@@ -24,9 +24,7 @@ CAT, CUP, MOTORCYCLE = "Chelsea", "The good cup", "Thunder"
 
 async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
     """Play the conversation with a memory of its own; returns whether all was as expected."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob("picture-*.jpg"), *folder.glob("transcript.md")]:
-        old.unlink()
+    _empty(folder)
     home = Path(tempfile.mkdtemp(prefix="keepsake-demo-"))
     started = time.monotonic()
     try:
@@ -36,16 +34,22 @@ async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
 
+def _empty(folder: Path) -> None:
+    """Make the folder, without what an earlier demo left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("picture-*.jpg"), *folder.glob("transcript.md")]:
+        old.unlink()
+
+
 async def _play(assistant: Assistant, transcript: Transcript, progress: Progress, started: float) -> bool:
     try:
         async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
             guild = env.create_guild("The Kitchen Table")
             channel = guild.create_text_channel("pictures")
             alice, bob = (
-                Actor(guild.add_member(env.create_user(name)), channel, env, transcript)
-                for name in ("alice", "bob")
+                Actor(guild.add_member(env.create_user(name)), channel, env, transcript) for name in ("alice", "bob")
             )
-            await _conversation(alice, bob, transcript, env.bot.user.mention)
+            await _conversation(alice, bob, transcript, str(env.bot.user.mention))
     except Unexpected as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False

@@ -15,7 +15,7 @@ from typing import Any
 Picture = tuple[str, bytes]
 
 
-class Unexpected(AssertionError):
+class Unexpected(AssertionError):  # noqa: N818 (it says what is the matter)
     """Something in the demo was not as it should be."""
 
 
@@ -43,7 +43,7 @@ class Transcript:
     def write(self, line: str) -> None:
         """Add a line, and show it."""
         self.lines.append(line)
-        print(line)  # noqa: T201 (the demo is for reading)
+        print(line)
 
     def keep(self, picture: bytes) -> None:
         """Keep a picture the bot sent."""

@@ -20,9 +20,7 @@ def annotated(jpeg: bytes, recognised: Sequence[Recognition]) -> bytes:
         picture = opened.convert("RGB")
     draw = ImageDraw.Draw(picture)
     for number, one in enumerate(recognised, start=1):
-        _draw_box(
-            draw, picture.size, one.box, label(number, one.concept.name), COLOURS[(number - 1) % len(COLOURS)]
-        )
+        _draw_box(draw, picture.size, one.box, label(number, one.concept.name), COLOURS[(number - 1) % len(COLOURS)])
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=88)
     return file.getvalue()
@@ -40,7 +38,7 @@ def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, words:
     right, bottom = box.right * width - 1, box.bottom * height - 1
     draw.rectangle((left, top, right, bottom), outline=colour, width=line)
     font = ImageFont.load_default(size=max(14, max(size) // 36))
-    text_left, text_top, text_right, text_bottom = draw.textbbox((0, 0), words, font=font)
+    text_left, _, text_right, text_bottom = draw.textbbox((0, 0), words, font=font)
     text_width, text_height = text_right - text_left + 2 * line, text_bottom + line
     x = min(max(0.0, left), max(0.0, width - text_width))
     y = top + line if top < text_height else top - text_height

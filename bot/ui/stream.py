@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import discord
+from discord.utils import MISSING
 
 from bot.ui.texts import split
 
@@ -32,19 +33,16 @@ class InReply:
     def __init__(self, first: discord.Message) -> None:
         self._last = first
 
-    async def edit(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None:
+    async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Change the message."""
         files = [] if file is None else [file]
         await self._last.edit(content=content, attachments=files, view=view, allowed_mentions=QUIET)
 
-    async def add(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None:
+    async def add(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Go on in another message."""
-        given = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
-        self._last = await self._last.reply(content, mention_author=False, allowed_mentions=QUIET, **given)
+        self._last = await self._last.reply(
+            content, file=file or MISSING, view=view or MISSING, mention_author=False, allowed_mentions=QUIET
+        )
 
 
 class InResponse:
@@ -53,21 +51,18 @@ class InResponse:
     def __init__(self, interaction: discord.Interaction[discord.Client]) -> None:
         self._interaction = interaction
 
-    async def edit(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None:
+    async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Change the response."""
         files = [] if file is None else [file]
         await self._interaction.edit_original_response(
             content=content, attachments=files, view=view, allowed_mentions=QUIET
         )
 
-    async def add(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None:
+    async def add(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Go on in a follow-up."""
-        given = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
-        await self._interaction.followup.send(content, allowed_mentions=QUIET, **given)
+        await self._interaction.followup.send(
+            content, file=file or MISSING, view=view or MISSING, allowed_mentions=QUIET
+        )
 
 
 async def speak(

@@ -128,9 +128,7 @@ async def _best(connection: asyncpg.Connection, perceiver: Perceiver, photo: Pho
     return recognised[0] if recognised else None
 
 
-async def _seconds_an_image(
-    perceiver: Perceiver, pool: asyncpg.Pool, photos: dict[str, list[Photo]]
-) -> float:
+async def _seconds_an_image(perceiver: Perceiver, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
     pictures = [group[0].picture for group in photos.values()]
     started = time.perf_counter()
     for picture in pictures:
@@ -140,9 +138,7 @@ async def _seconds_an_image(
     return (time.perf_counter() - started) / len(pictures)
 
 
-def _scores(
-    perceiver: Perceiver, things: int, pictures: int, asked: list[Asked], seconds: float
-) -> IdentifyScores:
+def _scores(perceiver: Perceiver, things: int, pictures: int, asked: list[Asked], seconds: float) -> IdentifyScores:
     known = np.array([one.best[1] for one in asked])
     strangers = np.array([one.as_stranger for one in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))

@@ -52,9 +52,7 @@ def evaluate_words() -> WordScores:
     data = tomllib.loads(FILE.read_text(encoding="utf-8"))
     writer = Writer()
     started = time.perf_counter()
-    passed = {
-        name: [_passes(writer, _question(entry)) for entry in data[name]] for name in ("dev", "held_out")
-    }
+    passed = {name: [_passes(writer, _question(entry)) for entry in data[name]] for name in ("dev", "held_out")}
     count = sum(len(group) for group in passed.values())
     return WordScores(
         developed_with=sum(passed["dev"]),

@@ -49,9 +49,7 @@ class Seen:
     def hits(self) -> list[str]:
         """The things that were found where they are."""
         true = self.scene.concepts
-        return [
-            name for name, (box, _) in self.found.items() if name in true and iou(box, true[name]) >= TOUCHES
-        ]
+        return [name for name, (box, _) in self.found.items() if name in true and iou(box, true[name]) >= TOUCHES]
 
     @property
     def mistakes(self) -> int:
@@ -88,10 +86,7 @@ def _scene(folder: Path, entry: dict[str, object]) -> Scene:
         width, height = picture.size
     return Scene(
         path,
-        {
-            name: Box(box[0] / width, box[1] / height, box[2] / width, box[3] / height)
-            for name, box in boxes.items()
-        },
+        {name: Box(box[0] / width, box[1] / height, box[2] / width, box[3] / height) for name, box in boxes.items()},
     )
 
 

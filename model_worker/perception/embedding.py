@@ -61,9 +61,11 @@ def _weights(low: float, high: float, cells: int) -> Floats:
     edges = np.arange(cells + 1) / cells
     inside = np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0.0, None)
     off_middle = np.clip(2 * ((np.arange(cells) + 0.5) / cells - low) / (high - low) - 1, -1.0, 1.0)
-    return (inside * np.exp(-(off_middle**2) / (2 * SPREAD**2))).astype(np.float32)
+    weights: Floats = (inside * np.exp(-(off_middle**2) / (2 * SPREAD**2))).astype(np.float32)
+    return weights
 
 
 def _of_length_one(vectors: Floats) -> Floats:
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+    unit: Floats = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return unit

@@ -67,7 +67,7 @@ def _edges(pixels: NDArray[np.int16]) -> Edges:
     change = np.abs(np.diff(pixels, axis=1)).max(axis=2)
     nearby = maximum_filter1d(change, 2 * THIN + 1, axis=1)
     edges = (change > STEP) & (change == nearby)
-    wide = edges.copy()
+    wide: Edges = edges.copy()
     wide[:, 1:] |= edges[:, :-1]
     wide[:, :-1] |= edges[:, 1:]
     return wide
@@ -99,7 +99,7 @@ def _cover(edges: Edges, lines: NDArray[np.int64], ends: NDArray[np.int64]) -> N
     at = np.clip(lines - 1, 0, edges.shape[1] - 1)
     along = sums[np.minimum(ends, len(sums) - 1)][:, at].T
     lengths = np.maximum(ends[None, :] - ends[:, None], 1)
-    cover = ((along[:, None, :] - along[:, :, None]) / lengths[None]).astype(np.float32)
+    cover: NDArray[np.float32] = ((along[:, None, :] - along[:, :, None]) / lengths[None]).astype(np.float32)
     cover[[0, -1]] = 1.0
     return cover
 

@@ -89,8 +89,7 @@ class Perceiver:
         trust = np.float32(self._pack.window_trust)
         embeddings = self._embed([features], boxes) * trust
         return [
-            Region(box, embedding, self._pack.window_trust)
-            for box, embedding in zip(boxes, embeddings, strict=True)
+            Region(box, embedding, self._pack.window_trust) for box, embedding in zip(boxes, embeddings, strict=True)
         ]
 
     def _maps(self, picture: Image.Image, sizes: Sequence[int]) -> list[torch.Tensor]:

@@ -24,7 +24,7 @@ def tags_from(probabilities: torch.Tensor) -> tuple[Tag, ...]:
 
 @cache
 def _labels() -> tuple[str, ...]:
-    from timm.data import ImageNetInfo
+    from timm.data.imagenet_info import ImageNetInfo
 
     info = ImageNetInfo()
     return tuple(info.index_to_description(index).split(",")[0] for index in range(1000))

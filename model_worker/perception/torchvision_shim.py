@@ -7,6 +7,9 @@ import; Keepsake has its own non-maximum suppression and never calls them.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+
 import torch
 
 _DECLARED: list[torch.library.Library] = []
@@ -16,25 +19,22 @@ def declare_missing_operators() -> None:
     """Declare torchvision's two import-time operators, unless torchvision itself can. Harmless twice."""
     if _DECLARED or _torchvision_works():
         return
-    library = torch.library.Library("torchvision", "FRAGMENT")
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            signature = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+            library.define(signature)  # type: ignore[no-untyped-call]
     _DECLARED.append(library)
 
 
 def _torchvision_works() -> bool:
     """Whether torchvision's own binary operators load beside this torch."""
-    import importlib.util
-
-    specification = importlib.util.find_spec("torchvision")
+    specification = find_spec("torchvision")
     if specification is None or specification.origin is None:
         return False
-    from pathlib import Path
-
     for library in Path(specification.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except (OSError, RuntimeError):
             continue
         if hasattr(torch.ops.torchvision, "nms"):

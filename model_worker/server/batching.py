@@ -45,9 +45,7 @@ class Batcher(Generic[Item, Result]):
 
     """
 
-    def __init__(
-        self, work: Callable[[Sequence[Item]], Sequence[Result]], largest: int, most_waiting: int
-    ) -> None:
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], largest: int, most_waiting: int) -> None:
         self._work = work
         self._largest = largest
         self._most_waiting = most_waiting

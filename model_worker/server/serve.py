@@ -30,9 +30,7 @@ def serve(load: Load, host: str, port: int, *, with_parent: bool) -> int:
     try:
         asyncio.run(_serve(Worker(load, token), host, port, with_parent=with_parent))
     except OSError as error:
-        sys.stderr.write(
-            f"The worker can't listen on {host}:{port}: {error.strerror}. Choose another --port.\n"
-        )
+        sys.stderr.write(f"The worker can't listen on {host}:{port}: {error.strerror}. Choose another --port.\n")
         return 1
     return 0
 
@@ -42,7 +40,9 @@ async def _serve(worker: Worker, host: str, port: int, *, with_parent: bool) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(worker.app(), handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    runner = web.AppRunner(
+        worker.app(), handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS
+    )
     await runner.setup()
     site = web.TCPSite(runner, host, port, shutdown_timeout=SHUTDOWN_SECONDS)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from model_worker.server.batching import Batcher
@@ -43,7 +43,7 @@ class WritingDesk:
         """Let the thread end."""
         self._batcher.close()
 
-    async def stream(self, request: GenerateRequest) -> AsyncIterator[str]:
+    async def stream(self, request: GenerateRequest) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
         reader = Reader(request, asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))

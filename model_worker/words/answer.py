@@ -69,9 +69,7 @@ def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str)
     return f"I don't think you told me that. {' '.join(_told(one) for one in about)}"
 
 
-def _about(
-    request: GenerateRequest, kind: Kind, about: list[PromptConcept], seen: list[PromptConcept]
-) -> Plan:
+def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], seen: list[PromptConcept]) -> Plan:
     if not about:
         if request.has_picture:
             return Plan(_identity([], request.tags))

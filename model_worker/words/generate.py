@@ -35,14 +35,10 @@ class Writer:
         plans = [plan(request) for request in requests]
         openings = [(index, one.opening) for index, one in enumerate(plans) if one.opening]
         yield [(index, text) for index, text in openings if not cancelled[index].is_set()]
-        asking = [
-            index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()
-        ]
+        asking = [index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()]
         if not asking:
             return
-        said = self._complete(
-            [prompt_for(requests[index]) for index in asking], [cancelled[index] for index in asking]
-        )
+        said = self._complete([prompt_for(requests[index]) for index in asking], [cancelled[index] for index in asking])
         for index, sentence in zip(asking, said, strict=True):
             if not cancelled[index].is_set():
                 space = " " if plans[index].opening else ""

@@ -37,7 +37,8 @@ def load_language_model() -> LanguageModel:
 
     folder = _converted()
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPE).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPE)
+    model.train(False)
     if torch.cuda.is_available():
         model = model.to("cuda")
     return LanguageModel(model, tokenizer)

@@ -42,9 +42,7 @@ _ABOUT = re.compile(
     r"|what (did|have) (i|we) (say|said|told|tell)( you)? about|what about|who('?s|\W+is|\W+are|\W+was)|describe|remind me)\b",
     re.IGNORECASE,
 )
-_GREETING = re.compile(
-    r"^\W*(hi|hello|hey|hiya|yo|good (morning|evening|afternoon)|how are you)\b", re.IGNORECASE
-)
+_GREETING = re.compile(r"^\W*(hi|hello|hey|hiya|yo|good (morning|evening|afternoon)|how are you)\b", re.IGNORECASE)
 _THANKS = re.compile(r"^\W*(thanks|thank you|thx|cheers|great|nice|good bot|well done)\b", re.IGNORECASE)
 _HELP = re.compile(
     r"(what|how) (can|do|could) (you|i|we) (do|use|work|teach)|^\W*help\b|who are you|what are you",
@@ -54,9 +52,7 @@ _HERE = re.compile(r"\b(picture|photo|image|pic|here|this|that)\b", re.IGNORECAS
 
 _NEEDED = (
     (
-        re.compile(
-            r"\bhow (old|many|much|long|tall|big|heavy|far|often)\b|\b(age|price|cost|number)\b", re.I
-        ),
+        re.compile(r"\bhow (old|many|much|long|tall|big|heavy|far|often)\b|\b(age|price|cost|number)\b", re.I),
         "a number",
     ),
     (re.compile(r"\bwhen\b|\bwhat (year|day|date|month|time)\b|\bbirthday\b", re.I), "a time"),
