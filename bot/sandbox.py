@@ -12,7 +12,7 @@ from bot.demo import pictures
 from bot.parts import Progress
 
 SETTLE_SECONDS = 120.0
-TOKEN_ADVICE = (
+ADVICE = (
     "For the real Discord: make an application on https://discord.com/developers/applications, add a bot, copy its "
     "token, and start again with DISCORD_TOKEN=… in the environment."
 )
@@ -35,5 +35,5 @@ async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event)
             progress(
                 "sandbox: try /remember with one of your pictures, then right-click a message: Apps, Who is in this?"
             )
-            progress(TOKEN_ADVICE)
+            progress(ADVICE)
             await stop.wait()

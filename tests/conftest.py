@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +21,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from bot.assistant import Assistant
+from bot.worker_client import WorkerClient
 from db.embedded import EmbeddedPostgres
 from db.migrate import migrate
 from db.pool import open_pool
@@ -69,3 +79,41 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     opened = await open_pool(app_url(database_url), largest=4)
     yield opened
     opened.terminate()
+
+
+@dataclass(frozen=True)
+class RunningWorker:
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="session")
+def running_worker() -> Iterator[RunningWorker]:
+    """The real worker process with the real weights, once a session."""
+    token = secrets.token_urlsafe(16)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model_worker.cli", "serve", "--port", "0", "--with-parent"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "KEEPSAKE_WORKER_TOKEN": token},
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[1]
+        request = urllib.request.Request(f"{url}/health", headers={"Authorization": f"Bearer {token}"})
+        deadline = time.monotonic() + 240
+        while json.load(urllib.request.urlopen(request))["state"] != "ready":
+            assert time.monotonic() < deadline, "the models did not load"
+            time.sleep(0.2)
+        yield RunningWorker(url, token)
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+async def assistant(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterator[Assistant]:
+    """The assistant as the bot has it: an empty memory, the real worker."""
+    client = WorkerClient(running_worker.url, running_worker.token)
+    yield Assistant(pool, client)
+    await client.close()

@@ -18,13 +18,11 @@ QUIET = discord.AllowedMentions.none()
 class Place(Protocol):
     """Where an answer appears: a first message that is there already, and more after it."""
 
-    async def edit(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None: ...
+    async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
+        """Change the first message."""
 
-    async def add(
-        self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None
-    ) -> None: ...
+    async def add(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
+        """Go on in another message."""
 
 
 class InReply:

@@ -25,15 +25,17 @@ VIEWER = Viewer(user_id=1)
 @asynccontextmanager
 async def fresh_memory() -> AsyncIterator[asyncpg.Pool]:
     """Open an empty memory, migrated, connected to as the bot does; gone with its data afterwards."""
-    with tempfile.TemporaryDirectory(prefix="keepsake-evaluate-", ignore_cleanup_errors=True) as folder:
-        with EmbeddedPostgres(Path(folder) / "postgres") as server:
-            url = server.start()
-            migrate(url)
-            pool = await open_pool(app_url(url), largest=2)
-            try:
-                yield pool
-            finally:
-                pool.terminate()
+    with (
+        tempfile.TemporaryDirectory(prefix="keepsake-evaluate-", ignore_cleanup_errors=True) as folder,
+        EmbeddedPostgres(Path(folder) / "postgres") as server,
+    ):
+        url = server.start()
+        migrate(url)
+        pool = await open_pool(app_url(url), largest=2)
+        try:
+            yield pool
+        finally:
+            pool.terminate()
 
 
 async def remember(pool: asyncpg.Pool, name: str, picture: Image.Image, region: Region, id_: str) -> Concept:
