@@ -72,6 +72,8 @@ def encode_jpeg(picture: Image.Image, longest: int = WORKING_SIDE) -> bytes:
 
 
 def _decode(data: bytes) -> Image.Image:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        _check_size(*_webp_size(data))  # opening one allocates its whole canvas
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -85,6 +87,18 @@ def _decode(data: bytes) -> Image.Image:
         turn = _turn(opened)
         picture = _on_ground(_shrunk(_plain(opened)))
     return picture if turn is None else picture.transpose(turn)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Return width and height as a WebP's header says them (RFC 9649, section 2)."""
+    kind, body = data[12:16], data[20:30]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    width, height = int.from_bytes(body[6:8], "little"), int.from_bytes(body[8:10], "little")
+    return width & 0x3FFF, height & 0x3FFF
 
 
 def _check_size(width: int, height: int) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-import simcord
 
 from bot.assistant import Assistant, Question
 from bot.client import Keepsake
@@ -23,7 +21,7 @@ from db import concepts
 from db.models import Viewer
 from db.pool import viewing
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
 
 CAT = ("cat.png", pictures.png(pictures.cat()))
 CAT_AGAIN = ("again.png", pictures.png(pictures.cat_again()))
@@ -59,12 +57,16 @@ class Server:
 
 
 @pytest.fixture
-async def server(assistant: Assistant) -> AsyncIterator[Server]:
-    async with simcord.run(Keepsake(assistant), settle_timeout=60) as env:
-        guild = env.create_guild("Kitchen")
-        channel = guild.create_text_channel("pictures")
-        alice, bob = (guild.add_member(env.create_user(name)) for name in ("alice", "bob"))
-        yield Server(env, channel, alice, bob, assistant.pool)
+def simcord_bot(assistant: Assistant) -> Keepsake:
+    return Keepsake(assistant)
+
+
+@pytest.fixture
+def server(simcord_env: Any, pool: asyncpg.Pool) -> Server:
+    guild = simcord_env.create_guild("Kitchen")
+    channel = guild.create_text_channel("pictures")
+    alice, bob = (guild.add_member(simcord_env.create_user(name)) for name in ("alice", "bob"))
+    return Server(simcord_env, channel, alice, bob, pool)
 
 
 def labels(message: Any) -> list[str]:
@@ -77,7 +79,7 @@ async def test_what_was_remembered_is_found_in_a_new_picture(server: Server) -> 
 
     result = await server.alice.slash(server.channel, "ask", question="Who is this?", image=BOTH)
 
-    assert result.deferred
+    assert result.acknowledged
     assert "Mochi on the left" in result.response.content
     assert "The cup on the right" in result.response.content
     assert len(result.response.attachments) == 1

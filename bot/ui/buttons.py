@@ -106,9 +106,13 @@ class RememberThis(AnswerButton, template=PATTERN.format(kind="remember")):
 class NameIt(discord.ui.Modal, title="Remember this"):
     """Asks for what `/remember` asks for; the picture is there already."""
 
-    name: discord.ui.TextInput[Self] = discord.ui.TextInput(label="Name", max_length=64)
+    name: discord.ui.TextInput[Self] = discord.ui.TextInput(label="Name", custom_id="name", max_length=64)
     info: discord.ui.TextInput[Self] = discord.ui.TextInput(
-        label="What should I know?", max_length=1000, required=False, style=discord.TextStyle.paragraph
+        label="What should I know?",
+        custom_id="info",
+        max_length=1000,
+        required=False,
+        style=discord.TextStyle.paragraph,
     )
 
     def __init__(self, answer_id: UUID, region: int) -> None:
