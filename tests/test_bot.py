@@ -140,7 +140,9 @@ async def test_other_servers_know_nothing_of_it(server: Server) -> None:
 async def test_personal_memory_follows_into_a_direct_message(server: Server) -> None:
     await server.remember_cat()
 
-    message = await server.alice.send_dm("who is this?", attachments=[CAT_AGAIN])
+    user = server.alice.user
+    attached = server.env.backend.store_attachments(user.dm_channel.id, [CAT_AGAIN])
+    message = await user.send_dm("who is this?", attachments=attached)
 
     channel = server.env.bot.get_channel(message.channel.id) or message.channel
     said = [one.content async for one in channel.history() if one.author.bot]

@@ -22,7 +22,7 @@ from db.models import (
 )
 from db.pool import viewing
 from db.recall import recall
-from tests.memory import DIMENSIONS, PACK, a_concept, a_reference, an_embedding
+from tests.memory import PACK, a_concept, a_reference, an_embedding
 
 ANNA = Viewer(1, 10)
 BO = Viewer(2, 10)
@@ -31,7 +31,7 @@ LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
 
 
 async def remember(
-    pool: asyncpg.Pool, name: str, embedding: Vector, owner: OwnerId = user_owner(1), viewer: Viewer = ANNA
+    pool: asyncpg.Pool, name: str, embedding: Vector, owner: OwnerId = ANNA.personal, viewer: Viewer = ANNA
 ) -> Concept:
     new = a_concept(owner, name, reference=a_reference(hash(name) % 1000, embedding))
     async with viewing(pool, viewer) as connection:
@@ -160,9 +160,3 @@ async def test_ones_own_comes_before_the_servers_of_the_same_name(pool: asyncpg.
     async with viewing(pool, ANNA) as connection:
         mentioned = (await recall(connection, ANNA, (), CALIBRATION, "mochi")).mentioned
     assert [one.owner_id for one in mentioned] == [user_owner(1)]
-
-
-def test_the_test_vectors_are_far_apart() -> None:
-    vectors = np.stack([an_embedding(seed) for seed in (1, 2)])
-    assert vectors.shape == (2, DIMENSIONS)
-    assert vectors[0] @ vectors[1] < 0.5
