@@ -40,7 +40,7 @@ def load_language_model() -> LanguageModel:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPE)
     model.train(False)
     if torch.cuda.is_available():
-        model.cuda()
+        torch.nn.Module.to(model, "cuda")
     return LanguageModel(model, tokenizer)
 
 

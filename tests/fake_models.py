@@ -1,0 +1,69 @@
+"""Models that see and write at once, for tests of the HTTP interface alone: what is true of any pack is tried with
+them, fast and with timing under control. The only fake in the tests besides Discord itself.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from db.models import Box, Calibration, Region
+from model_worker.perception.regions import WHOLE
+from model_worker.wire import GenerateRequest, Tag
+
+
+@dataclass(frozen=True)
+class FakeSight:
+    regions: tuple[Region, ...]
+    tags: tuple[Tag, ...]
+
+
+@dataclass
+class FakePerceiver:
+    """Its embedding is the picture's mean colour; it notes the sizes of its batches."""
+
+    batches: list[int] = field(default_factory=list)
+    pause: float = 0.0
+    broken: bool = False
+    embedding_id: str = "fake/1"
+    calibration: Calibration = field(default_factory=lambda: Calibration("fake/1", 10.0, -5.0, 0.5))
+
+    def perceive(self, pictures: Sequence[Image.Image]) -> list[FakeSight]:
+        self.batches.append(len(pictures))
+        time.sleep(self.pause)
+        if self.broken:
+            raise RuntimeError("out of memory, say")
+        return [FakeSight((self.refer(picture),), (Tag("picture", 0.9),)) for picture in pictures]
+
+    def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
+        mean = np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255
+        return Region(box or WHOLE, mean.astype(np.float32), 1.0)
+
+
+@dataclass
+class FakeWriter:
+    """Says the question back, word by word."""
+
+    pause: float = 0.0
+    batches: list[int] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+
+    def write(
+        self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
+        self.batches.append(len(requests))
+        words = [request.question.split() for request in requests]
+        for place in range(max(len(one) for one in words)):
+            time.sleep(self.pause)
+            pieces = [
+                (index, one[place] + " ")
+                for index, one in enumerate(words)
+                if place < len(one) and not cancelled[index].is_set()
+            ]
+            self.written += [piece for _, piece in pieces]
+            yield pieces
