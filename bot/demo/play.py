@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import discord
 import simcord
 
 from bot.assistant import Assistant
@@ -49,7 +50,7 @@ async def _play(assistant: Assistant, transcript: Transcript, progress: Progress
             alice, bob = (
                 Actor(guild.add_member(env.create_user(name)), channel, env, transcript) for name in ("alice", "bob")
             )
-            await _conversation(alice, bob, transcript, f"<@{env.bot.application_id}>")
+            await _conversation(alice, bob, transcript, _mention(env.bot)
     except Unexpected as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False
@@ -59,6 +60,11 @@ async def _play(assistant: Assistant, transcript: Transcript, progress: Progress
         f"demo: all as expected, in {time.monotonic() - started:.0f} s; transcript and pictures in {transcript.folder}/"
     )
     return True
+
+
+def _mention(bot: discord.Client) -> str:
+    assert bot.user is not None  # noqa: S101 (it is logged in)
+    return bot.user.mention
 
 
 async def _conversation(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
