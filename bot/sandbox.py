@@ -24,16 +24,16 @@ async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event)
         guild = env.create_guild("Sandbox")
         channel = guild.create_text_channel("pictures")
         alice, bob = (guild.add_member(env.create_user(name)) for name in ("alice", "bob"))
+        mention = f"<@{env.bot.user.id}>" if env.bot.user else ""
         for name, picture in (
             ("cat.png", pictures.cat()),
             ("cup.png", pictures.cup()),
             ("both.png", pictures.cat_and_cup()),
         ):
-            await alice.send(channel, f"Here is {name}.", attachments=[(name, pictures.png(picture))])
+            text = f"{mention} who is in this?"
+            await alice.send(channel, text, attachments=[(name, pictures.png(picture))])
         async with env.preview(channel, viewers=[alice, bob], layout="channel") as preview:
             progress(f"sandbox: open {preview.url} (the address is a secret)")
-            progress(
-                "sandbox: try /remember with one of your pictures, then right-click a message: Apps, Who is in this?"
-            )
+            progress("sandbox: press “remember this” under the cat, reply to the last picture, or type /remember")
             progress(ADVICE)
             await stop.wait()

@@ -50,7 +50,7 @@ async def _play(assistant: Assistant, transcript: Transcript, progress: Progress
             alice, bob = (
                 Actor(guild.add_member(env.create_user(name)), channel, env, transcript) for name in ("alice", "bob")
             )
-            await _conversation(alice, bob, transcript, _mention(env.bot)
+            await _conversation(alice, bob, transcript, _mention(env.bot))
     except Unexpected as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False
