@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter1d
 
 from db.models import Box
-from model_worker.perception.regions import share_of_smaller
+from model_worker.perception.regions import suppress
 
 LONGEST = 512
 """Pixels of the longest side at which edges are looked for."""
@@ -28,6 +28,7 @@ SIDES = 0.75
 LINES = 24
 """At most so many rows, and columns, are considered."""
 OVERLAP = 0.1
+CANDIDATES = 400
 THIN = 4
 """An edge is the strongest change within so many pixels on either side."""
 
@@ -133,13 +134,11 @@ def _borders(count: int) -> NDArray[np.int64]:
 def _clearest(
     outline: NDArray[np.float32], columns: NDArray[np.float64], rows: NDArray[np.float64], most: int
 ) -> list[Box]:
-    boxes: list[Box] = []
     found = np.argwhere(outline > 0)
-    order = np.argsort(-outline[tuple(found.T)], kind="stable")
-    for left, right, top, bottom in found[order][:400] if most else ():
-        box = Box(float(columns[left]), float(rows[top]), float(columns[right]), float(rows[bottom]))
-        if all(share_of_smaller(box, other) < OVERLAP for other in boxes):
-            boxes.append(box)
-            if len(boxes) == most:
-                break
-    return boxes
+    scores = outline[tuple(found.T)]
+    clearest = np.argsort(-scores, kind="stable")[:CANDIDATES]
+    boxes = [
+        Box(float(columns[left]), float(rows[top]), float(columns[right]), float(rows[bottom]))
+        for left, right, top, bottom in found[clearest]
+    ]
+    return [boxes[index] for index in suppress(boxes, scores[clearest].tolist(), OVERLAP, most)]

@@ -57,12 +57,12 @@ def share_of_smaller(one: Box, other: Box) -> float:
 def suppress(boxes: Sequence[Box], scores: Sequence[float], overlap: float, most: int) -> list[int]:
     """Non-maximum suppression: return the indices of at most ``most`` boxes, the best score first.
 
-    Of two boxes whose IoU is above ``overlap`` only the better one stays.
+    Of two boxes, the smaller of which lies in the other by more than the share ``overlap``, the better one stays.
     """
     kept: list[int] = []
-    for index in sorted(range(len(boxes)), key=lambda index: -scores[index]):
-        if all(iou(boxes[index], boxes[other]) <= overlap for other in kept):
+    for index in sorted(range(len(boxes)), key=lambda index: -scores[index]) if most else ():
+        if all(share_of_smaller(boxes[index], boxes[other]) <= overlap for other in kept):
             kept.append(index)
-            if len(kept) == most:
-                break
+        if len(kept) >= most:
+            break
     return kept
