@@ -17,6 +17,7 @@ from db.errors import DatabaseProblem, MemoryAway
 from db.migrate import migrate
 from db.pool import open_pool
 from db.roles import app_url
+from db.sightings import delete_old_answers
 
 Progress = Callable[[str], None]
 
@@ -37,6 +38,7 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Assis
             url = settings.database_url or await _embedded(settings, stack)
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
+            await delete_old_answers(pool)
         except (DatabaseProblem, MemoryAway) as problem:
             raise PartProblem(f"database: {problem}") from problem
         stack.push_async_callback(_close, pool)

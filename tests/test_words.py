@@ -61,6 +61,11 @@ def test_whether_somebody_is_in_a_picture_is_answered_by_recall() -> None:
     assert not plan(request("Is Mochi in this picture?", MOCHI, picture=True)).asks_model
 
 
+def test_a_question_about_somebody_unknown_is_not_answered_with_yes() -> None:
+    said = plan(request("Is Bob in this picture?", HERE, picture=True)).opening
+    assert said.startswith("I see Mochi")
+
+
 def test_a_stranger_is_called_nothing_but_what_it_looks_like() -> None:
     said = plan(request("Who is this?", picture=True, tags=(Tag("espresso", 0.7), Tag("plate", 0.1)))).opening
     assert "don't recognise" in said

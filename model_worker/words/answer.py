@@ -85,10 +85,9 @@ def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], see
 def _presence(request: GenerateRequest, named: Sequence[PromptConcept], kind: Kind) -> str:
     if not request.has_picture:
         return "There is no picture here that I could look at. Send it with your question, or reply to it."
-    asked = named or [one for one in request.concepts if one.where is not None]
-    if not asked:
-        return _identity([], request.tags)
-    return " ".join(_whether(one, kind) for one in asked)
+    if not named:  # asked about somebody unknown, or nobody by name: say who is there
+        return _identity([one for one in request.concepts if one.where is not None], request.tags)
+    return " ".join(_whether(one, kind) for one in named)
 
 
 def _whether(concept: PromptConcept, kind: Kind) -> str:
