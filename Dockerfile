@@ -1,6 +1,7 @@
 # The bot and its worker in one image; compose.yaml runs them as two processes beside a Postgres with pgvector.
 FROM python:3.12-slim
-RUN useradd --create-home keepsake
+RUN useradd --create-home keepsake \
+    && install --directory --owner keepsake /home/keepsake/.cache /home/keepsake/data
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY bot bot

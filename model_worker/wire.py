@@ -165,7 +165,18 @@ def request_from_json(text: str) -> GenerateRequest:
     return GenerateRequest(
         question=str(data["question"]),
         has_picture=bool(data["has_picture"]),
-        tags=tuple(Tag(**tag) for tag in data.get("tags", ())),
-        concepts=tuple(PromptConcept(**concept) for concept in data.get("concepts", ())),
-        history=tuple(Turn(**turn) for turn in data.get("history", ())),
+        tags=tuple(Tag(str(tag["label"]), float(tag["probability"])) for tag in data.get("tags", ())),
+        concepts=tuple(_concept_from_json(concept) for concept in data.get("concepts", ())),
+        history=tuple(Turn(turn["role"], str(turn["text"])) for turn in data.get("history", ())),
+    )
+
+
+def _concept_from_json(data: dict[str, Any]) -> PromptConcept:
+    where, certainty = data.get("where"), data.get("certainty")
+    return PromptConcept(
+        name=str(data["name"]),
+        info=str(data.get("info", "")),
+        category=str(data.get("category", "")),
+        where=None if where is None else str(where),
+        certainty=None if certainty is None else str(certainty),
     )

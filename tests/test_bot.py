@@ -18,8 +18,12 @@ from bot.demo import pictures
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient
 from bot.worker_process import WorkerProcess
 from db import concepts
+from db.embedded import EmbeddedPostgres
+from db.errors import MemoryAway
+from db.migrate import migrate
 from db.models import Viewer
-from db.pool import viewing
+from db.pool import open_pool, viewing
+from db.roles import app_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
 
@@ -284,3 +288,38 @@ async def _ask_until_it_is_back(assistant: Assistant, question: Question) -> Any
         except (WorkerAway, WorkerBusy):
             await asyncio.sleep(0.5)
     raise AssertionError("the worker did not come back")
+
+
+async def test_buttons_work_after_a_restart(server: Server) -> None:
+    await server.remember_cat()
+    await server.alice.send(server.channel, f"{server.mention} who is this?", attachments=[CAT_AGAIN])
+    answer = (await server.answers())[-1]
+
+    await server.env.restart_bot(Keepsake(server.env.bot.assistant))
+    pressed = await server.alice.click(answer, label="right")
+
+    assert "even better" in pressed.response.content
+
+
+async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(running_worker: Any, tmp_path: Path) -> None:
+    viewer = Viewer(1, 10)
+    database = EmbeddedPostgres(tmp_path / "postgres")
+    url = await asyncio.to_thread(database.start)
+    migrate(url)
+    pool = await open_pool(app_url(url))
+    client = WorkerClient(running_worker.url, running_worker.token)
+    assistant = Assistant(pool, client)
+    try:
+        await assistant.remember(viewer, viewer.personal, "Mochi", CAT[1])
+        await asyncio.to_thread(database.stop)
+        with pytest.raises(MemoryAway, match="try again"):
+            await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+
+        await asyncio.to_thread(database.start)
+
+        reply = await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+        assert [one.concept.name for one in reply.told.recalled.recognised] == ["Mochi"]
+    finally:
+        pool.terminate()
+        await client.close()
+        await asyncio.to_thread(database.stop)

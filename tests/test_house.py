@@ -105,11 +105,15 @@ def test_the_evaluations_run_on_any_pictures(tmp_path: Path) -> None:
     both = pictures.cat_and_cup()
     both.save(scenes / "both.jpg")
     truth = {
-        "memory": {name: ["00.jpg"] for name in things},
+        "memory": {name: ["00.jpg", "01.jpg"] for name in things},
         "scenes": [{"image": "both.jpg", "concepts": {"cat": [40, 40, 460, 357], "cup": [500, 77, 920, 357]}}],
     }
     (scenes / "truth.json").write_text(json.dumps(truth))
     out = tmp_path / "out.json"
+
+    nothing = run("-m", "model_worker.cli", "evaluate", "identify", str(tmp_path / "nowhere"), home=tmp_path)
+    assert nothing.returncode == 2
+    assert "nowhere" in nothing.stderr.splitlines()[-1]
 
     identify = run("-m", "model_worker.cli", "evaluate", "identify", str(photos), "--json", str(out), home=tmp_path)
     assert identify.returncode == 0, identify.stderr

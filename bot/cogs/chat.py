@@ -22,6 +22,8 @@ from bot.viewers import viewer_of
 from model_worker.wire import Turn
 
 LONGEST_CHAIN = 12
+LONGEST_TURN = 500
+"""Characters: enough to know what was spoken of."""
 
 
 class Chat(commands.Cog):
@@ -88,7 +90,7 @@ class Chat(commands.Cog):
 
     def _turns(self, earlier: Sequence[discord.Message]) -> tuple[Turn, ...]:
         turns = [
-            Turn("assistant" if one.author.id == self._bot.user.id else "user", self._text_of(one))
+            Turn("assistant" if one.author.id == self._bot.user.id else "user", self._text_of(one)[:LONGEST_TURN])
             for one in reversed(earlier)
         ]
         return tuple(turn for turn in turns if turn.text)

@@ -6,9 +6,12 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from model_worker.packs import PackProblem, load_pack
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,29 +34,35 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _identify(options: argparse.Namespace) -> int:
     from model_worker.evaluate.identify import evaluate_identify
-    from model_worker.packs import load_pack
     from model_worker.perception.perceive import Perceiver
 
-    return _report(evaluate_identify(Perceiver(load_pack(options.pack)), options.photos), options.json)
+    return _report(lambda: evaluate_identify(Perceiver(load_pack(options.pack)), options.photos), options.json)
 
 
 def _scenes(options: argparse.Namespace) -> int:
     from model_worker.evaluate.scenes import evaluate_scenes
-    from model_worker.packs import load_pack
     from model_worker.perception.perceive import Perceiver
 
     sheet = options.sheet or (options.json and options.json.with_suffix(".png"))
-    perceiver = Perceiver(load_pack(options.pack))
-    return _report(evaluate_scenes(perceiver, options.scenes, options.photos, sheet), options.json)
+    return _report(
+        lambda: evaluate_scenes(Perceiver(load_pack(options.pack)), options.scenes, options.photos, sheet),
+        options.json,
+    )
 
 
 def _words(options: argparse.Namespace) -> int:
     from model_worker.evaluate.questions import evaluate_words
 
-    return _report(evaluate_words(), options.json)
+    return _report(evaluate_words, options.json)
 
 
-def _report(scores: Any, path: Path | None) -> int:
+def _report(evaluate: Callable[[], Any], path: Path | None) -> int:
+    """Evaluate, print the scores and write them to the path; 2 when the pictures can't be used."""
+    try:
+        scores = evaluate()
+    except (PackProblem, ValueError, KeyError, OSError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
     text = json.dumps(asdict(scores), indent=1) + "\n"
     sys.stdout.write(text)
     if path is not None:

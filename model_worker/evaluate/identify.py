@@ -31,6 +31,10 @@ ACCEPTED = 0.95
 NOBODY = ("", -1.0)
 
 
+class NothingToAsk(ValueError):  # noqa: N818 (it says what is the matter)
+    """There aren't pictures enough to evaluate with."""
+
+
 @dataclass(frozen=True, slots=True)
 class Photo:
     """A picture of a thing: its regions as a question, its one region as a reference."""
@@ -75,10 +79,14 @@ class IdentifyScores:
 def evaluate_identify(perceiver: Perceiver, folder: Path) -> IdentifyScores:
     """Evaluate a folder with a folder a thing."""
     photos = {
-        thing.name: [_photo(perceiver, thing.name, path) for path in sorted(thing.iterdir())]
+        thing.name: [
+            _photo(perceiver, thing.name, path) for path in sorted(thing.iterdir()) if not path.name.startswith(".")
+        ]
         for thing in sorted(folder.iterdir())
-        if thing.is_dir()
+        if thing.is_dir() and not thing.name.startswith(".")
     }
+    if not any(len(group) > 1 for group in photos.values()):
+        raise NothingToAsk(f"{folder} needs a folder a thing, with two pictures or more in some of them.")
     asked, seconds = asyncio.run(_ask_all(perceiver, photos))
     count = sum(len(group) for group in photos.values())
     return _scores(perceiver, len(photos), count, asked, seconds)
@@ -96,7 +104,7 @@ async def _ask_all(perceiver: Perceiver, photos: dict[str, list[Photo]]) -> tupl
             await forget_all(pool)
             chosen = {thing: group[turn % len(group)] for thing, group in photos.items()}
             for thing, photo in chosen.items():
-                await remember(pool, thing, photo.picture, photo.reference, perceiver.embedding_id)
+                await remember(pool, thing, [(photo.picture, photo.reference)], perceiver.embedding_id)
             for thing, group in photos.items():
                 asked += [await _ask(perceiver, pool, photo) for photo in group if photo is not chosen[thing]]
         return asked, await _seconds_an_image(perceiver, pool, photos)

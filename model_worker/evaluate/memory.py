@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -38,23 +38,34 @@ async def fresh_memory() -> AsyncIterator[asyncpg.Pool]:
             pool.terminate()
 
 
-async def remember(pool: asyncpg.Pool, name: str, picture: Image.Image, region: Region, id_: str) -> Concept:
-    """Store one concept with its only reference; ``id_`` is the embedding id."""
+Shown = tuple[Image.Image, Region]
+"""A picture, and the region of it that is the thing."""
+
+
+async def remember(pool: asyncpg.Pool, name: str, shown: Sequence[Shown], embedding_id: str) -> Concept:
+    """Store one concept with its references, one or more."""
+    first, *more = [_reference(picture, region, embedding_id) for picture, region in shown]
+    async with viewing(pool, VIEWER) as connection:
+        new = NewConcept(VIEWER.personal, name, "", "", VIEWER.user_id, first)
+        concept = await concepts.remember(connection, new)
+        for reference in more:
+            concept = await concepts.add_reference(connection, concept, reference, VIEWER.user_id)
+    return concept
+
+
+def _reference(picture: Image.Image, region: Region, embedding_id: str) -> Reference:
     file = io.BytesIO()
     picture.save(file, "JPEG")
     jpeg = file.getvalue()
-    reference = Reference(
+    return Reference(
         picture=jpeg,
         picture_sha256=hashlib.sha256(jpeg).hexdigest(),
         width=picture.width,
         height=picture.height,
         box=region.box,
-        embedding_id=id_,
+        embedding_id=embedding_id,
         embedding=region.embedding,
     )
-    new = NewConcept(VIEWER.personal, name, "", "", VIEWER.user_id, reference)
-    async with viewing(pool, VIEWER) as connection:
-        return await concepts.remember(connection, new)
 
 
 async def forget_all(pool: asyncpg.Pool) -> None:

@@ -105,8 +105,9 @@ async def _look(
 ) -> tuple[list[Seen], float]:
     async with fresh_memory() as pool:
         for name, files in memory.items():
-            picture = decode_picture((photos / name / files[0]).read_bytes())
-            await remember(pool, name, picture, perceiver.refer(picture), perceiver.embedding_id)
+            references = [decode_picture((photos / name / file).read_bytes()) for file in files]
+            shown = [(picture, perceiver.refer(picture)) for picture in references]
+            await remember(pool, name, shown, perceiver.embedding_id)
         await _seen(perceiver, pool, scenes[0])
         started = time.perf_counter()
         seen = [await _seen(perceiver, pool, scene) for scene in scenes]
