@@ -70,6 +70,28 @@ def name_key(name: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", seen).split())
 
 
+def place_of(name: str, spoken: str) -> int | None:
+    """Return where a text says a name as a word of its own, None when it doesn't; both as `name_key` gives them."""
+    place = spoken.find(name)
+    while place >= 0:
+        if not (_one_word(spoken, place) or _one_word(spoken, place + len(name))):
+            return place
+        place = spoken.find(name, place + 1)
+    return None
+
+
+def _one_word(text: str, place: int) -> bool:
+    """Whether the characters before and after this place belong to one word."""
+    return 0 < place < len(text) and _in_word(text[place - 1]) and _in_word(text[place])
+
+
+def _in_word(character: str) -> bool:
+    """Whether a character joins its neighbours into a word; scripts without spaces have no such words."""
+    code = ord(character)
+    without_spaces = 0x0E00 <= code <= 0x0EFF or 0x3040 <= code <= 0x9FFF or code >= 0x20000
+    return (character.isalnum() or character == "_") and not without_spaces
+
+
 def _one_line(text: str, what: str) -> str:
     composed = unicodedata.normalize("NFC", text).strip()
     if len(composed.splitlines()) > 1:

@@ -9,7 +9,7 @@ import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
 from db.models import Box, Calibration, Concept, Recalled, Recognition, Region, Viewer
-from db.names import name_key
+from db.names import name_key, place_of
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}
@@ -110,7 +110,7 @@ async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str
     for row in rows:
         concept = concept_from(row)
         key = name_key(concept.name)
-        place = _place_of(key, spoken)
+        place = place_of(key, spoken)
         if place is not None and key not in found:
             found[key] = concept
             spoken = spoken[:place] + "\n" * len(key) + spoken[place + len(key) :]
@@ -158,28 +158,6 @@ def _least_similarity(calibration: Calibration) -> float:
 def _as_text(region: Region) -> str:
     """Write an embedding as pgvector reads it; asyncpg has no codec for arrays of vectors."""
     return "[" + ",".join(f"{value:.5g}" for value in region.embedding.tolist()) + "]"
-
-
-def _place_of(name: str, spoken: str) -> int | None:
-    """Return where a text says a name as a word of its own, None when it doesn't."""
-    place = spoken.find(name)
-    while place >= 0:
-        if not (_one_word(spoken, place) or _one_word(spoken, place + len(name))):
-            return place
-        place = spoken.find(name, place + 1)
-    return None
-
-
-def _one_word(text: str, place: int) -> bool:
-    """Whether the characters before and after this place belong to one word."""
-    return 0 < place < len(text) and _in_word(text[place - 1]) and _in_word(text[place])
-
-
-def _in_word(character: str) -> bool:
-    """Whether a character joins its neighbours into a word; scripts without spaces have no such words."""
-    code = ord(character)
-    without_spaces = 0x0E00 <= code <= 0x0EFF or 0x3040 <= code <= 0x9FFF or code >= 0x20000
-    return (character.isalnum() or character == "_") and not without_spaces
 
 
 def _share_of_smaller(one: Box, other: Box) -> float:

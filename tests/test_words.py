@@ -73,6 +73,12 @@ def test_a_stranger_is_called_nothing_but_what_it_looks_like() -> None:
     assert "plate" not in said
 
 
+def test_a_name_inside_another_word_is_not_named() -> None:
+    al = PromptConcept("Al", "my brother", "", "on the right")
+    said = plan(request("Is Rex also in this picture?", al, PromptConcept("Rex", "a dog"), picture=True)).opening
+    assert said == "No, I don't see Rex in this picture."
+
+
 def test_where_somebody_is_and_how_certain() -> None:
     said = plan(request("Who is this?", HERE, picture=True)).opening
     assert "Mochi on the left (probably)" in said

@@ -79,7 +79,7 @@ async def speak(
     async for piece in words:
         text += piece
         if time.monotonic() - edited >= SECONDS_BETWEEN_EDITS:
-            await place.edit(split(text)[0][:1990] + " …")
+            await place.edit(split(discord.utils.escape_markdown(text))[0][:1990] + " …")
             edited = time.monotonic()
     text = f"{discord.utils.escape_markdown(text.strip())}{ending}" or "I have nothing to say to that."
     *before, last = split(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
+from db.names import name_key, place_of
 from model_worker.wire import PromptConcept
 
 
@@ -243,7 +244,7 @@ def _asks_more(question: str) -> bool:
 
 def names_concept(question: str, concept: PromptConcept) -> bool:
     """Whether a question says a concept's name."""
-    return concept.name.casefold() in question.casefold()
+    return place_of(name_key(concept.name), name_key(question)) is not None
 
 
 def answers(question: str, answer: str, info: str, names: str) -> bool:
