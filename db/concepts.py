@@ -42,8 +42,8 @@ INSERT_REFERENCE = """
 """
 
 INSERT_EMBEDDING = """
-    INSERT INTO embedding (owner_id, reference_id, embedding_id, vector)
-    VALUES ($1, $2, $3, $4)
+    INSERT INTO embedding (owner_id, concept_id, reference_id, embedding_id, vector)
+    VALUES ($1, $2, $3, $4, $5)
 """
 
 SHOW_AS_AVATAR = """
@@ -344,7 +344,9 @@ async def _store_reference(
             created_by,
         ),
     )
-    await connection.execute(INSERT_EMBEDDING, owner_id, reference_id, reference.embedding_id, reference.embedding)
+    await connection.execute(
+        INSERT_EMBEDDING, owner_id, concept_id, reference_id, reference.embedding_id, reference.embedding
+    )
     await connection.execute(SHOW_AS_AVATAR, owner_id, concept_id, reference_id)
 
 

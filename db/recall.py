@@ -27,11 +27,9 @@ RECOGNISED_IN = f"""
         SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
           FROM unnest($3::text[]) WITH ORDINALITY AS given (vector, place)
     ), known AS MATERIALIZED (
-        SELECT reference.owner_id, reference.concept_id, embedding.vector, true AS is_them
+        SELECT owner_id, concept_id, vector, true AS is_them
           FROM embedding
-          JOIN reference ON reference.owner_id = embedding.owner_id
-                        AND reference.reference_id = embedding.reference_id
-         WHERE embedding.owner_id = ANY ($1::text[]) AND embedding.embedding_id = $2
+         WHERE owner_id = ANY ($1::text[]) AND embedding_id = $2
         UNION ALL
         SELECT concept_owner_id, concept_id, vector, verdict = 'right'
           FROM correction

@@ -99,12 +99,14 @@ ALTER TABLE concept ADD CONSTRAINT concept_avatar
 -- One vector or several (part 0, 1, ...) a reference and embedding id: changing packs adds rows of another id.
 CREATE TABLE embedding (
     owner_id     owner_id NOT NULL,
+    concept_id   uuid     NOT NULL,  -- its reference's: recall reads this table alone
     reference_id uuid     NOT NULL,
     embedding_id text     NOT NULL CHECK (embedding_id <> ''),
     part         smallint NOT NULL DEFAULT 0,
     vector       halfvec  NOT NULL,
     PRIMARY KEY (owner_id, reference_id, embedding_id, part),
-    FOREIGN KEY (owner_id, reference_id) REFERENCES reference (owner_id, reference_id) ON DELETE CASCADE
+    FOREIGN KEY (owner_id, concept_id, reference_id)
+        REFERENCES reference (owner_id, concept_id, reference_id) ON DELETE CASCADE
 );
 -- In line with its row, not moved out: exact search in an owner's rows is three times faster.
 ALTER TABLE embedding ALTER COLUMN vector SET STORAGE PLAIN;
