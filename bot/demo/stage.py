@@ -92,17 +92,6 @@ class Actor:
         result = await self._member.click(said.message, label=label)
         return await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
 
-    async def who_is_in(self, message: Any) -> Said:
-        """Use “Who is in this?” on a message."""
-        self._transcript.write(f"**{self.name}** chooses *Who is in this?* on a message\n")
-        result = await self._member.context_menu(self._channel, "Who is in this?", message)
-        return await self._answered([result.response, *result.followups])
-
-    @property
-    def channel(self) -> Any:
-        """Where the actor writes."""
-        return self._channel
-
     async def _messages(self) -> list[Any]:
         channel = self._env.bot.get_channel(self._channel.id)
         return [message async for message in channel.history(limit=30, oldest_first=True)]

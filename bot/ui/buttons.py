@@ -15,7 +15,7 @@ from bot.assistant import Assistant, Told
 from bot.errors import explained
 from bot.ui import texts
 from bot.viewers import viewer_of
-from db.models import Verdict
+from db.models import Concept, Verdict
 
 MOST_JUDGED = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
@@ -53,6 +53,13 @@ class AnswerButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ke
         """Make the button of a custom id, as Discord sends it back."""
         return cls(UUID(match["answer"]), int(match["region"]))
 
+    async def judged(self, interaction: Interaction, verdict: Verdict) -> Concept:
+        """Store what the viewer says about the region; returns who was recognised there."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
+        answer = await assistant.answer_of(viewer, self.answer_id)
+        return await assistant.judge(viewer, answer, self.region, verdict)
+
 
 class Right(AnswerButton, template=PATTERN.format(kind="right")):
     """“right”: the recognition was right."""
@@ -62,10 +69,7 @@ class Right(AnswerButton, template=PATTERN.format(kind="right")):
     @explained
     async def callback(self, interaction: Interaction) -> None:
         """Store it."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
-        answer = await assistant.answer_of(viewer, self.answer_id)
-        concept = await assistant.judge(viewer, answer, self.region, Verdict.RIGHT)
+        concept = await self.judged(interaction, Verdict.RIGHT)
         await interaction.edit_original_response(
             content=f"Thanks! I'll know **{texts.quoted(concept.name)}** even better."
         )
@@ -79,10 +83,7 @@ class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
     @explained
     async def callback(self, interaction: Interaction) -> None:
         """Store it, and offer to remember who it really is."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
-        answer = await assistant.answer_of(viewer, self.answer_id)
-        concept = await assistant.judge(viewer, answer, self.region, Verdict.NOT_THEM)
+        concept = await self.judged(interaction, Verdict.NOT_THEM)
         view = discord.ui.View(timeout=None)
         view.add_item(RememberThis(self.answer_id, self.region))
         await interaction.edit_original_response(

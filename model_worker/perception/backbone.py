@@ -17,7 +17,6 @@ from PIL import Image
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
 STRIDE = 32
-CHANNELS = 1280
 MEAN_AND_STD = 0.5
 
 
