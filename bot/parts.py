@@ -12,12 +12,12 @@ from bot.assistant import Assistant
 from bot.settings import Settings
 from bot.worker_client import WorkerClient
 from bot.worker_process import WorkerProblem, WorkerProcess
+from db.caretaking import delete_what_is_due
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, MemoryAway
 from db.migrate import migrate
 from db.pool import open_pool
 from db.roles import app_url
-from db.sightings import delete_old_answers
 
 Progress = Callable[[str], None]
 
@@ -38,7 +38,7 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Assis
             url = settings.database_url or await _embedded(settings, stack)
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
-            await delete_old_answers(pool)
+            await delete_what_is_due(pool)
         except (DatabaseProblem, MemoryAway) as problem:
             raise PartProblem(f"database: {problem}") from problem
         stack.push_async_callback(_close, pool)

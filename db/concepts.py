@@ -11,12 +11,14 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import NameTaken, NotRemembered
-from db.models import Avatar, Box, Concept, NewConcept, OwnerId, Reference, Viewer
+from db.errors import NameTaken, NotRemembered, Objected
+from db.models import Avatar, Box, Concept, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
 from db.names import check_category, check_info, check_name, name_key
 
 LONGEST_SUGGESTIONS = 25
 ALIKE_ENOUGH = 0.6
+OBJECTED = "KS001"
+"""The error code of `keepsake_check_objection`."""
 
 # An owner's writes go one after the other: forgetting must not drop a picture that another reference, stored
 # in the same moment, is about to use.
@@ -29,8 +31,9 @@ INSERT_PICTURE = """
 """
 
 INSERT_CONCEPT = """
-    INSERT INTO concept (owner_id, name, name_key, info, category, created_by)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO concept (owner_id, name, name_key, info, category, created_by,
+                         learned_server, learned_channel, linked_user)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
     RETURNING concept_id
 """
 
@@ -54,6 +57,7 @@ SHOW_AS_AVATAR = """
 CONCEPT_COLUMNS = """
     concept.owner_id, concept.concept_id, concept.name, concept.info, concept.category, concept.created_by,
     concept.created_at, concept.times_recognised, concept.last_seen,
+    concept.learned_server, concept.learned_channel, concept.linked_user,
     (SELECT count(*)
        FROM reference
       WHERE reference.owner_id = concept.owner_id
@@ -104,7 +108,8 @@ ALL_NAMES = """
 CHANGE_CONCEPT = """
     UPDATE concept
        SET name = coalesce($3, name), name_key = coalesce($4, name_key),
-           info = coalesce($5, info), category = coalesce($6, category), updated_at = now()
+           info = coalesce($5, info), category = coalesce($6, category),
+           linked_user = coalesce($7, linked_user), updated_at = now()
      WHERE owner_id = $1 AND concept_id = $2
 """
 
@@ -144,6 +149,33 @@ GET_AVATAR = """
      LIMIT 1
 """
 
+GET_REFERENCES = """
+    SELECT reference.reference_id, reference.picture_sha256, reference.created_by, reference.created_at,
+           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
+           picture.jpeg, picture.width, picture.height,
+           reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
+      FROM reference
+      JOIN concept ON concept.owner_id = reference.owner_id
+                  AND concept.concept_id = reference.concept_id
+      JOIN picture ON picture.owner_id = reference.owner_id
+                  AND picture.picture_sha256 = reference.picture_sha256
+     WHERE reference.owner_id = $1 AND reference.concept_id = $2
+     ORDER BY reference.created_at, reference.reference_id
+"""
+
+CHOOSE_AVATAR = """
+    UPDATE concept SET avatar_id = $3, updated_at = now()
+     WHERE owner_id = $1 AND concept_id = $2
+       AND EXISTS (SELECT FROM reference
+                    WHERE reference.owner_id = $1 AND reference.concept_id = $2 AND reference.reference_id = $3)
+"""
+
+DELETE_REFERENCE = """
+    DELETE FROM reference
+     WHERE owner_id = $1 AND concept_id = $2 AND reference_id = $3
+    RETURNING picture_sha256
+"""
+
 # Locked in one order, so that two answers about the same shared concepts can't wait for each other.
 COUNT_AS_RECOGNISED = """
     WITH seen AS (
@@ -174,7 +206,14 @@ def concept_from(row: asyncpg.Record) -> Concept:
         references=row["references"],
         times_recognised=row["times_recognised"],
         last_seen=row["last_seen"],
+        learned=Place(row["learned_server"], row["learned_channel"]),
+        linked_user=row["linked_user"],
     )
+
+
+def refused(error: asyncpg.PostgresError) -> Exception:
+    """Return what a trigger of ours meant by its error code; any other error as it is."""
+    return Objected() if error.sqlstate == OBJECTED else error
 
 
 def owners(viewer: Viewer) -> list[OwnerId]:
@@ -185,18 +224,22 @@ def owners(viewer: Viewer) -> list[OwnerId]:
 async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
     """Store a concept with its first reference: all of it or nothing.
 
-    Raises NameProblem when the name, info or category can't be used, and NameTaken when the owner has a
-    concept of that name already, without regard to case.
+    Raises NameProblem when the name, info or category can't be used, NameTaken when the owner has a concept of
+    that name already, without regard to case, and Objected when the person it is doesn't want to be shared.
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, new.owner_id)
         try:
             concept_id = await connection.fetchval(
-                INSERT_CONCEPT, new.owner_id, name, name_key(name), info, category, new.created_by
+                INSERT_CONCEPT,
+                *(new.owner_id, name, name_key(name), info, category, new.created_by),
+                *(new.learned.server_id, new.learned.channel_id, new.linked_user),
             )
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(name) from error
+        except asyncpg.PostgresError as error:
+            raise refused(error) from error
         await _store_reference(connection, new.owner_id, concept_id, new.reference, new.created_by)
         return await get(connection, new.owner_id, concept_id)
 
@@ -227,10 +270,11 @@ async def edit(
     name: str | None = None,
     info: str | None = None,
     category: str | None = None,
+    linked_user: int | None = None,
 ) -> Concept:
     """Change what is given, leave what is None; returns the concept as it is now.
 
-    Raises NameProblem and NameTaken as `remember` does, NotRemembered when it was forgotten meanwhile.
+    Raises NameProblem, NameTaken and Objected as `remember` does, NotRemembered when it was forgotten meanwhile.
     """
     new_name = None if name is None else check_name(name)
     changes = (
@@ -238,12 +282,15 @@ async def edit(
         None if new_name is None else name_key(new_name),
         None if info is None else check_info(info),
         None if category is None else check_category(category),
+        linked_user,
     )
     async with connection.transaction():
         try:
             await connection.execute(CHANGE_CONCEPT, concept.owner_id, concept.concept_id, *changes)
         except asyncpg.UniqueViolationError as error:
             raise NameTaken(new_name or concept.name) from error
+        except asyncpg.PostgresError as error:
+            raise refused(error) from error
         return await get(connection, concept.owner_id, concept.concept_id)
 
 
@@ -303,6 +350,49 @@ async def avatar(connection: asyncpg.Connection, concept: Concept) -> Avatar | N
     if row is None:
         return None
     return Avatar(row["jpeg"], row["width"], row["height"], box_from(row))
+
+
+async def references(connection: asyncpg.Connection, concept: Concept) -> list[StoredReference]:
+    """Return a concept's references, the oldest first."""
+    rows = await connection.fetch(GET_REFERENCES, concept.owner_id, concept.concept_id)
+    return [
+        StoredReference(
+            reference_id=row["reference_id"],
+            picture=row["jpeg"],
+            picture_sha256=row["picture_sha256"],
+            width=row["width"],
+            height=row["height"],
+            box=box_from(row),
+            created_by=row["created_by"],
+            created_at=row["created_at"],
+            is_avatar=row["is_avatar"],
+        )
+        for row in rows
+    ]
+
+
+async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:
+    """Show this reference as the concept's avatar. Raises NotRemembered when it isn't there (any more)."""
+    done = await connection.execute(CHOOSE_AVATAR, concept.owner_id, concept.concept_id, reference_id)
+    if done == "UPDATE 0":
+        raise NotRemembered("That picture isn't there any more.")
+
+
+async def remove_reference(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> Concept:
+    """Delete one of a concept's references, with its picture unless something else uses it.
+
+    Raises NotRemembered when it isn't there (any more), and when it is the last one: without a picture there is
+    nothing to recognise.
+    """
+    async with connection.transaction():
+        await connection.execute(WRITE_ALONE, concept.owner_id)
+        if (await get(connection, concept.owner_id, concept.concept_id)).references < 2:
+            raise NotRemembered("That's the only picture of it. Add another one first, or forget it.")
+        picture = await connection.fetchval(DELETE_REFERENCE, concept.owner_id, concept.concept_id, reference_id)
+        if picture is None:
+            raise NotRemembered("That picture isn't there any more.")
+        await connection.execute(DELETE_UNUSED_PICTURES, concept.owner_id, [picture])
+        return await get(connection, concept.owner_id, concept.concept_id)
 
 
 async def mark_recognised(connection: asyncpg.Connection, concepts: Sequence[Concept]) -> None:

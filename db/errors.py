@@ -31,3 +31,26 @@ class NotRemembered(Exception):  # noqa: N818 (it says what is the matter)
 
     def __init__(self, sentence: str = "I don't remember that one (any more).") -> None:
         super().__init__(sentence)
+
+
+class Objected(Exception):  # noqa: N818 (it says what is the matter)
+    """The person that a concept is linked to doesn't want to be in anybody's shared memory."""
+
+    def __init__(self) -> None:
+        super().__init__("This person doesn't want to be in a shared memory, so I can't share that.")
+
+
+class TooOften(Exception):  # noqa: N818 (it says what is the matter)
+    """A limit is used up; ``seconds`` is when the next use is possible."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"That's a lot at once. Please come back in {duration(seconds)}.")
+        self.seconds = seconds
+
+
+def duration(seconds: int) -> str:
+    """Return a time to wait in words, rounded up: “40 seconds”, “3 minutes”, “2 hours”."""
+    for length, unit in ((3600, "hour"), (60, "minute")):
+        if seconds > length:
+            return f"{-(-seconds // length)} {unit}s"
+    return f"{max(seconds, 1)} second{'s' if seconds > 1 else ''}"

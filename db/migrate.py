@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 from psycopg.abc import Query
 
+from db import job_queue
 from db.errors import DatabaseProblem, MigrationProblem
 from db.roles import open_app_role
 
@@ -89,6 +90,8 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             applied_now = _apply(connection, migrations)
+            if folder == MIGRATIONS:
+                job_queue.install(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseProblem(
             f"The administrator may not do what a migration needs: {_first_line(error)}. "

@@ -82,6 +82,14 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was said: a channel, of a server or of direct messages."""
+
+    server_id: int | None = None
+    channel_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding."""
 
@@ -96,7 +104,10 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class NewConcept:
-    """What `/remember` gives: a concept and its first reference, stored in one transaction."""
+    """What `/remember` gives: a concept and its first reference, stored in one transaction.
+
+    ``linked_user`` is the Discord account of the person it is, if they were named.
+    """
 
     owner_id: OwnerId
     name: str
@@ -104,6 +115,8 @@ class NewConcept:
     category: str
     created_by: int
     reference: Reference
+    learned: Place = Place()
+    linked_user: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +133,28 @@ class Concept:
     references: int
     times_recognised: int = 0
     last_seen: datetime | None = None
+    learned: Place = Place()
+    linked_user: int | None = None
 
     @property
     def is_shared(self) -> bool:
         """Whether it belongs to a server's memory."""
         return self.owner_id.startswith("server:")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReference:
+    """One picture of a concept as its card shows it: the JPEG, where in it the thing is, whether it is the avatar."""
+
+    reference_id: UUID
+    picture: bytes
+    picture_sha256: str
+    width: int
+    height: int
+    box: Box
+    created_by: int
+    created_at: datetime
+    is_avatar: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,3 +223,75 @@ class Answer:
     def sighting(self, region: int) -> Sighting | None:
         """Return what was seen in a region, None when the answer has no such region."""
         return next((sighting for sighting in self.sightings if sighting.region == region), None)
+
+
+class WhoMayShare(StrEnum):
+    """Who may put something into a server's memory."""
+
+    EVERYONE = "everyone"
+    ROLES = "roles"
+    ADMINS = "admins"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """How the admins of a server govern its memory.
+
+    ``allowed_channels`` empty means all; a denied channel is denied whatever else is allowed. ``retention_days``
+    is how long answers given on the server are kept, 0 never.
+    """
+
+    who_may_share: WhoMayShare = WhoMayShare.EVERYONE
+    sharing_roles: tuple[int, ...] = ()
+    needs_approval: bool = False
+    allowed_channels: tuple[int, ...] = ()
+    denied_channels: tuple[int, ...] = ()
+    most_of_member: int = 100
+    most_of_server: int = 1000
+    retention_days: int = 30
+    locked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A concept out of the way of recall: forgotten and still to be undone, or proposed to a server."""
+
+    owner_id: OwnerId
+    set_aside_id: UUID
+    name: str
+    set_by: int
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who changed what in a server's memory; ``actor`` 0 is the bot, or somebody who took their data away."""
+
+    at: datetime
+    actor: int
+    action: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored about a user, in counts: their own, and what is shared or linked to them in servers."""
+
+    concepts: int
+    references: int
+    pictures: int
+    picture_bytes: int
+    answers: int
+    corrections: int
+    forgotten: int
+    shared: int
+    linked: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows of each table an erasure deleted, and how many servers it touched."""
+
+    rows: dict[str, int]
+    servers: int

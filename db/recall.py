@@ -21,7 +21,7 @@ NAMED_IN = f"""
 # Exact search: every region against every embedding the viewer may see. A reference counts for its concept, and
 # so does a region of which this viewer said "right". Where a region is more like one of which the viewer said
 # "not them" than like any reference, it isn't them. Then each region keeps its best concept, and each concept
-# its best region.
+# its best region. (A shared copy has the id of the user's own concept: of the two, their own is shown.)
 RECOGNISED_IN = f"""
     WITH region AS MATERIALIZED (
         SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
@@ -44,11 +44,11 @@ RECOGNISED_IN = f"""
         SELECT DISTINCT ON (region) region, owner_id, concept_id, similarity
           FROM likeness
          WHERE similarity > coalesce(unlike, -1)
-         ORDER BY region, similarity DESC, owner_id, concept_id
+         ORDER BY region, similarity DESC, array_position($1::text[], owner_id::text), concept_id
     ), best_of_concept AS (
-        SELECT DISTINCT ON (owner_id, concept_id) region, owner_id, concept_id, similarity
+        SELECT DISTINCT ON (concept_id) region, owner_id, concept_id, similarity
           FROM best_of_region
-         ORDER BY owner_id, concept_id, similarity DESC, region
+         ORDER BY concept_id, similarity DESC, array_position($1::text[], owner_id::text), region
     )
     SELECT best_of_concept.region, best_of_concept.similarity, {CONCEPT_COLUMNS}
       FROM best_of_concept

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, box_from, concept_from
 from db.models import Answer, Sighting, Viewer
-from db.pool import without_viewer
 from db.vectors import to_vector
 
+KEPT_FOR = timedelta(days=30)
+"""Where no server says otherwise."""
+
 INSERT_ANSWER = """
-    INSERT INTO answer (owner_id, picture_sha256, jpeg, width, height)
-    VALUES ($1, $2, $3, $4, $5)
+    INSERT INTO answer (owner_id, picture_sha256, jpeg, width, height, server_owner_id, expires_at)
+    VALUES ($1, $2, $3, $4, $5, $6, now() + $7)
     RETURNING answer_id
 """
 
@@ -28,7 +31,7 @@ INSERT_SIGHTING = """
 GET_ANSWER = """
     SELECT answer_id, jpeg, picture_sha256, width, height, created_at
       FROM answer
-     WHERE owner_id = $1 AND answer_id = $2
+     WHERE owner_id = $1 AND answer_id = $2 AND expires_at > now()
 """
 
 # A concept that was forgotten, or that belongs to another server than the current one, is read as nobody.
@@ -49,13 +52,6 @@ NAME_IN_SIGHTING = """
      WHERE owner_id = $1 AND answer_id = $2 AND region = $3
 """
 
-ACT_AS_RETENTION = "SELECT set_config('keepsake.retention', 'on', true)"
-
-DELETE_OLD_ANSWERS = """
-    DELETE FROM answer
-     WHERE created_at < now() - interval '30 days'
-"""
-
 
 async def store_answer(
     connection: asyncpg.Connection,
@@ -64,14 +60,17 @@ async def store_answer(
     width: int,
     height: int,
     sightings: Sequence[Sighting],
+    keep_for: timedelta = KEPT_FOR,
 ) -> UUID:
     """Store the picture of an answer (JPEG, pixels) and what was seen in it; returns the id for its buttons.
 
-    It belongs to the viewer: nobody else can load it.
+    It belongs to the viewer: nobody else can load it. ``keep_for`` is the retention of where it was given.
     """
     digest = hashlib.sha256(picture).hexdigest()
     async with connection.transaction():
-        answer_id: UUID = await connection.fetchval(INSERT_ANSWER, viewer.personal, digest, picture, width, height)
+        answer_id: UUID = await connection.fetchval(
+            INSERT_ANSWER, viewer.personal, digest, picture, width, height, viewer.shared, keep_for
+        )
         rows = [(viewer.personal, answer_id, *_columns(sighting)) for sighting in sightings]
         await connection.executemany(INSERT_SIGHTING, rows)
     return answer_id
@@ -100,13 +99,6 @@ async def rename_sighting(connection: asyncpg.Connection, viewer: Viewer, answer
     await connection.execute(
         NAME_IN_SIGHTING, viewer.personal, answer_id, sighting.region, owner, concept_id, sighting.probability
     )
-
-
-async def delete_old_answers(pool: asyncpg.Pool) -> int:
-    """Delete all answers older than 30 days, of every owner; returns how many. Raises MemoryAway."""
-    async with without_viewer(pool) as connection:
-        await connection.execute(ACT_AS_RETENTION)
-        return int((await connection.execute(DELETE_OLD_ANSWERS)).removeprefix("DELETE "))
 
 
 def _columns(sighting: Sighting) -> tuple[object, ...]:

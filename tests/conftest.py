@@ -28,7 +28,10 @@ from db.migrate import migrate
 from db.pool import open_pool
 from db.roles import app_url
 
-OWNED_TABLES = "SELECT relid::regclass::text FROM pg_stat_user_tables WHERE relname <> 'schema_migration'"
+OWNED_TABLES = """
+    SELECT relid::regclass::text FROM pg_stat_user_tables
+     WHERE relname NOT IN ('schema_migration', 'queue_migration')
+"""
 
 
 @pytest.fixture(scope="session")

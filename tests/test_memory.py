@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from db import concepts, corrections, sightings
+from db.caretaking import delete_what_is_due
 from db.embedded import EmbeddedPostgres
 from db.errors import MemoryAway, NameTaken, NotRemembered
 from db.migrate import migrate
@@ -343,12 +344,12 @@ async def test_old_answers_are_deleted_and_no_others(pool: asyncpg.Pool, databas
         async with viewing(pool, viewer) as connection:
             unknown = [Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(1))]
             await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, unknown)
-    assert await sightings.delete_old_answers(pool) == 0
+    assert (await delete_what_is_due(pool))["answer"] == 0
     async with await psycopg.AsyncConnection.connect(database_url) as administrator:
         await administrator.execute(
-            "UPDATE answer SET created_at = now() - interval '31 days' WHERE owner_id = 'user:2'"
+            "UPDATE answer SET expires_at = expires_at - interval '31 days' WHERE owner_id = 'user:2'"
         )
-    assert await sightings.delete_old_answers(pool) == 1
+    assert (await delete_what_is_due(pool))["answer"] == 1
     async with await psycopg.AsyncConnection.connect(database_url) as administrator:
         for table in ("answer", "sighting"):
             rows = await (await administrator.execute(f"SELECT owner_id FROM {table}")).fetchall()

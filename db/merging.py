@@ -1,0 +1,76 @@
+"""Merging: two concepts that turn out to be the same one."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from db.concepts import WRITE_ALONE, get
+from db.errors import NotRemembered
+from db.models import Concept, Viewer
+from db.names import check_info
+
+WITHOUT_AVATAR = "UPDATE concept SET avatar_id = NULL WHERE owner_id = $1 AND concept_id = $2"
+
+MOVE_REFERENCES = "UPDATE reference SET concept_id = $3 WHERE owner_id = $1 AND concept_id = $2"
+
+MOVE_CORRECTIONS = "UPDATE correction SET concept_id = $3 WHERE concept_owner_id = $1 AND concept_id = $2"
+
+# Of one region, "right" about the one outweighs "not them" about the other: they are the same.
+DROP_CONTRADICTIONS = """
+    DELETE FROM correction
+     USING correction AS other
+     WHERE correction.concept_owner_id = $1 AND correction.concept_id = $2 AND correction.verdict = 'not_them'
+       AND other.owner_id = correction.owner_id AND other.concept_owner_id = $1 AND other.concept_id = $2
+       AND other.verdict = 'right'
+       AND other.embedding_id = correction.embedding_id AND other.vector = correction.vector
+"""
+
+MOVE_SIGHTINGS = """
+    UPDATE sighting SET concept_id = $3
+     WHERE owner_id = $4 AND concept_owner_id = $1 AND concept_id = $2
+"""
+
+ADD_UP = """
+    UPDATE concept
+       SET info = $3,
+           category = CASE WHEN concept.category = '' THEN other.category ELSE concept.category END,
+           linked_user = coalesce(concept.linked_user, other.linked_user),
+           created_at = least(concept.created_at, other.created_at),
+           times_recognised = concept.times_recognised + other.times_recognised,
+           last_seen = greatest(concept.last_seen, other.last_seen),
+           updated_at = now()
+      FROM concept AS other
+     WHERE concept.owner_id = $1 AND concept.concept_id = $2
+       AND other.owner_id = $1 AND other.concept_id = $4
+"""
+
+DELETE_EMPTIED = "DELETE FROM concept WHERE owner_id = $1 AND concept_id = $2"
+
+
+async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, other: Concept) -> Concept:
+    """Make one concept of two of the same owner: the first one's name and avatar, the pictures and info of both.
+
+    Raises NotRemembered when one was forgotten meanwhile, NameProblem when both infos together are too long.
+    """
+    owner = kept.owner_id
+    if other.owner_id != owner or other.concept_id == kept.concept_id:
+        raise NotRemembered("Only two different ones of the same memory can be merged.")
+    async with connection.transaction():
+        await connection.execute(WRITE_ALONE, owner)
+        kept = await get(connection, owner, kept.concept_id)
+        other = await get(connection, owner, other.concept_id)
+        ids = (owner, other.concept_id, kept.concept_id)
+        await connection.execute(WITHOUT_AVATAR, owner, other.concept_id)
+        await connection.execute(MOVE_REFERENCES, *ids)
+        await connection.execute(MOVE_CORRECTIONS, *ids)
+        await connection.execute(DROP_CONTRADICTIONS, owner, kept.concept_id)
+        await connection.execute(MOVE_SIGHTINGS, *ids, viewer.personal)
+        await connection.execute(ADD_UP, owner, kept.concept_id, _both_infos(kept, other), other.concept_id)
+        await connection.execute(DELETE_EMPTIED, owner, other.concept_id)
+        return await get(connection, owner, kept.concept_id)
+
+
+def _both_infos(kept: Concept, other: Concept) -> str:
+    if other.info in kept.info:
+        return kept.info
+    return check_info(f"{kept.info}\n{other.info}".strip())

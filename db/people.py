@@ -1,0 +1,141 @@
+"""What is stored about a user, their consent, their objection, and deleting all of it."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from db import servers
+from db.models import Erased, OwnerId, Stored, Viewer
+
+COUNT_STORED = """
+    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1) AS concepts,
+           (SELECT count(*) FROM reference WHERE owner_id = $1) AS references,
+           (SELECT count(*) FROM picture WHERE owner_id = $1) AS pictures,
+           (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM picture WHERE owner_id = $1)
+             + (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM answer WHERE owner_id = $1) AS picture_bytes,
+           (SELECT count(*) FROM answer WHERE owner_id = $1) AS answers,
+           (SELECT count(*) FROM correction WHERE owner_id = $1) AS corrections,
+           (SELECT count(*) FROM set_aside WHERE owner_id = $1) AS forgotten,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2) AS shared,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked
+"""
+
+MAY_TRAIN = "SELECT may_train FROM person WHERE owner_id = $1"
+
+SET_MAY_TRAIN = """
+    INSERT INTO person (owner_id, may_train) VALUES ($1, $2)
+    ON CONFLICT (owner_id) DO UPDATE SET may_train = excluded.may_train, changed_at = now()
+"""
+
+OBJECTS = "SELECT EXISTS (SELECT FROM objection WHERE user_id = $1)"
+
+LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended('keepsake person ' || $1::bigint, 0))"
+
+OBJECT = "INSERT INTO objection (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
+
+WITHDRAW = "DELETE FROM objection WHERE user_id = $1"
+
+ERASE = "SELECT set_config('keepsake.erasing', $1, true)"
+
+ENTER_SERVER = "SELECT set_config('keepsake.shared', $1, true)"
+
+SERVERS_WITH_MINE = """
+    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND $1 IN (created_by, linked_user)
+    UNION
+    SELECT owner_id FROM reference WHERE owner_id LIKE 'server:%' AND created_by = $1
+    UNION
+    SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND $1 IN (set_by, linked_user)
+    UNION
+    SELECT owner_id FROM audit WHERE actor = $1
+    UNION
+    SELECT owner_id FROM departure WHERE user_id = $1
+"""
+
+SERVERS_WITH_ME = """
+    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $1
+    UNION
+    SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND linked_user = $1
+"""
+
+OF_A_USER = ("correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
+"""The tables of a user's memory, in an order in which the numbers of a receipt are all counted."""
+
+REST_OF_A_USER = ("set_aside", "person", "rate")
+
+DELETE_JOBS = """
+    DELETE FROM procrastinate_jobs
+     WHERE args ->> 'owner_id' = $1 AND status <> 'doing'
+"""
+
+
+async def stored(connection: asyncpg.Connection, viewer: Viewer) -> Stored:
+    """Return what is stored about the viewer, in every server, too."""
+    async with connection.transaction():
+        await connection.execute(ERASE, "on")
+        row = await connection.fetchrow(COUNT_STORED, viewer.personal, viewer.user_id)
+        await connection.execute(ERASE, "")
+    return Stored(**dict(row))
+
+
+async def may_train(connection: asyncpg.Connection, viewer: Viewer) -> bool:
+    """Whether the viewer consented to being trained on; nobody has unless they said so."""
+    return bool(await connection.fetchval(MAY_TRAIN, viewer.personal))
+
+
+async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> None:
+    """Store the viewer's consent, or that it is withdrawn."""
+    await connection.execute(SET_MAY_TRAIN, viewer.personal, may)
+
+
+async def objects(connection: asyncpg.Connection, user_id: int) -> bool:
+    """Whether a user doesn't want to be in anybody's shared memory."""
+    return bool(await connection.fetchval(OBJECTS, user_id))
+
+
+async def object_to_sharing(connection: asyncpg.Connection, viewer: Viewer) -> int:
+    """Store that the viewer doesn't want to be in shared memories, and delete them there; returns how many.
+
+    From then on nothing linked to them can be shared anywhere.
+    """
+    async with connection.transaction():
+        await connection.execute(LOCK_PERSON, viewer.user_id)
+        await connection.execute(OBJECT, viewer.user_id)
+        deleted = 0
+        for owner_id in await _servers(connection, SERVERS_WITH_ME, viewer):
+            await connection.execute(ENTER_SERVER, owner_id)
+            deleted += await servers.forget_person(connection, owner_id, viewer.user_id)
+        await connection.execute(ENTER_SERVER, viewer.shared or "")
+    return deleted
+
+
+async def withdraw_objection(connection: asyncpg.Connection, viewer: Viewer) -> None:
+    """Let the viewer be in shared memories again."""
+    await connection.execute(WITHDRAW, viewer.user_id)
+
+
+async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
+    """Delete everything of the viewer, in one transaction: their memory, what they shared, what is linked to them.
+
+    Only an objection stays: it has to go on holding until they withdraw it.
+    """
+    rows: dict[str, int] = {}
+    async with connection.transaction():
+        mine = await _servers(connection, SERVERS_WITH_MINE, viewer)
+        rows["shared concepts"] = 0
+        for owner_id in mine:
+            await connection.execute(ENTER_SERVER, owner_id)
+            rows["shared concepts"] += await servers.forget_member(connection, owner_id, viewer.user_id)
+        await connection.execute(ENTER_SERVER, viewer.shared or "")
+        for table in (*OF_A_USER, *REST_OF_A_USER):
+            done = await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", viewer.personal)  # noqa: S608
+            rows[table] = int(done.removeprefix("DELETE "))
+        rows["pending job"] = int((await connection.execute(DELETE_JOBS, viewer.personal)).removeprefix("DELETE "))
+    return Erased(rows, len(mine))
+
+
+async def _servers(connection: asyncpg.Connection, question: str, viewer: Viewer) -> list[OwnerId]:
+    """Return the servers that have something of the viewer; each has to be entered to change it."""
+    await connection.execute(ERASE, "on")
+    found = [OwnerId(row["owner_id"]) for row in await connection.fetch(question, viewer.user_id)]
+    await connection.execute(ERASE, "")
+    return sorted(found)
