@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import discord
 
+from bot import texts
 from bot.assistant import Assistant, Question
 from bot.certainty import certainty
-from bot.ui import texts
 from bot.ui.annotate import annotated
 from bot.ui.buttons import buttons_for
 from bot.ui.stream import Place, speak

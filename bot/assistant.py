@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
 
+from bot import rules, texts
 from bot.certainty import certainty, place_in_picture
+from bot.rules import Standing
 from bot.worker_client import WorkerClient
-from db import concepts, corrections, sightings
+from db import browsing, concepts, corrections, servers, sightings, snapshots
 from db.errors import NameTaken, NotRemembered
 from db.models import (
     Answer,
@@ -26,26 +29,19 @@ from db.models import (
     Recalled,
     Recognition,
     Reference,
+    SetAside,
     Sighting,
     Verdict,
     Viewer,
 )
-from db.names import check_name
+from db.names import check_category, check_info, check_name
 from db.pool import viewing
-from db.recall import mentioned_in, recall
+from db.recall import mentioned_in, recall, recognised_in
 from model_worker.pictures import decode_picture, encode_jpeg
 from model_worker.wire import GenerateRequest, Perception, PromptConcept, ReferenceView, Turn
 
 MOST_CONCEPTS_IN_PROMPT = 6
 ANSWER_PICTURE_SIDE = 1280
-
-
-class NotAllowed(Exception):  # noqa: N818 (it says what is the matter)
-    """The viewer may see this concept but not change it; the text says who may."""
-
-
-class TooMany(Exception):  # noqa: N818 (it says what is the matter)
-    """The memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +64,15 @@ class Told:
     unknown_region: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What `Assistant.remember` did: the concept, whether a copy waits for the server's admins, what it looks like."""
+
+    concept: Concept
+    waits: bool = False
+    alike: Concept | None = None
+
+
 @dataclass(slots=True)
 class Reply:
     """An answer on its way: what was recalled, and the words as they come."""
@@ -85,27 +90,49 @@ class Assistant:
 
     pool: asyncpg.Pool
     worker: WorkerClient
-    most_concepts: int = field(default=1000)
+    most_concepts: int = field(default=rules.MOST_PERSONAL)
 
     async def remember(
-        self, viewer: Viewer, owner: OwnerId, name: str, picture: bytes, info: str = "", category: str = ""
-    ) -> Concept:
-        """Remember a concept from one picture and a few words.
+        self,
+        who: Standing,
+        name: str,
+        picture: bytes,
+        info: str = "",
+        category: str = "",
+        *,
+        share: bool = False,
+        linked_user: int | None = None,
+    ) -> Remembered:
+        """Remember a concept from one picture and a few words, for oneself or to share with the server.
 
-        Raises NameProblem, NameTaken and TooMany; nothing is kept then.
+        Raises NameProblem, NameTaken, NotAllowed, Objected, TooMany and TooOften; nothing is kept then.
         """
-        name = check_name(name)
+        name, info, category = check_name(name), check_info(info), check_category(category)
+        viewer = who.viewer
         async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
-            await self._check_room(connection, owner)
+            owner = await self._owner_of_new(connection, who, share=share)
             if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
                 raise NameTaken(name)
-        reference = _reference_from(await self.worker.refer(picture))
+            await rules.count_use(connection, viewer, rules.REMEMBERS)
+        view = await self.worker.refer(picture)
         async with viewing(self.pool, viewer) as connection:
-            new = NewConcept(owner, name, info, category, viewer.user_id, reference)
-            return await concepts.remember(connection, new)
+            alike = await _look_alike(connection, viewer, owner, view)
+            new = NewConcept(
+                *(owner, name, info, category, viewer.user_id, reference_from(view), who.place, linked_user)
+            )
+            concept = await concepts.remember(connection, new)
+            waits = share and not concept.is_shared and viewer.shared is not None
+            if waits and viewer.shared is not None:
+                await snapshots.propose(connection, concept, viewer.shared, viewer.user_id)
+        return Remembered(concept, waits, alike)
 
     async def ask(self, question: Question) -> Reply:
-        """Retrieve what is in the picture and in the text from the viewer's memory, and begin to answer."""
+        """Retrieve what is in the picture and in the text from the viewer's memory, and begin to answer.
+
+        Raises TooOften.
+        """
+        async with viewing(self.pool, question.viewer) as connection:
+            await rules.count_use(connection, question.viewer, rules.ASKS)
         perception = None if question.picture is None else await self.worker.perceive(question.picture)
         recalled = await self._recall(question, perception)
         told = Told(recalled)
@@ -130,32 +157,38 @@ class Assistant:
             if found:
                 return found[0]
             alike = await concepts.did_you_mean(connection, viewer, name)
-        hint = f" Did you mean {' or '.join(f'“{one}”' for one in alike)}?" if alike else ""
-        raise NotRemembered(f"I don't remember anyone or anything called “{name[:64]}”.{hint}")
+        raise NotRemembered(texts.unknown_name(name, alike))
 
     async def edit(
         self,
-        viewer: Viewer,
+        who: Standing,
         concept: Concept,
         *,
-        may_govern: bool,
         name: str | None = None,
         info: str | None = None,
         category: str | None = None,
+        linked_user: int | None = None,
     ) -> Concept:
-        """Change what is given of a concept. ``may_govern``: whether the viewer governs the server's memory.
+        """Change what is given of a concept. Raises NotAllowed, NameProblem, NameTaken, NotRemembered, Objected."""
+        async with viewing(self.pool, who.viewer) as connection:
+            await rules.check_may_change(connection, who, concept)
+            return await concepts.edit(
+                connection, concept, name=name, info=info, category=category, linked_user=linked_user
+            )
 
-        Raises NotAllowed, NameProblem, NameTaken, NotRemembered.
+    async def forget(self, who: Standing, concept: Concept) -> SetAside:
+        """Forget a concept with all that belongs to it; for ten minutes it can be undone.
+
+        Raises NotAllowed, NotRemembered.
         """
-        _check_allowed(viewer, concept, may_govern=may_govern)
-        async with viewing(self.pool, viewer) as connection:
-            return await concepts.edit(connection, concept, name=name, info=info, category=category)
+        async with viewing(self.pool, who.viewer) as connection:
+            await rules.check_may_change(connection, who, concept)
+            return await snapshots.forget_for_now(connection, concept, who.user_id)
 
-    async def forget(self, viewer: Viewer, concept: Concept, *, may_govern: bool) -> str:
-        """Forget a concept with all that belongs to it; returns its name. Raises NotAllowed, NotRemembered."""
-        _check_allowed(viewer, concept, may_govern=may_govern)
-        async with viewing(self.pool, viewer) as connection:
-            return await concepts.forget(connection, concept.owner_id, concept.concept_id)
+    async def undo(self, who: Standing, owner: OwnerId, set_aside_id: UUID) -> Concept:
+        """Remember again what was forgotten. Raises NotRemembered when it is too late, NameTaken, Objected."""
+        async with viewing(self.pool, who.viewer) as connection:
+            return await snapshots.undo(connection, owner, set_aside_id)
 
     async def suggest_names(self, viewer: Viewer, typed: str) -> list[str]:
         """Return names for autocomplete."""
@@ -167,7 +200,7 @@ class Assistant:
         async with viewing(self.pool, viewer) as connection:
             answer = await sightings.load_answer(connection, viewer, answer_id)
         if answer is None:
-            raise NotRemembered("Only who asked can answer that, and within thirty days.")
+            raise NotRemembered(texts.ONLY_WHO_ASKED)
         return answer
 
     async def judge(self, viewer: Viewer, answer: Answer, region: int, verdict: Verdict) -> Concept:
@@ -177,38 +210,55 @@ class Assistant:
         """
         sighting = _sighting_of(answer, region)
         if sighting.concept is None:
-            raise NotRemembered("Nobody is recognised there (any more).")
+            raise NotRemembered(texts.NOBODY_THERE)
         async with viewing(self.pool, viewer) as connection:
             await corrections.store(connection, viewer, sighting, verdict)
         return sighting.concept
 
     async def remember_region(
-        self, viewer: Viewer, owner: OwnerId, answer: Answer, region: int, name: str, info: str = ""
+        self, who: Standing, answer: Answer, region: int, name: str, info: str = "", category: str = ""
     ) -> Concept:
-        """Remember what is in a region of an earlier answer's picture.
+        """Remember what is in a region of an earlier answer's picture, for the viewer alone.
 
-        A name that this owner has already gets one more reference; a new one becomes a concept.
-
-        Raises NameProblem, NotRemembered, TooMany.
+        Raises as `remember_part` and NotRemembered when the region isn't known any more.
         """
-        name = check_name(name)
         sighting = _sighting_of(answer, region)
-        reference = _reference_from(await self.worker.refer(answer.picture, sighting.box))
-        async with viewing(self.pool, viewer) as connection:
-            known = [one for one in await concepts.find(connection, viewer, name) if one.owner_id == owner]
-            if known:
-                concept = await concepts.add_reference(connection, known[0], reference, viewer.user_id)
-            else:
-                await self._check_room(connection, owner)
-                new = NewConcept(owner, name, info, "", viewer.user_id, reference)
-                concept = await concepts.remember(connection, new)
-            named = replace(sighting, concept=concept, probability=1.0)
-            await sightings.rename_sighting(connection, viewer, answer.answer_id, named)
-            return concept
+        concept = await self.remember_part(who, answer.picture, sighting.box, name, info, category)
+        named = replace(sighting, concept=concept, probability=1.0)
+        async with viewing(self.pool, who.viewer) as connection:
+            await sightings.rename_sighting(connection, who.viewer, answer.answer_id, named)
+        return concept
 
-    async def _check_room(self, connection: asyncpg.Connection, owner: OwnerId) -> None:
-        if await concepts.count(connection, owner) >= self.most_concepts:
-            raise TooMany(f"This memory is full ({self.most_concepts:,} concepts). Forget some first.")
+    async def remember_part(
+        self, who: Standing, picture: bytes, box: Box, name: str, info: str = "", category: str = ""
+    ) -> Concept:
+        """Remember what is in a part of a picture, for the viewer alone.
+
+        A name that the viewer has already gets one more reference; a new one becomes a concept.
+
+        Raises NameProblem, TooMany, TooOften.
+        """
+        name, info, category = check_name(name), check_info(info), check_category(category)
+        viewer = who.viewer
+        async with viewing(self.pool, viewer) as connection:
+            await rules.count_use(connection, viewer, rules.REMEMBERS)
+        reference = reference_from(await self.worker.refer(picture, box))
+        async with viewing(self.pool, viewer) as connection:
+            known = [one for one in await concepts.find(connection, viewer, name) if not one.is_shared]
+            if known:
+                return await concepts.add_reference(connection, known[0], reference, viewer.user_id)
+            await rules.check_room(connection, viewer, self.most_concepts)
+            new = NewConcept(viewer.personal, name, info, category, viewer.user_id, reference, who.place)
+            return await concepts.remember(connection, new)
+
+    async def _owner_of_new(self, connection: asyncpg.Connection, who: Standing, *, share: bool) -> OwnerId:
+        """Return whose memory a new concept goes into; what waits for approval is the viewer's own till then."""
+        if share:
+            shared = await rules.check_may_share(connection, who)
+            if not await rules.needs_approval(connection, who):
+                return shared
+        await rules.check_room(connection, who.viewer, self.most_concepts)
+        return who.viewer.personal
 
     async def _recall(self, question: Question, perception: Perception | None) -> Recalled:
         async with viewing(self.pool, question.viewer) as connection:
@@ -238,17 +288,39 @@ class Assistant:
             )
             for index in regions
         ]
-        jpeg = await asyncio.to_thread(_upright, picture)
+        jpeg = await asyncio.to_thread(upright, picture)
         async with viewing(self.pool, viewer) as connection:
+            keep_for = await _retention(connection, viewer)
+            if not keep_for:
+                return Told(recalled, jpeg)
             answer_id = await sightings.store_answer(
-                connection, viewer, jpeg, perception.width, perception.height, seen
+                connection, viewer, jpeg, perception.width, perception.height, seen, keep_for
             )
         return Told(recalled, jpeg, answer_id, unknown)
 
 
+async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:
+    """Return how long answers are kept where the viewer is."""
+    if viewer.shared is None:
+        return sightings.KEPT_FOR
+    return timedelta(days=(await servers.settings_of(connection, viewer.shared)).retention_days)
+
+
+async def _look_alike(
+    connection: asyncpg.Connection, viewer: Viewer, owner: OwnerId, view: ReferenceView
+) -> Concept | None:
+    """Return what of the same memory a new reference looks like."""
+    recognised = await recognised_in(connection, viewer, [view.region], view.calibration)
+    return next((one.concept for one in recognised if one.concept.owner_id == owner), None)
+
+
 async def _recall_text(connection: asyncpg.Connection, question: Question) -> Recalled:
-    """Recall who a text names; when it names nobody, who was spoken of last."""
-    for text in (question.text, *(turn.text for turn in reversed(question.history))):
+    """Recall who a text names, or else what its words are about; when neither, who was spoken of last."""
+    mentioned = await mentioned_in(connection, question.viewer, question.text)
+    mentioned = mentioned or await browsing.about(connection, concepts.owners(question.viewer), question.text)
+    if mentioned:
+        return Recalled(mentioned, ())
+    for text in (turn.text for turn in reversed(question.history)):
         mentioned = await mentioned_in(connection, question.viewer, text)
         if mentioned:
             return Recalled(mentioned, ())
@@ -294,32 +366,26 @@ def _area(box: Box) -> float:
     return (box.right - box.left) * (box.bottom - box.top)
 
 
-def _check_allowed(viewer: Viewer, concept: Concept, *, may_govern: bool) -> None:
-    if concept.is_shared and not may_govern and concept.created_by != viewer.user_id:
-        raise NotAllowed(
-            f"“{concept.name}” is in the server's memory: only who shared it, or who may manage the server, changes it."
-        )
-
-
 def _sighting_of(answer: Answer, region: int) -> Sighting:
     sighting = answer.sighting(region)
     if sighting is None:
-        raise NotRemembered("That part of the picture isn't known (any more).")
+        raise NotRemembered(texts.PART_UNKNOWN)
     return sighting
 
 
-def _upright(picture: bytes) -> bytes:
+def upright(picture: bytes) -> bytes:
     """Return a picture as the worker saw it (and found harmless): upright, a JPEG without metadata."""
     return encode_jpeg(decode_picture(picture), ANSWER_PICTURE_SIDE)
 
 
-def _reference_from(view: ReferenceView) -> Reference:
+def reference_from(view: ReferenceView) -> Reference:
+    """Return a picture that the worker made ready, as it is stored."""
     return Reference(
         picture=view.jpeg,
         picture_sha256=view.picture_sha256,
         width=view.width,
         height=view.height,
         box=view.region.box,
-        embedding_id=view.embedding_id,
+        embedding_id=view.calibration.embedding_id,
         embedding=view.region.embedding,
     )

@@ -15,7 +15,8 @@ import discord
 
 from bot.client import Keepsake
 from bot.doctor import examine
-from bot.parts import PartProblem, running
+from bot.jobs import make_queue, working
+from bot.parts import PartProblem, Parts, running
 from bot.settings import Settings, read_settings
 
 
@@ -79,22 +80,23 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with running(settings, _progress) as assistant:
+    async with running(settings, _progress) as parts:
         if settings.discord_token is None:
             from bot.sandbox import sandbox
 
-            await sandbox(assistant, _progress, stop)
+            async with working(make_queue(parts.app_url, parts.assistant.pool, None)):
+                await sandbox(parts.assistant, _progress, stop)
         else:
-            await _on_discord(Keepsake(assistant), settings.discord_token, stop)
+            await _on_discord(parts, settings.discord_token, stop)
         _progress("stopping")
     return 0
 
 
-async def _on_discord(bot: Keepsake, token: str, stop: asyncio.Event) -> None:
+async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
     """Be a bot on Discord until ``stop`` is set. Raises PartProblem when Discord refuses it."""
     _progress("discord: logging in")
     try:
-        await _connected(bot, token, stop)
+        await _connected(Keepsake(parts.assistant), parts, token, stop)
     except discord.LoginFailure as error:
         raise PartProblem(
             "discord: the token isn't accepted: copy it again from the developer portal, under Bot."
@@ -104,11 +106,11 @@ async def _on_discord(bot: Keepsake, token: str, stop: asyncio.Event) -> None:
             "discord: the message content intent is off, so replies to other people's pictures stay unread; "
             "mentions, commands and direct messages work"
         )
-        await _connected(Keepsake(bot.assistant, message_content=False), token, stop)
+        await _connected(Keepsake(parts.assistant, message_content=False), parts, token, stop)
 
 
-async def _connected(bot: Keepsake, token: str, stop: asyncio.Event) -> None:
-    async with bot:
+async def _connected(bot: Keepsake, parts: Parts, token: str, stop: asyncio.Event) -> None:
+    async with bot, working(make_queue(parts.app_url, parts.assistant.pool, bot)):
         session = asyncio.create_task(bot.start(token))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -5,13 +5,53 @@ from __future__ import annotations
 from typing import Any
 
 import discord
+from discord import app_commands
 from discord.ext import commands
 
+from bot import texts
 from bot.assistant import Assistant
 from bot.errors import tell
-from bot.ui.buttons import DYNAMIC_ITEMS
+from bot.governance import settings_of
+from bot.rules import NotAllowed, may_speak_in
+from bot.ui.buttons import DYNAMIC_ITEMS, assistant_of
+from bot.viewers import channels_of, standing_of
 
-COGS = ("bot.cogs.remember", "bot.cogs.ask", "bot.cogs.chat")
+COGS = (
+    "bot.cogs.remember",
+    "bot.cogs.ask",
+    "bot.cogs.chat",
+    "bot.cogs.memories",
+    "bot.cogs.privacy",
+    "bot.cogs.server",
+)
+EVERYWHERE = {"privacy", "server"}
+"""Commands that no list of channels keeps anybody from."""
+
+
+class KeepsakeTree(app_commands.CommandTree[commands.Bot]):
+    """The commands: for servers and for users who bring the bot along; silent where admins don't want it."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(
+            client,
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+        )
+
+    async def interaction_check(self, interaction: discord.Interaction[Any], /) -> bool:
+        """Whether a command may be used in this channel; says so when not."""
+        try:
+            name = interaction.command.qualified_name.split()[0] if interaction.command else ""
+            if name in EVERYWHERE or interaction.guild_id is None:
+                return True
+            settings = await settings_of(assistant_of(interaction).pool, standing_of(interaction))
+            if may_speak_in(settings, channels_of(interaction.channel)):
+                return True
+            if interaction.type is discord.InteractionType.application_command:
+                await tell(interaction, NotAllowed(texts.NOT_IN_THIS_CHANNEL))
+        except Exception as error:
+            await tell(interaction, error)
+        return False
 
 
 class Keepsake(commands.Bot):
@@ -21,6 +61,7 @@ class Keepsake(commands.Bot):
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=message_content)
         super().__init__(
             command_prefix=commands.when_mentioned,
+            tree_cls=KeepsakeTree,
             intents=intents,
             help_command=None,
             allowed_mentions=discord.AllowedMentions.none(),
@@ -34,6 +75,21 @@ class Keepsake(commands.Bot):
             await self.load_extension(cog)
         self.tree.error(_on_error)
         await self.tree.sync()
+
+    async def is_on(self, server_id: int) -> bool:
+        """Whether the bot is a member of a server; waits until Discord has said so."""
+        await self.wait_until_ready()
+        return self.get_guild(server_id) is not None
+
+    async def has_member(self, server_id: int, user_id: int) -> bool:
+        """Whether a user is a member of a server; in doubt, yes."""
+        guild = self.get_guild(server_id)
+        try:
+            return guild is None or await guild.fetch_member(user_id) is not None
+        except discord.NotFound:
+            return False
+        except discord.HTTPException:
+            return True
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Leave messages to the chat cog: there are no commands with a prefix."""

@@ -10,34 +10,37 @@ from typing import Any, TypeVar
 import discord
 from discord import app_commands
 
-from bot.assistant import NotAllowed, TooMany
+from bot import texts
+from bot.archive import ArchiveProblem
+from bot.governance import WrongNumber
 from bot.pictures import NoPicture
+from bot.rules import NotAllowed, TooMany
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerRefused
-from db.errors import MemoryAway, NameTaken, NotRemembered
+from db.errors import MemoryAway, NameTaken, NotRemembered, Objected, TooOften
 from db.names import NameProblem
 
 log = logging.getLogger("keepsake.bot")
 
 SPOKEN = (
-    *(MemoryAway, NameTaken, NotRemembered, NameProblem, NotAllowed, TooMany, NoPicture),
+    *(MemoryAway, NameTaken, NotRemembered, Objected, TooOften, NameProblem),
+    *(NotAllowed, TooMany, NoPicture, WrongNumber, ArchiveProblem),
     *(WorkerAway, WorkerBusy, WorkerRefused),
 )
 """Their text is a sentence that a person may read."""
 
-UNEXPECTED = "Something went wrong on my side; it is in my log. Nothing was changed. Please try again."
-
 Item = TypeVar("Item")
+QUIET = discord.AllowedMentions.none()
 
 
 def sentence_for(error: BaseException) -> str:
     """Return what to tell the person; logs what nobody expected."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
     if isinstance(cause, SPOKEN):
-        return str(cause)
+        return str(cause)[: texts.MESSAGE_LENGTH]
     if isinstance(cause, app_commands.CheckFailure):
-        return "You can't do that here."
+        return texts.NOT_HERE
     log.error("Unexpected", exc_info=cause)
-    return UNEXPECTED
+    return texts.UNEXPECTED
 
 
 async def tell(interaction: discord.Interaction[Any], error: BaseException) -> None:
@@ -45,11 +48,13 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
     sentence = sentence_for(error)
     try:
         if not interaction.response.is_done():
-            await interaction.response.send_message(sentence, ephemeral=True)
+            await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=QUIET)
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-            await interaction.edit_original_response(content=sentence, attachments=[], view=None)
+            await interaction.edit_original_response(
+                content=sentence, attachments=[], view=None, allowed_mentions=QUIET
+            )
         else:
-            await interaction.followup.send(sentence, ephemeral=True)
+            await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=QUIET)
     except discord.HTTPException as gone:
         log.warning("Nobody could be told “%s”: %s", sentence, gone)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -12,7 +13,6 @@ from bot.assistant import Assistant
 from bot.settings import Settings
 from bot.worker_client import WorkerClient
 from bot.worker_process import WorkerProblem, WorkerProcess
-from db.caretaking import delete_what_is_due
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, MemoryAway
 from db.migrate import migrate
@@ -26,9 +26,17 @@ class PartProblem(Exception):  # noqa: N818 (it says what is the matter)
     """A part doesn't start: the text says which, why and what to do."""
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs: the assistant, and the app's own way to the database, for the job queue."""
+
+    assistant: Assistant
+    app_url: str
+
+
 @asynccontextmanager
-async def running(settings: Settings, progress: Progress) -> AsyncIterator[Assistant]:
-    """Start what the settings don't say is elsewhere, and give the assistant that works with it.
+async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts]:
+    """Start what the settings don't say is elsewhere.
 
     Raises PartProblem.
     """
@@ -38,13 +46,12 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Assis
             url = settings.database_url or await _embedded(settings, stack)
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
-            await delete_what_is_due(pool)
         except (DatabaseProblem, MemoryAway) as problem:
             raise PartProblem(f"database: {problem}") from problem
         stack.push_async_callback(_close, pool)
         progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
         client = await _worker(settings, stack, progress)
-        yield Assistant(pool, client)
+        yield Parts(Assistant(pool, client), app_url(url))
 
 
 async def _embedded(settings: Settings, stack: AsyncExitStack) -> str:

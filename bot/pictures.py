@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 import discord
 
+from bot import texts
 from model_worker.pictures import LARGEST_BYTES
+
+LARGEST_FILE = 100_000_000
+"""Bytes of an archive: what Discord lets a well-boosted server upload."""
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
 
@@ -17,18 +21,28 @@ class NoPicture(Exception):  # noqa: N818 (it says what is the matter)
 
 def picture_in(attachments: Sequence[discord.Attachment]) -> discord.Attachment | None:
     """Return the first attachment that seems to be a picture; what it really is, its content will say."""
-    for one in attachments:
-        kind = one.content_type or ""
-        if kind.startswith("image/") or one.filename.lower().endswith(ENDINGS):
-            return one
-    return None
+    return next(iter(pictures_in(attachments)), None)
+
+
+def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attachment]:
+    """Return the attachments that seem to be pictures."""
+    return [
+        one
+        for one in attachments
+        if (one.content_type or "").startswith("image/") or one.filename.lower().endswith(ENDINGS)
+    ]
 
 
 async def read(attachment: discord.Attachment) -> bytes:
-    """Read an attachment. Raises NoPicture when it is too large, or gone."""
-    if attachment.size > LARGEST_BYTES:
-        raise NoPicture(f"That file has {attachment.size / 1e6:.0f} MB; I take at most 20 MB.")
+    """Read a picture. Raises NoPicture when it is too large, or gone."""
+    return await read_file(attachment, LARGEST_BYTES)
+
+
+async def read_file(attachment: discord.Attachment, largest: int = LARGEST_FILE) -> bytes:
+    """Read any file. Raises NoPicture when it is larger than ``largest`` bytes, or gone."""
+    if attachment.size > largest:
+        raise NoPicture(texts.too_large(attachment.size, largest))
     try:
         return await attachment.read()
     except discord.HTTPException as error:
-        raise NoPicture("I couldn't fetch that picture from Discord. Please send it again.") from error
+        raise NoPicture(texts.CANNOT_FETCH) from error

@@ -1,9 +1,13 @@
-"""The sandbox: Discord simulated in a browser, with two viewers and a few posted pictures; the bot is the real one."""
+"""The sandbox: Discord simulated in a browser, with a few posted pictures; the bot is the real one.
+
+It has two viewers, of whom alice may manage the server.
+"""
 
 from __future__ import annotations
 
 import asyncio
 
+import discord
 import simcord
 
 from bot.assistant import Assistant
@@ -23,7 +27,9 @@ async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event)
     async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
         guild = env.create_guild("Sandbox")
         channel = guild.create_text_channel("pictures")
-        alice, bob = (guild.add_member(env.create_user(name)) for name in ("alice", "bob"))
+        keeper = guild.create_role("Keepers", permissions=discord.Permissions(manage_guild=True))
+        alice = guild.add_member(env.create_user("alice"), roles=[keeper])
+        bob = guild.add_member(env.create_user("bob"))
         mention = f"<@{env.bot.user.id}>" if env.bot.user else ""
         for name, picture in (
             ("cat.png", pictures.cat()),
@@ -34,6 +40,7 @@ async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event)
             await alice.send(channel, text, attachments=[(name, pictures.png(picture))])
         async with env.preview(channel, viewers=[alice, bob], layout="channel") as preview:
             progress(f"sandbox: open {preview.url} (the address is a secret)")
-            progress("sandbox: press “remember this” under the cat, reply to the last picture, or type /remember")
+            progress("sandbox: press “remember this” under the cat, reply to the last picture, or type /remember,")
+            progress("sandbox: /memories, /privacy or (as alice) /server memory")
             progress(ADVICE)
             await stop.wait()

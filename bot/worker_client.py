@@ -80,9 +80,13 @@ class WorkerClient:
         """
         return perception_from_json(await self._about(picture, "/perceive", {}))
 
-    async def refer(self, picture: bytes, box: Box | None = None) -> ReferenceView:
-        """Return a picture made ready to be remembered; ``box`` says where the thing is, if that is known."""
-        return reference_from_json(await self._about(picture, "/refer", {"box": None if box is None else asdict(box)}))
+    async def refer(self, picture: bytes, box: Box | None = None, *, exact: bool = False) -> ReferenceView:
+        """Return a picture made ready to be remembered.
+
+        ``box`` says where to look in it, or, if ``exact``, that this very box is the thing.
+        """
+        about: dict[str, object] = {"box": None if box is None else asdict(box), "exact": exact}
+        return reference_from_json(await self._about(picture, "/refer", about))
 
     async def generate(self, request: GenerateRequest) -> AsyncIterator[str]:
         """Yield the pieces of an answer. Closing the iterator stops the worker's writing."""

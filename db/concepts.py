@@ -39,8 +39,8 @@ INSERT_CONCEPT = """
 
 INSERT_REFERENCE = """
     INSERT INTO reference (owner_id, concept_id, picture_sha256,
-                           box_left, box_top, box_right, box_bottom, created_by)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                           box_left, box_top, box_right, box_bottom, created_by, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
     RETURNING reference_id
 """
 
@@ -432,6 +432,7 @@ async def _store_reference(
             box.right,
             box.bottom,
             created_by,
+            reference.created_at,
         ),
     )
     await connection.execute(

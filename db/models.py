@@ -89,9 +89,15 @@ class Place:
     channel_id: int | None = None
 
 
+NOWHERE = Place()
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding."""
+    """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding.
+
+    ``created_at`` is when it was remembered; None is now.
+    """
 
     picture: bytes
     picture_sha256: str
@@ -100,6 +106,7 @@ class Reference:
     box: Box
     embedding_id: str
     embedding: Vector
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ class NewConcept:
     category: str
     created_by: int
     reference: Reference
-    learned: Place = Place()
+    learned: Place = NOWHERE
     linked_user: int | None = None
 
 
@@ -133,7 +140,7 @@ class Concept:
     references: int
     times_recognised: int = 0
     last_seen: datetime | None = None
-    learned: Place = Place()
+    learned: Place = NOWHERE
     linked_user: int | None = None
 
     @property

@@ -133,6 +133,12 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
     return Erased(rows, len(mine))
 
 
+async def servers_with_mine(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the servers that have something which the viewer made, or which is linked to them."""
+    async with connection.transaction():
+        return await _servers(connection, SERVERS_WITH_MINE, viewer)
+
+
 async def _servers(connection: asyncpg.Connection, question: str, viewer: Viewer) -> list[OwnerId]:
     """Return the servers that have something of the viewer; each has to be entered to change it."""
     await connection.execute(ERASE, "on")

@@ -96,9 +96,11 @@ LIST_SET_ASIDE = """
      ORDER BY created_at
 """
 
+# Only who forgot something undoes it, also in a server's memory.
 TAKE_BACK = """
     DELETE FROM set_aside
      WHERE owner_id = $1 AND set_aside_id = $2 AND why = $3 AND expires_at > now()
+       AND (why <> 'forgotten' OR set_by = keepsake_me())
     RETURNING snapshot, name
 """
 

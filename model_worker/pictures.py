@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 import pillow_heif
@@ -27,6 +28,11 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """By EXIF orientation: what makes the picture upright."""
+PIXEL_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD}
+"""The markers of a JPEG's frames and tables."""
+START_OF_SCAN = 0xDA
+JFIF, JFIF_LENGTH = 0xE0, 16
+"""The header that says which kind of JPEG it is, without a thumbnail."""
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # our own limits and sentences say it
 pillow_heif.register_heif_opener()
@@ -69,6 +75,32 @@ def encode_jpeg(picture: Image.Image, longest: int = WORKING_SIDE) -> bytes:
     file = io.BytesIO()
     smaller.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
+
+
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether bytes are a JPEG of nothing but pixels (ITU-T T.81): no metadata, no thumbnail, nothing after its end.
+
+    Such a one can be kept as it is: encoding it again would only lose some of it.
+    """
+    if not (data.startswith(b"\xff\xd8") and data.endswith(b"\xff\xd9")):
+        return False
+    place = 2
+    while data[place : place + 1] == b"\xff" and place + 4 <= len(data):
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == START_OF_SCAN:
+            return data.count(b"\xff\xd9", place) == 1 and not _has_segment(data[place + 2 + length : -2])
+        if marker not in PIXEL_SEGMENTS and not (marker == JFIF and length == JFIF_LENGTH):
+            return False
+        place += 2 + length
+    return False
+
+
+def _has_segment(scans: bytes) -> bool:
+    """Whether there is an application's segment or a comment between a JPEG's scans."""
+    return any(
+        scans[place] == 0xFE or 0xE0 <= scans[place] <= 0xEF
+        for place in (match.end() - 1 for match in re.finditer(b"\xff+[^\x00\xff]", scans))
+    )
 
 
 def _decode(data: bytes) -> Image.Image:

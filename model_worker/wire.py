@@ -41,7 +41,7 @@ class ReferenceView:
     width: int
     height: int
     region: Region
-    embedding_id: str
+    calibration: Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def reference_to_json(view: ReferenceView) -> str:
             "width": view.width,
             "height": view.height,
             "region": _region_to_json(view.region),
-            "embedding_id": view.embedding_id,
+            "calibration": asdict(view.calibration),
         }
     )
 
@@ -150,7 +150,7 @@ def reference_from_json(text: str) -> ReferenceView:
         width=data["width"],
         height=data["height"],
         region=_region_from_json(data["region"]),
-        embedding_id=data["embedding_id"],
+        calibration=Calibration(**data["calibration"]),
     )
 
 

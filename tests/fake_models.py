@@ -40,6 +40,9 @@ class FakePerceiver:
             raise RuntimeError("out of memory, say")
         return [FakeSight((self.refer(picture),), (Tag("picture", 0.9),)) for picture in pictures]
 
+    def embed(self, picture: Image.Image, box: Box) -> Region:
+        return self.refer(picture, box)
+
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         mean = np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255
         return Region(box or WHOLE, mean.astype(np.float32), 1.0)

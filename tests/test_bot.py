@@ -15,6 +15,7 @@ import pytest
 from bot.assistant import Assistant, Question
 from bot.client import Keepsake
 from bot.demo import pictures
+from bot.rules import Standing
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient
 from bot.worker_process import WorkerProcess
 from db import concepts
@@ -200,7 +201,7 @@ async def test_not_them_counts_from_the_next_picture_on_for_who_said_it(server: 
 
 async def test_only_who_asked_presses_the_buttons(server: Server) -> None:
     await server.remember_cat()
-    answer = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    answer = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN, show=True)
 
     pressed = await server.bob.click(answer.response.message, label="not them")
 
@@ -265,12 +266,12 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
     client = WorkerClient(process.url, process.token)
     assistant = Assistant(pool, client)
     try:
-        await assistant.remember(viewer, viewer.personal, "Mochi", CAT[1])
+        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
 
         with pytest.raises(WorkerAway, match="try again"):
-            await assistant.remember(viewer, viewer.personal, "The cup", CUP[1])
+            await assistant.remember(Standing(viewer), "The cup", CUP[1])
         async with viewing(pool, viewer) as connection:
             assert await concepts.count(connection, viewer.personal) == 1
 
@@ -310,7 +311,7 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
     client = WorkerClient(running_worker.url, running_worker.token)
     assistant = Assistant(pool, client)
     try:
-        await assistant.remember(viewer, viewer.personal, "Mochi", CAT[1])
+        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
         with pytest.raises(MemoryAway, match="try again"):
             await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))

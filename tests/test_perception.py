@@ -104,3 +104,10 @@ def test_tiny_and_extreme_pictures_are_seen_too(perceiver: Perceiver) -> None:
         seen = perceiver.perceive([Image.new("RGB", size, "red")])[0]
         assert all(np.isfinite(region.embedding).all() for region in seen.regions)
         assert np.isfinite(perceiver.refer(Image.new("RGB", size, "red")).embedding).all()
+
+
+def test_the_same_picture_and_box_give_the_same_embedding_whenever_it_is_made(perceiver: Perceiver) -> None:
+    for picture, place in ((pictures.cat(), None), (pictures.cat_and_cup(), Box(0.5, 0.2, 1, 0.9))):
+        remembered = perceiver.refer(picture, place)
+        again = perceiver.embed(picture, remembered.box)
+        assert np.array_equal(remembered.embedding, again.embedding)

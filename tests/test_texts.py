@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bot.certainty import certainty, place_in_picture
+from bot.texts import split
 from bot.ui import stream
 from bot.ui.annotate import label
 from bot.ui.stream import speak
-from bot.ui.texts import split
 from db.models import Box
 
 

@@ -19,7 +19,7 @@ from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefuse
 from db.models import Box
 from model_worker.server.app import Worker
 from model_worker.server.models import Models
-from model_worker.server.pictures_held import PicturesHeld
+from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.wire import GenerateRequest
 from tests.fake_models import FakePerceiver, FakeWriter
 
@@ -81,7 +81,7 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
 
     assert (perception.width, perception.height) == (40, 30)
     assert perception.regions[0].embedding == pytest.approx([1, 0, 0], abs=1e-3)
-    assert perception.calibration.embedding_id == view.embedding_id == "fake/1"
+    assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
     assert view.region.box == Box(0, 0, 0.5, 1)
     assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
 
@@ -218,7 +218,7 @@ async def test_nobody_there() -> None:
 def test_the_pictures_held_have_a_bound() -> None:
     held = PicturesHeld(most_bytes=3 * 40 * 30 * 2)
     for name in ("a", "b", "c"):
-        held.put(name, Image.new("RGB", (40, 30)))
+        held.put(name, Held(Image.new("RGB", (40, 30))))
     assert [name for name in "abc" if held.get(name)] == ["b", "c"]
     assert held.bytes == 3 * 40 * 30 * 2
 

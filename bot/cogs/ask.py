@@ -8,10 +8,9 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import pictures
+from bot import pictures, texts
 from bot.answering import answer
 from bot.assistant import Assistant, Question
-from bot.ui import texts
 from bot.ui.stream import InResponse
 from bot.viewers import viewer_of
 
@@ -25,10 +24,14 @@ class Ask(commands.Cog):
         self._assistant = assistant
 
     @app_commands.command(name="ask", description="Ask about a picture, or about what I remember.")
-    @app_commands.describe(question="Your question", image="A picture it is about")
-    async def ask(self, interaction: Interaction, question: str, image: discord.Attachment | None = None) -> None:
-        """Answer a question."""
-        await interaction.response.defer(thinking=True)
+    @app_commands.describe(
+        question="Your question", image="A picture it is about", show="Let everyone in the channel see the answer"
+    )
+    async def ask(
+        self, interaction: Interaction, question: str, image: discord.Attachment | None = None, show: bool = False
+    ) -> None:
+        """Answer a question, for the eyes of who asks unless they say otherwise."""
+        await interaction.response.defer(thinking=True, ephemeral=not show)
         picture = None if image is None else await pictures.read(image)
         await answer(self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction))
 
@@ -51,10 +54,10 @@ async def setup(bot: Any) -> None:
 
     @app_commands.context_menu(name="Who is in this?")
     async def who_is_in_this(interaction: Interaction, message: discord.Message) -> None:
-        await interaction.response.defer(thinking=True)
+        await interaction.response.defer(thinking=True, ephemeral=True)
         attachment = pictures.picture_in(message.attachments)
         if attachment is None:
-            raise pictures.NoPicture("That message has no picture.")
+            raise pictures.NoPicture(texts.NO_PICTURE_THERE)
         question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await pictures.read(attachment))
         await answer(assistant, question, InResponse(interaction))
 

@@ -12,13 +12,15 @@ from typing import Any
 import discord
 from discord.ext import commands
 
-from bot import pictures
+from bot import pictures, texts
 from bot.answering import answer
 from bot.assistant import Assistant, Question
 from bot.errors import sentence_for
-from bot.ui import texts
+from bot.governance import settings_of
+from bot.rules import Standing, may_speak_in
 from bot.ui.stream import QUIET, InReply
-from bot.viewers import viewer_of
+from bot.viewers import channels_of, viewer_of
+from db.errors import MemoryAway
 from model_worker.wire import Turn
 
 LONGEST_CHAIN = 12
@@ -39,7 +41,7 @@ class Chat(commands.Cog):
         if message.author.bot or message.type not in {discord.MessageType.default, discord.MessageType.reply}:
             return
         earlier = await self._earlier(message)
-        if not self._is_meant(message, earlier):
+        if not self._is_meant(message, earlier) or not await self._is_welcome(message):
             return
         attachment = _latest_picture([message, *earlier])
         waiting = texts.THINKING if attachment is None else texts.LOOKING
@@ -53,6 +55,14 @@ class Chat(commands.Cog):
             await answer(self._assistant, question, InReply(first))
         except Exception as error:
             await first.edit(content=sentence_for(error), attachments=[], view=None)
+
+    async def _is_welcome(self, message: discord.Message) -> bool:
+        """Whether the server's admins want the bot in this channel."""
+        try:
+            settings = await settings_of(self._assistant.pool, Standing(viewer_of(message)))
+        except MemoryAway:
+            return True  # it will say so
+        return may_speak_in(settings, channels_of(message.channel))
 
     async def _earlier(self, message: discord.Message) -> list[discord.Message]:
         """Return the messages that this one replies to, and so on, the latest first."""

@@ -1,4 +1,4 @@
-"""`/remember`, `/edit` and `/forget`: what the bot knows."""
+"""`/remember`, `/edit` and `/forget`, and “Remember this” on any message with pictures: what the bot knows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import pictures
+from bot import pictures, texts
 from bot.assistant import Assistant
-from bot.ui import texts
+from bot.ui.buttons import TheSame, Undo
+from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
-from bot.viewers import may_govern, viewer_of
-from db.errors import NotRemembered
+from bot.viewers import standing_of, viewer_of
 
 Interaction = discord.Interaction[Any]
 
@@ -30,7 +30,8 @@ class Memory(commands.Cog):
         image="A picture with only them in it, or with them in the middle",
         info="What I should know: what they like, where they are from…",
         category="What they are: cat, friend, mug…",
-        share="Let everyone on this server's memory know them, not only you",
+        share="Let everyone on this server know them, not only you",
+        person="The Discord account of the person it is; they can object to being shared",
     )
     async def remember(
         self,
@@ -40,15 +41,25 @@ class Memory(commands.Cog):
         info: str = "",
         category: str = "",
         share: bool = False,
+        person: discord.User | None = None,
     ) -> None:
         """Remember a concept from one picture."""
-        await interaction.response.defer(thinking=True, ephemeral=not share)
-        viewer = viewer_of(interaction)
-        if share and viewer.shared is None:
-            raise NotRemembered("There is no server to share with here: use this command on a server.")
-        owner = viewer.shared if share and viewer.shared is not None else viewer.personal
-        concept = await self._assistant.remember(viewer, owner, name, await pictures.read(image), info, category)
-        await interaction.edit_original_response(content=texts.remembered(concept), allowed_mentions=QUIET)
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        done = await self._assistant.remember(
+            standing_of(interaction),
+            name,
+            await pictures.read(image),
+            info,
+            category,
+            share=share,
+            linked_user=None if person is None else person.id,
+        )
+        is_twin = done.alike is not None and not done.concept.is_shared
+        await interaction.edit_original_response(
+            content=texts.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
+            view=TheSame.alone(done.alike, done.concept) if done.alike is not None and is_twin else None,
+            allowed_mentions=QUIET,
+        )
 
     @app_commands.command(name="edit", description="Change what I know about someone or something.")
     @app_commands.describe(
@@ -56,6 +67,7 @@ class Memory(commands.Cog):
         new_name="A new name",
         info="What I should know instead",
         category="What they are",
+        person="The Discord account of the person it is",
     )
     async def edit(
         self,
@@ -64,25 +76,28 @@ class Memory(commands.Cog):
         new_name: str | None = None,
         info: str | None = None,
         category: str | None = None,
+        person: discord.User | None = None,
     ) -> None:
         """Change a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        viewer = viewer_of(interaction)
-        concept = await self._assistant.find(viewer, name)
+        who = standing_of(interaction)
+        concept = await self._assistant.find(who.viewer, name)
+        linked = None if person is None else person.id
         changed = await self._assistant.edit(
-            viewer, concept, may_govern=may_govern(interaction), name=new_name, info=info, category=category
+            who, concept, name=new_name, info=info, category=category, linked_user=linked
         )
         await interaction.edit_original_response(content=texts.edited(changed), allowed_mentions=QUIET)
 
-    @app_commands.command(name="forget", description="Forget someone or something, for good.")
+    @app_commands.command(name="forget", description="Forget someone or something; ten minutes to undo it.")
     @app_commands.describe(name="Whom or what")
     async def forget(self, interaction: Interaction, name: str) -> None:
         """Forget a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        viewer = viewer_of(interaction)
-        concept = await self._assistant.find(viewer, name)
-        gone = await self._assistant.forget(viewer, concept, may_govern=may_govern(interaction))
-        await interaction.edit_original_response(content=texts.forgotten(gone), allowed_mentions=QUIET)
+        who = standing_of(interaction)
+        gone = await self._assistant.forget(who, await self._assistant.find(who.viewer, name))
+        await interaction.edit_original_response(
+            content=texts.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
+        )
 
     @edit.autocomplete("name")
     @forget.autocomplete("name")
@@ -94,4 +109,15 @@ class Memory(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    await bot.add_cog(Memory(bot.assistant))
+    assistant: Assistant = bot.assistant
+    await bot.add_cog(Memory(assistant))
+
+    @app_commands.context_menu(name="Remember this")
+    async def remember_this(interaction: Interaction, message: discord.Message) -> None:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        found = pictures.pictures_in(message.attachments)
+        if not found:
+            raise pictures.NoPicture(texts.NO_PICTURE_THERE)
+        await offer_parts(interaction, assistant, tuple([await pictures.read(one) for one in found]))
+
+    bot.tree.add_command(remember_this)

@@ -29,8 +29,8 @@ async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
     home = Path(tempfile.mkdtemp(prefix="keepsake-demo-"))
     started = time.monotonic()
     try:
-        async with running(replace(settings, home=home, database_url=None), progress) as assistant:
-            return await _play(assistant, Transcript(folder), progress, started)
+        async with running(replace(settings, home=home, database_url=None), progress) as parts:
+            return await _play(parts.assistant, Transcript(folder), progress, started)
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
@@ -47,10 +47,12 @@ async def _play(assistant: Assistant, transcript: Transcript, progress: Progress
         async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
             guild = env.create_guild("The Kitchen Table")
             channel = guild.create_text_channel("pictures")
-            alice, bob = (
-                Actor(guild.add_member(env.create_user(name)), channel, env, transcript) for name in ("alice", "bob")
+            keeper = guild.create_role("Keepers", permissions=discord.Permissions(manage_guild=True))
+            alice, bob, carol = (
+                Actor(guild.add_member(env.create_user(name), roles=roles), channel, env, transcript)
+                for name, roles in (("alice", []), ("bob", []), ("carol", [keeper]))
             )
-            await _conversation(alice, bob, transcript, _mention(env.bot))
+            await _conversation((alice, bob, carol), transcript, _mention(env.bot))
     except Unexpected as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False
@@ -67,13 +69,16 @@ def _mention(bot: discord.Client) -> str:
     return bot.user.mention
 
 
-async def _conversation(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+async def _conversation(actors: tuple[Actor, Actor, Actor], transcript: Transcript, mention: str) -> None:
+    alice, bob, carol = actors
     await _remember(alice, transcript)
     await _recognise(alice, bob, transcript, mention)
     await _talk(alice, transcript)
     await _keep_apart(alice, bob, transcript, mention)
     await _correct(bob, alice, transcript, mention)
     await _forget(alice, transcript, mention)
+    await _take_away(alice, transcript)
+    await _govern(carol, bob, transcript)
 
 
 async def _remember(alice: Actor, transcript: Transcript) -> None:
@@ -157,7 +162,36 @@ async def _correct(bob: Actor, alice: Actor, transcript: Transcript, mention: st
 
 
 async def _forget(alice: Actor, transcript: Transcript, mention: str) -> None:
-    transcript.heading("Forget")
-    expect(await alice.slash("forget", name=CAT), has=["forgotten", CAT])
-    said = await alice.send(f"{mention} who is this?", ("cat-again.png", pictures.png(pictures.cat_again())))
-    expect(said, has=["don't recognise"], lacks=[CAT])
+    transcript.heading("Look through, forget, and think again")
+    expect(await alice.slash("memories", find="lisbom"), has=[CUP, "Lisbon"], lacks=[CAT])
+    gone = await alice.slash("forget", name=CAT)
+    expect(gone, has=["forgotten", CAT])
+    cat = ("cat-again.png", pictures.png(pictures.cat_again()))
+    expect(await alice.send(f"{mention} who is this?", cat), has=["don't recognise"], lacks=[CAT])
+    expect(await alice.click(gone, "undo"), has=[CAT, "is back"])
+    expect(await alice.send(f"{mention} who is this?", cat), has=[CAT])
+
+
+async def _take_away(alice: Actor, transcript: Transcript) -> None:
+    transcript.heading("Take it all away, and bring it back")
+    card = await alice.slash("privacy")
+    expect(card, has=["2 concepts", "1 concept that you shared", "don't train"])
+    exported = await alice.click(card, "Export everything")
+    expect(exported, has=["Everything that I keep"])
+    receipt = await alice.fill(card, "Delete everything…", word="DELETE")
+    expect(receipt, has=["receipt", "2 × concept"])
+    expect(await alice.slash("memories"), has=["Nothing yet"], lacks=[CAT, CUP])
+    plan = await alice.fill(card, "Import…", file=("keepsake.zip", exported.files["keepsake.zip"]))
+    expect(plan, has=["2 concepts with 2 pictures would be new"])
+    expect(await alice.click(plan, "Import"), has=["2 concepts more"])
+    expect(await alice.slash("memories"), has=[CAT, CUP])
+
+
+async def _govern(carol: Actor, bob: Actor, transcript: Transcript) -> None:
+    transcript.heading("The admins of the server govern what is shared")
+    card = await carol.slash("server memory")
+    expect(card, has=["Who may share: everyone", "kept for 30 days"])
+    expect(await carol.click(card, "Lock"), has=["locked"])
+    cup = ("cup.png", pictures.png(pictures.cup()))
+    expect(await bob.slash("remember", name="My cup", image=cup, share=True), has=["locked"])
+    expect(await carol.click(card, "Who changed what"), has=["locked the memory", "removed"], lacks=[MOTORCYCLE])

@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from simcord.components import walk_components
+
 Picture = tuple[str, bytes]
+BUTTON, TEXT = 2, 10
+"""Discord's numbers for kinds of components."""
 
 
 class Unexpected(AssertionError):  # noqa: N818 (it says what is the matter)
@@ -26,6 +30,8 @@ class Said:
     text: str
     pictures: list[bytes]
     message: Any
+    files: dict[str, bytes]
+    card: Any
 
 
 @dataclass(slots=True)
@@ -90,7 +96,21 @@ class Actor:
         """Click a button of an answer."""
         self._transcript.write(f"**{self.name}** clicks `{label}`\n")
         result = await self._member.click(said.message, label=label)
-        return await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
+        return await self._answered_beside(said, result)
+
+    async def fill(self, said: Said, label: str, **values: Any) -> Said:
+        """Click a button that shows a form, fill it in and submit it."""
+        shown = " ".join(f"{key}:{_shown(value)}" for key, value in values.items())
+        self._transcript.write(f"**{self.name}** clicks `{label}` and fills in {shown}\n")
+        form = await self._member.click(said.message, label=label)
+        return await self._answered_beside(said, await self._member.submit_modal(form, values))
+
+    async def _answered_beside(self, said: Said, result: Any) -> Said:
+        """Return what an action was answered with; a card that only changed is the answer itself."""
+        answers = [result.response, *result.followups]
+        return await self._answered(
+            answers if any(one is not None for one in answers) else [said.card], ephemeral=result.ephemeral
+        )
 
     async def _messages(self) -> list[Any]:
         channel = self._env.bot.get_channel(self._channel.id)
@@ -100,17 +120,22 @@ class Actor:
         present = [one for one in messages if one is not None]
         if not present:
             raise Unexpected("Keepsake did not answer.")
-        text = "\n".join(one.content for one in present)
+        text = "\n".join(part for one in present for part in [one.content, *_card_texts(one)] if part)
         aside = " *(only they see it)*" if ephemeral else ""
         self._transcript.write(f"> **Keepsake**{aside} {_quoted(text)}  ")
-        pictures = [await file.read() for one in present for file in one.attachments]
+        files = {file.filename: await file.read() for one in present for file in one.attachments}
+        pictures = [data for name, data in files.items() if name.endswith((".jpg", ".png"))]
         for picture in pictures:
             self._transcript.keep(picture)
-        labels = _button_labels(present[-1])
+        others = [name for name in files if not name.endswith((".jpg", ".png"))]
+        if others:
+            self._transcript.write(f"> 📎 {', '.join(others)}  ")
+        labels = [one["label"] for one in _parts(present[-1]) if one.get("type") == BUTTON]
         if labels:
             self._transcript.write(f"> {' '.join(f'[{label}]' for label in labels)}")
         self._transcript.write("")
-        return Said(text, pictures, present[-1])
+        last = present[-1]
+        return Said(text, pictures, getattr(last, "message", last), files, last)
 
 
 def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> None:
@@ -131,10 +156,11 @@ def _quoted(text: str) -> str:
     return text.replace("\n", "  \n> ")
 
 
-def _button_labels(message: Any) -> list[str]:
-    rows = getattr(message, "components", [])
-    labels = []
-    for row in rows:
-        children = row.get("components", []) if isinstance(row, dict) else row.children
-        labels += [child["label"] if isinstance(child, dict) else child.label for child in children]
-    return labels
+def _card_texts(message: Any) -> list[str]:
+    return [one["content"] for one in _parts(message) if one.get("type") == TEXT]
+
+
+def _parts(message: Any) -> list[dict[str, Any]]:
+    """Return all components of a message, as Discord has them, from the outside in."""
+    rows = [row if isinstance(row, dict) else row.to_dict() for row in message.components]
+    return list(walk_components(rows))

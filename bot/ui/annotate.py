@@ -16,19 +16,29 @@ LAST_DRAWABLE = 0x24F
 
 def annotated(jpeg: bytes, recognised: Sequence[Recognition]) -> bytes:
     """Return a JPEG with a box, a number and a name for each recognition."""
-    with Image.open(io.BytesIO(jpeg)) as opened:
-        picture = opened.convert("RGB")
-    draw = ImageDraw.Draw(picture)
-    for number, one in enumerate(recognised, start=1):
-        _draw_box(draw, picture.size, one.box, label(number, one.concept.name), COLOURS[(number - 1) % len(COLOURS)])
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=88)
-    return file.getvalue()
+    words = [(label(number, one.concept.name), number, one.box) for number, one in enumerate(recognised, start=1)]
+    return _with_boxes(jpeg, words)
+
+
+def numbered(jpeg: bytes, boxes: Sequence[tuple[int, Box]]) -> bytes:
+    """Return a JPEG with these boxes and their numbers."""
+    return _with_boxes(jpeg, [(str(number), number, box) for number, box in boxes])
 
 
 def label(number: int, name: str) -> str:
     """Return what is written at a box."""
     return f"{number} {name}" if all(ord(one) <= LAST_DRAWABLE for one in name) else str(number)
+
+
+def _with_boxes(jpeg: bytes, boxes: Sequence[tuple[str, int, Box]]) -> bytes:
+    with Image.open(io.BytesIO(jpeg)) as opened:
+        picture = opened.convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    for words, number, box in boxes:
+        _draw_box(draw, picture.size, box, words, COLOURS[(number - 1) % len(COLOURS)])
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=88)
+    return file.getvalue()
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, size: tuple[int, int], box: Box, words: str, colour: str) -> None:

@@ -1,6 +1,6 @@
-"""The buttons under an answer: right · not them · remember this. They work after a restart, too.
+"""Buttons that work after a restart, too: right · not them · remember this · undo · they are the same.
 
-All they need is in the database, under the answer's id, which only who asked can load.
+All they need is in the database, under ids which only who asked can load.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from uuid import UUID
 
 import discord
 
+from bot import memories, texts
 from bot.assistant import Assistant, Told
 from bot.errors import explained
-from bot.ui import texts
-from bot.viewers import viewer_of
-from db.models import Concept, Verdict
+from bot.governance import owner_of
+from bot.viewers import standing_of, viewer_of
+from db.models import Concept, SetAside, Verdict
 
 MOST_JUDGED = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
@@ -70,9 +71,7 @@ class Right(AnswerButton, template=PATTERN.format(kind="right")):
     async def callback(self, interaction: Interaction) -> None:
         """Store it."""
         concept = await self.judged(interaction, Verdict.RIGHT)
-        await interaction.edit_original_response(
-            content=f"Thanks! I'll know **{texts.quoted(concept.name)}** even better."
-        )
+        await interaction.edit_original_response(content=texts.thanks(concept))
 
 
 class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
@@ -86,11 +85,7 @@ class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
         concept = await self.judged(interaction, Verdict.NOT_THEM)
         view = discord.ui.View(timeout=None)
         view.add_item(RememberThis(self.answer_id, self.region))
-        await interaction.edit_original_response(
-            content=f"Sorry! That isn't **{texts.quoted(concept.name)}**: it counts from the next picture on. "
-            "Who is it?",
-            view=view,
-        )
+        await interaction.edit_original_response(content=texts.sorry(concept), view=view)
 
 
 class RememberThis(AnswerButton, template=PATTERN.format(kind="remember")):
@@ -125,15 +120,81 @@ class NameIt(discord.ui.Modal, title="Remember this"):
     async def on_submit(self, interaction: Interaction) -> None:
         """Remember it, for the viewer alone."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
-        answer = await assistant.answer_of(viewer, self._answer_id)
-        concept = await assistant.remember_region(
-            viewer, viewer.personal, answer, self._region, self.name.value, self.info.value
-        )
+        who, assistant = standing_of(interaction), assistant_of(interaction)
+        answer = await assistant.answer_of(who.viewer, self._answer_id)
+        concept = await assistant.remember_region(who, answer, self._region, self.name.value, self.info.value)
         await interaction.edit_original_response(content=texts.remembered(concept))
 
 
-DYNAMIC_ITEMS = (Right, NotThem, RememberThis)
+class Undo(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"keepsake:undo:(?P<owner>user|server):(?P<set_aside>[0-9a-f]{32})",
+):
+    """“undo”: remembers again what was forgotten."""
+
+    def __init__(self, owner: str, set_aside_id: UUID) -> None:
+        self._owner = owner
+        self._set_aside_id = set_aside_id
+        super().__init__(discord.ui.Button(label="undo", custom_id=f"keepsake:undo:{owner}:{set_aside_id.hex}"))
+
+    @classmethod
+    def alone(cls, gone: SetAside) -> discord.ui.View:
+        """Return the button for something that was forgotten."""
+        view = discord.ui.View(timeout=None)
+        view.add_item(cls(gone.owner_id.partition(":")[0], gone.set_aside_id))
+        return view
+
+    @classmethod
+    async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], match: re.Match[str], /) -> Self:
+        """Make the button of a custom id, as Discord sends it back."""
+        return cls(match["owner"], UUID(match["set_aside"]))
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Undo it, in the memory it was forgotten from."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        who = standing_of(interaction)
+        owner = who.viewer.personal if self._owner == "user" else owner_of(who)
+        concept = await assistant_of(interaction).undo(who, owner, self._set_aside_id)
+        await interaction.edit_original_response(content=texts.brought_back(concept))
+
+
+class TheSame(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=r"keepsake:same:(?P<kept>[0-9a-f]{32}):(?P<other>[0-9a-f]{32})",
+):
+    """“they are the same”: merges what was just remembered into what it looks like."""
+
+    def __init__(self, kept: UUID, other: UUID) -> None:
+        self._kept = kept
+        self._other = other
+        custom_id = f"keepsake:same:{kept.hex}:{other.hex}"
+        super().__init__(discord.ui.Button(label="they are the same", custom_id=custom_id))
+
+    @classmethod
+    def alone(cls, kept: Concept, other: Concept) -> discord.ui.View:
+        """Return the button for two concepts."""
+        view = discord.ui.View(timeout=None)
+        view.add_item(cls(kept.concept_id, other.concept_id))
+        return view
+
+    @classmethod
+    async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], match: re.Match[str], /) -> Self:
+        """Make the button of a custom id, as Discord sends it back."""
+        return cls(UUID(match["kept"]), UUID(match["other"]))
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Merge them."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        who, pool = standing_of(interaction), assistant_of(interaction).pool
+        kept = await memories.card(pool, who, who.viewer.personal, self._kept)
+        other = await memories.card(pool, who, who.viewer.personal, self._other)
+        concept = await memories.merge(pool, who, kept.concept, other.concept)
+        await interaction.edit_original_response(content=texts.merged(concept))
+
+
+DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame)
 
 
 def buttons_for(told: Told) -> discord.ui.View | None:

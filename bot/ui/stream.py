@@ -9,7 +9,7 @@ from typing import Protocol
 import discord
 from discord.utils import MISSING
 
-from bot.ui.texts import split
+from bot.texts import NOTHING_TO_SAY, quoted, split
 
 SECONDS_BETWEEN_EDITS = 1.0
 QUIET = discord.AllowedMentions.none()
@@ -79,9 +79,9 @@ async def speak(
     async for piece in words:
         text += piece
         if time.monotonic() - edited >= SECONDS_BETWEEN_EDITS:
-            await place.edit(split(discord.utils.escape_markdown(text))[0][:1990] + " …")
+            await place.edit(split(quoted(text))[0][:1990] + " …")
             edited = time.monotonic()
-    text = f"{discord.utils.escape_markdown(text.strip())}{ending}" or "I have nothing to say to that."
+    text = f"{quoted(text.strip())}{ending}" or NOTHING_TO_SAY
     *before, last = split(text)
     if before:
         await place.edit(before[0])

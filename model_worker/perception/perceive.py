@@ -32,6 +32,12 @@ COLLAGE = 2
 """With so many panels a picture is a collage: what matters is in them."""
 
 
+SMALL_THING = 0.2
+"""Of a picture's area: a smaller thing is looked at from nearer."""
+MARGIN = 0.15
+"""Of a small thing's sides: what is seen around it."""
+
+
 class Perceiver:
     """Sees: made once (loads weights: a second), used from one thread at a time.
 
@@ -60,13 +66,19 @@ class Perceiver:
         return [self._perceive_one(picture) for picture in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
-        """Return the region of a reference picture that is the thing: the one given, or what stands out."""
-        if box is not None:
-            inside = self.refer(_cropped(picture, box))
-            return Region(_placed(inside.box, box), inside.embedding, inside.objectness)
-        maps = self._maps(picture, self._pack.whole)
-        found = thing_box(maps[-1])
-        return Region(found, self._embed(maps, [found])[0], 1.0)
+        """Return the region of a reference picture that is the thing: what stands out in it, or in a part of it."""
+        place = WHOLE if box is None else box
+        part = picture if box is None else _cropped(picture, box)
+        return self.embed(picture, _placed(thing_box(self._maps(part, self._pack.whole)[-1]), place))
+
+    def embed(self, picture: Image.Image, box: Box) -> Region:
+        """Return the region of a reference picture that is known to be the thing.
+
+        The same picture and box give the same embedding, whenever it is made.
+        """
+        around = _around(box)
+        part = picture if around == WHOLE else _cropped(picture, around)
+        return Region(box, self._embed(self._maps(part, self._pack.whole), [_within(box, around)])[0], 1.0)
 
     def _perceive_one(self, picture: Image.Image) -> Perceived:
         panels = find_panels(picture, self._pack.panels)
@@ -103,6 +115,31 @@ def _cropped(picture: Image.Image, box: Box) -> Image.Image:
     left, top = round(box.left * picture.width), round(box.top * picture.height)
     right, bottom = round(box.right * picture.width), round(box.bottom * picture.height)
     return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def _around(box: Box) -> Box:
+    """Return the part of a picture to look at for a thing: all of it, or what is around a small one."""
+    width, height = box.right - box.left, box.bottom - box.top
+    if width * height >= SMALL_THING:
+        return WHOLE
+    across, down = MARGIN * width, MARGIN * height
+    return Box(
+        max(0.0, box.left - across),
+        max(0.0, box.top - down),
+        min(1.0, box.right + across),
+        min(1.0, box.bottom + down),
+    )
+
+
+def _within(box: Box, outer: Box) -> Box:
+    """Return a box given in fractions of the picture in fractions of another one around it."""
+    width, height = outer.right - outer.left, outer.bottom - outer.top
+    return Box(
+        (box.left - outer.left) / width,
+        (box.top - outer.top) / height,
+        (box.right - outer.left) / width,
+        (box.bottom - outer.top) / height,
+    )
 
 
 def _placed(inner: Box, outer: Box) -> Box:

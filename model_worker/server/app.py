@@ -18,11 +18,18 @@ from aiohttp import web
 from PIL import Image
 
 from db.models import Box, Region
-from model_worker.pictures import LARGEST_BYTES, PictureProblem, decode_picture, encode_jpeg
+from model_worker.pictures import (
+    LARGEST_BYTES,
+    WORKING_SIDE,
+    PictureProblem,
+    decode_picture,
+    encode_jpeg,
+    is_plain_jpeg,
+)
 from model_worker.server.batching import Batcher, Busy
 from model_worker.server.measures import Measures
-from model_worker.server.models import Load, Models, Sight
-from model_worker.server.pictures_held import PicturesHeld
+from model_worker.server.models import Load, Models, Sees, Sight
+from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.server.writing import WritingDesk
 from model_worker.wire import (
     Perception,
@@ -53,12 +60,21 @@ class Problem(Exception):  # noqa: N818 (it says what is the matter)
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceRequest:
+    """A picture to be remembered; ``box`` is where to look in it, or, if ``exact``, the thing itself."""
+
+    picture: Image.Image
+    box: Box | None
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Desks:
     """The models at work: each has its own thread and its own queue."""
 
     models: Models
     perceive: Batcher[Image.Image, Sight]
-    refer: Batcher[tuple[Image.Image, Box | None], Region]
+    refer: Batcher[ReferenceRequest, Region]
     writing: WritingDesk
 
 
@@ -110,8 +126,8 @@ class Worker:
             self._failure = f"The models could not be loaded: {error}"
             return
 
-        def refer(items: Sequence[tuple[Image.Image, Box | None]]) -> list[Region]:
-            return [models.sees.refer(picture, box) for picture, box in items]
+        def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
+            return [_referred(models.sees, one) for one in items]
 
         self._desks = Desks(
             models=models,
@@ -165,12 +181,12 @@ class Worker:
             raise Problem(400, "The picture isn't the one its SHA-256 says.")
         if self._held.get(sha256) is None:
             loop = asyncio.get_running_loop()
-            self._held.put(sha256, await loop.run_in_executor(self._decoding, decode_picture, data))
+            self._held.put(sha256, await loop.run_in_executor(self._decoding, _held, data))
         return web.Response(status=204)
 
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
-        sha256, picture, _ = await self._picture_of(request)
-        desks = self._ready()
+        sha256, held, _ = await self._picture_of(request)
+        picture, desks = held.picture, self._ready()
         sight = await desks.perceive.do(picture)
         perception = Perception(
             picture_sha256=sha256,
@@ -183,29 +199,32 @@ class Worker:
         return web.Response(text=perception_to_json(perception), content_type="application/json")
 
     async def _refer(self, request: web.Request) -> web.StreamResponse:
-        _, picture, box = await self._picture_of(request)
+        _, held, data = await self._picture_of(request)
+        box = _box(data.get("box"))
+        if data.get("exact") is True and box is None:
+            raise Problem(400, "“exact” needs a “box”.")
         desks = self._ready()
-        region = await desks.refer.do((picture, box))
-        jpeg = await asyncio.get_running_loop().run_in_executor(self._decoding, encode_jpeg, picture)
+        jpeg, picture = await asyncio.get_running_loop().run_in_executor(self._decoding, _stored, held)
+        region = await desks.refer.do(ReferenceRequest(picture, box, data.get("exact") is True))
         view = ReferenceView(
             jpeg=jpeg,
             picture_sha256=hashlib.sha256(jpeg).hexdigest(),
             width=picture.width,
             height=picture.height,
             region=region,
-            embedding_id=desks.models.sees.embedding_id,
+            calibration=desks.models.sees.calibration,
         )
         return web.Response(text=reference_to_json(view), content_type="application/json")
 
-    async def _picture_of(self, request: web.Request) -> tuple[str, Image.Image, Box | None]:
+    async def _picture_of(self, request: web.Request) -> tuple[str, Held, dict[str, object]]:
         data = _json_object(await request.text())
         sha256 = data.get("picture")
         if not isinstance(sha256, str) or DIGEST.fullmatch(sha256) is None:
             raise Problem(400, "“picture” has to be the SHA-256 of a picture.")
-        picture = self._held.get(sha256)
-        if picture is None:
+        held = self._held.get(sha256)
+        if held is None:
             raise Problem(404, "That picture isn't here (any more): send it again.")
-        return sha256, picture, _box(data.get("box"))
+        return sha256, held, data
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
@@ -255,6 +274,27 @@ class Worker:
     async def _show_measures(self, _: web.Request) -> web.StreamResponse:
         self._measures.hold(len(self._held), self._held.bytes)
         return web.Response(body=self._measures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+def _referred(sees: Sees, one: ReferenceRequest) -> Region:
+    if one.exact and one.box is not None:
+        return sees.embed(one.picture, one.box)
+    return sees.refer(one.picture, one.box)
+
+
+def _held(data: bytes) -> Held:
+    return Held(decode_picture(data), data if is_plain_jpeg(data) else None)
+
+
+def _stored(held: Held) -> tuple[bytes, Image.Image]:
+    """Return a picture as it is stored, and as it will be decoded again.
+
+    A reference's embedding is that of its stored picture, so that whoever embeds it later gets the same.
+    """
+    jpeg = held.jpeg
+    if jpeg is None or max(held.picture.size) > WORKING_SIDE:
+        jpeg = encode_jpeg(held.picture)
+    return jpeg, decode_picture(jpeg)
 
 
 def _problem(status: int, sentence: str, retry_after: int | None = None) -> web.Response:

@@ -33,6 +33,8 @@ class Sees(Protocol):
     def perceive(self, pictures: Sequence[Image.Image]) -> Sequence[Sight]: ...  # noqa: D102
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region: ...  # noqa: D102
 
+    def embed(self, picture: Image.Image, box: Box) -> Region: ...  # noqa: D102
+
 
 class Writes(Protocol):
     """A writer: `model_worker.words.generate.Writer`."""

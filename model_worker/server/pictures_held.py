@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from PIL import Image
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A decoded picture; ``jpeg`` is what was sent, if that can be stored as it is."""
+
+    picture: Image.Image
+    jpeg: bytes | None = None
+
+
 class PicturesHeld:
-    """The pictures used last, by the SHA-256 of what was sent; at most ``most_bytes`` of pixels."""
+    """The pictures used last, by the SHA-256 of what was sent; at most ``most_bytes`` of them."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._pictures: OrderedDict[str, Image.Image] = OrderedDict()
+        self._pictures: OrderedDict[str, Held] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def put(self, sha256: str, picture: Image.Image) -> None:
+    def put(self, sha256: str, held: Held) -> None:
         """Hold a decoded picture; drops those used longest ago."""
         self._drop(sha256)
-        self._pictures[sha256] = picture
-        self.bytes += _size(picture)
+        self._pictures[sha256] = held
+        self.bytes += _size(held)
         while self.bytes > self._most_bytes and len(self._pictures) > 1:
             self._drop(next(iter(self._pictures)))
 
-    def get(self, sha256: str) -> Image.Image | None:
+    def get(self, sha256: str) -> Held | None:
         """Return a picture, None when it isn't held (any more)."""
         if sha256 in self._pictures:
             self._pictures.move_to_end(sha256)
@@ -38,5 +47,5 @@ class PicturesHeld:
             self.bytes -= _size(dropped)
 
 
-def _size(picture: Image.Image) -> int:
-    return 3 * picture.width * picture.height
+def _size(held: Held) -> int:
+    return 3 * held.picture.width * held.picture.height + len(held.jpeg or b"")

@@ -1,0 +1,41 @@
+"""`/memories`: what the bot remembers, to look through and look after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.assistant import Assistant
+from bot.memories import Wanted
+from bot.ui.memories import Leafing, show_list
+
+Interaction = discord.Interaction[Any]
+
+
+class Memories(commands.Cog):
+    """The command that shows a memory."""
+
+    def __init__(self, assistant: Assistant) -> None:
+        self._assistant = assistant
+
+    @app_commands.command(name="memories", description="Look through what I remember for you.")
+    @app_commands.describe(
+        find="Words in a name or in what you told me",
+        category="Only these: cats, friends, mugs…",
+        server="This server's memory instead of your own",
+    )
+    async def memories(
+        self, interaction: Interaction, find: str = "", category: str = "", server: bool = False
+    ) -> None:
+        """Show a memory, page by page."""
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        wanted = Wanted(shared=server, search=find[:200], category=category[:64])
+        await show_list(interaction, Leafing(self._assistant, wanted))
+
+
+async def setup(bot: Any) -> None:
+    """Add the command to a bot; discord.py calls this."""
+    await bot.add_cog(Memories(bot.assistant))

@@ -1,0 +1,331 @@
+"""`/memories`: a memory to leaf through, and a card for each concept. Only who asked sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import discord
+from discord import ui
+
+from bot import memories, pictures, texts
+from bot.assistant import Assistant
+from bot.memories import Card, Page, Wanted
+from bot.rules import Standing
+from bot.ui.buttons import Undo
+from bot.ui.cards import (
+    Act,
+    Ask,
+    Choose,
+    Interaction,
+    Press,
+    Shown,
+    file_of,
+    line,
+    paragraph,
+    rows,
+    show,
+    upload,
+    value_of,
+    view_of,
+    whisper,
+)
+from bot.ui.thumbnails import LARGE, thumbnail
+from bot.viewers import standing_of
+from db.models import Concept, OwnerId
+
+RED = discord.ButtonStyle.danger
+BLUE = discord.ButtonStyle.primary
+Does = Callable[["Leafing", Concept], Act]
+
+
+@dataclass(frozen=True, slots=True)
+class Leafing:
+    """Where somebody is in a memory; ``governs``: they came by the admins' command."""
+
+    assistant: Assistant
+    wanted: Wanted
+    governs: bool | None = None
+
+    def standing(self, interaction: Interaction) -> Standing:
+        """Return the standing of who presses."""
+        return standing_of(interaction, governs=self.governs)
+
+    def at(self, wanted: Wanted) -> Leafing:
+        """Return the same at another page."""
+        return replace(self, wanted=wanted)
+
+
+async def show_list(interaction: Interaction, here: Leafing) -> None:
+    """Show a page of a memory."""
+    page = await memories.browse(here.assistant.pool, here.standing(interaction), here.wanted)
+    await show(interaction, await _list(here, page, on_server=here.standing(interaction).viewer.shared is not None))
+
+
+async def show_card(interaction: Interaction, here: Leafing, owner: OwnerId, concept_id: UUID) -> None:
+    """Show a concept's card."""
+    card = await memories.card(here.assistant.pool, here.standing(interaction), owner, concept_id)
+    await show(interaction, await _card(here, card))
+
+
+async def _list(here: Leafing, page: Page, *, on_server: bool) -> Shown:
+    images = {
+        f"{number}.jpg": await asyncio.to_thread(thumbnail, avatar)
+        for number, (_, avatar) in enumerate(page.entries)
+        if avatar is not None
+    }
+    items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(_heading(page))]
+    for number, (concept, avatar) in enumerate(page.entries):
+        text = ui.TextDisplay[ui.LayoutView](texts.entry(concept))
+        picture = ui.Thumbnail[ui.LayoutView](f"attachment://{number}.jpg", description=concept.name)
+        items.append(text if avatar is None else ui.Section(text, accessory=picture))
+    if not page.entries:
+        is_filtered = page.wanted.search or page.wanted.category
+        items.append(ui.TextDisplay(texts.NOTHING_FOUND if is_filtered else texts.EMPTY_MEMORY))
+    if page.entries:
+        items.append(ui.ActionRow(_opener(here, page)))
+    if len(page.categories) > 1 or page.wanted.category:
+        items.append(ui.ActionRow(_category_menu(here, page)))
+    items.append(ui.ActionRow(*_turns(here, page, on_server=on_server)))
+    return Shown(view_of(*items), images)
+
+
+def _heading(page: Page) -> str:
+    whose = "This server's memory" if page.wanted.shared else "Your memory"
+    found = f" · found by “{texts.quoted(page.wanted.search)}”" if page.wanted.search else ""
+    only = f" · only {texts.quoted(page.wanted.category)}" if page.wanted.category else ""
+    number = f"\n-# page {page.wanted.page + 1}" if page.wanted.page or page.has_more else ""
+    return f"## {whose} · {page.total:,}{found}{only}{number}"
+
+
+def _opener(here: Leafing, page: Page) -> Choose:
+    options = [
+        discord.SelectOption(label=concept.name, value=concept.concept_id.hex, description=concept.category or None)
+        for concept, _ in page.entries
+    ]
+    owner = page.entries[0][0].owner_id
+
+    async def open_it(interaction: Interaction, chosen: list[str]) -> None:
+        await show_card(interaction, here, owner, UUID(chosen[0]))
+
+    return Choose("Open…", options, open_it, custom_id="open")
+
+
+def _category_menu(here: Leafing, page: Page) -> Choose:
+    options = [discord.SelectOption(label="everything", value="*", default=not page.wanted.category)]
+    options += [
+        discord.SelectOption(label=one, value=one, default=one.lower() == page.wanted.category.lower())
+        for one in page.categories
+        if one != "*"
+    ]
+
+    async def only(interaction: Interaction, chosen: list[str]) -> None:
+        category = "" if chosen[0] == "*" else chosen[0]
+        await show_list(interaction, here.at(replace(page.wanted, category=category, page=0)))
+
+    return Choose("Only one category…", options, only, custom_id="category")
+
+
+def _turns(here: Leafing, page: Page, *, on_server: bool) -> list[Press]:
+    wanted = page.wanted
+    search = line("Words in a name or info", "words", text=wanted.search, longest=200, required=False)
+
+    async def find(interaction: Interaction) -> None:
+        await show_list(interaction, here.at(replace(wanted, search=value_of(search), page=0)))
+
+    async def ask(interaction: Interaction) -> None:
+        await interaction.response.send_modal(Ask("Find", find, search))
+
+    buttons = [
+        Press("◀", _goes(here, replace(wanted, page=wanted.page - 1)), disabled=wanted.page == 0, custom_id="back"),
+        Press("▶", _goes(here, replace(wanted, page=wanted.page + 1)), disabled=not page.has_more, custom_id="on"),
+        Press("Find…", ask, custom_id="find"),
+    ]
+    if on_server and here.governs is None:
+        other = "My own" if wanted.shared else "This server's"
+        buttons.append(Press(other, _goes(here, Wanted(shared=not wanted.shared)), custom_id="other"))
+    return buttons
+
+
+def _goes(here: Leafing, wanted: Wanted) -> Act:
+    async def go(interaction: Interaction) -> None:
+        await show_list(interaction, here.at(wanted))
+
+    return go
+
+
+async def _card(here: Leafing, card: Card) -> Shown:
+    concept = card.concept
+    images = {
+        f"{number}.jpg": await asyncio.to_thread(thumbnail, one, LARGE)
+        for number, one in enumerate(card.references, start=1)
+    }
+    shown = next((n for n, one in enumerate(card.references, start=1) if one.is_avatar), 1)
+    heading = ui.TextDisplay[ui.LayoutView](f"## {texts.title(concept)}\n{texts.details(concept)}")
+    items: list[ui.Item[ui.LayoutView]] = [
+        ui.Section(heading, accessory=ui.Thumbnail(f"attachment://{shown}.jpg", description=concept.name))
+        if images
+        else heading
+    ]
+    if len(images) > 1:
+        items.append(ui.MediaGallery(*(discord.MediaGalleryItem(f"attachment://{name}") for name in images)))
+    if card.may_change:
+        if len(images) > 1:
+            items += [ui.ActionRow(_avatar_menu(here, card)), ui.ActionRow(_removal_menu(here, card))]
+        items += rows(_actions(here, card))
+    items.append(ui.ActionRow(Press("◀ All", _goes(here, here.wanted), custom_id="all")))
+    return Shown(view_of(*items), images)
+
+
+def _picture_options(card: Card) -> list[discord.SelectOption]:
+    return [
+        discord.SelectOption(
+            label=f"Picture {number}" + (" (the avatar)" if one.is_avatar else ""), value=one.reference_id.hex
+        )
+        for number, one in enumerate(card.references, start=1)
+    ]
+
+
+def _avatar_menu(here: Leafing, card: Card) -> Choose:
+    async def choose(interaction: Interaction, chosen: list[str]) -> None:
+        who = here.standing(interaction)
+        await memories.choose_avatar(here.assistant.pool, who, card.concept, UUID(chosen[0]))
+        await _again(interaction, here, card.concept)
+
+    return Choose("Show another picture as the avatar…", _picture_options(card), choose, custom_id="avatar")
+
+
+def _removal_menu(here: Leafing, card: Card) -> Choose:
+    async def remove(interaction: Interaction, chosen: list[str]) -> None:
+        who = here.standing(interaction)
+        await memories.remove_picture(here.assistant.pool, who, card.concept, UUID(chosen[0]))
+        await _again(interaction, here, card.concept)
+
+    return Choose("Remove a picture…", _picture_options(card), remove, custom_id="remove")
+
+
+def _actions(here: Leafing, card: Card) -> list[Press]:
+    concept = card.concept
+    buttons = [
+        Press("Edit…", _asks_edit(here, concept), BLUE, custom_id="edit"),
+        Press("Add a picture…", _asks_picture(here, concept), custom_id="add"),
+        Press("Merge…", _asks_merge(here, concept), custom_id="merge"),
+    ]
+    if concept.is_shared:
+        buttons.append(Press("Stop sharing", _unshares(here, concept), custom_id="unshare"))
+    elif card.may_share:
+        buttons.append(
+            Press("Share…", _confirms(here, concept, texts.SHARE_WARNING, "Share", _shares), custom_id="share")
+        )
+    buttons.append(
+        Press("Forget…", _confirms(here, concept, texts.FORGET_WARNING, "Forget", _forgets), RED, custom_id="forget")
+    )
+    return buttons
+
+
+def _asks_edit(here: Leafing, concept: Concept) -> Act:
+    name = line("Name", "name", text=concept.name)
+    info = paragraph("What should I know?", "info", text=concept.info)
+    category = line("Category", "category", text=concept.category, required=False)
+
+    async def edit(interaction: Interaction) -> None:
+        await here.assistant.edit(
+            here.standing(interaction),
+            concept,
+            name=value_of(name),
+            info=value_of(info),
+            category=value_of(category),
+        )
+        await _again(interaction, here, concept)
+
+    async def ask(interaction: Interaction) -> None:
+        await interaction.response.send_modal(Ask("Edit", edit, name, info, category))
+
+    return ask
+
+
+def _asks_picture(here: Leafing, concept: Concept) -> Act:
+    field = upload("One more picture", "picture", "With only them in it, or with them in the middle")
+
+    async def add(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        picture = await pictures.read(file_of(field))
+        await memories.add_picture(here.assistant, here.standing(interaction), concept, picture)
+        await _again(interaction, here, concept)
+
+    async def ask(interaction: Interaction) -> None:
+        await interaction.response.send_modal(Ask("Add a picture", add, field))
+
+    return ask
+
+
+def _asks_merge(here: Leafing, concept: Concept) -> Act:
+    name = line("Which other one is the same?", "name")
+
+    async def merge(interaction: Interaction) -> None:
+        pool, who = here.assistant.pool, here.standing(interaction)
+        other = await memories.other_of_name(pool, who, concept, value_of(name))
+        await memories.merge(pool, who, concept, other)
+        await _again(interaction, here, concept)
+
+    async def ask(interaction: Interaction) -> None:
+        await interaction.response.send_modal(Ask(f"Merge into {concept.name}", merge, name))
+
+    return ask
+
+
+def _confirms(here: Leafing, concept: Concept, warning: str, label: str, does: Does) -> Act:
+    async def confirm(interaction: Interaction) -> None:
+        items = [
+            ui.TextDisplay[ui.LayoutView](f"## {label} {texts.title(concept)}?\n{warning}"),
+            ui.ActionRow[ui.LayoutView](
+                Press(label, does(here, concept), RED, custom_id="yes"),
+                Press("Don't", _opens(here, concept), custom_id="no"),
+            ),
+        ]
+        await show(interaction, Shown(view_of(*items), {}))
+
+    return confirm
+
+
+def _opens(here: Leafing, concept: Concept) -> Act:
+    async def go(interaction: Interaction) -> None:
+        await _again(interaction, here, concept)
+
+    return go
+
+
+def _shares(here: Leafing, concept: Concept) -> Act:
+    async def share(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        shared = await memories.share(here.assistant.pool, here.standing(interaction), concept)
+        await _again(interaction, here, shared or concept)
+        await whisper(interaction, texts.shared(shared))
+
+    return share
+
+
+def _unshares(here: Leafing, concept: Concept) -> Act:
+    async def unshare(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        has_it = await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
+        await show_list(interaction, here)
+        await whisper(interaction, texts.unshared(concept.name, has_it=has_it))
+
+    return unshare
+
+
+def _forgets(here: Leafing, concept: Concept) -> Act:
+    async def forget(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        gone = await here.assistant.forget(here.standing(interaction), concept)
+        await show_list(interaction, here)
+        await whisper(interaction, texts.forgotten(gone.name), view=Undo.alone(gone))
+
+    return forget
+
+
+async def _again(interaction: Interaction, here: Leafing, concept: Concept) -> None:
+    await show_card(interaction, here, concept.owner_id, concept.concept_id)

@@ -1,0 +1,160 @@
+"""`/privacy`: a card with what is stored about a person, and a button for each power over it."""
+
+from __future__ import annotations
+
+import io
+
+import discord
+from discord import ui
+
+from bot import pictures, privacy, texts
+from bot.assistant import Assistant
+from bot.privacy import Export, ImportPlan, Report
+from bot.ui.cards import (
+    Act,
+    Ask,
+    Interaction,
+    Press,
+    Shown,
+    file_of,
+    line,
+    rows,
+    show,
+    upload,
+    value_of,
+    view_of,
+    whisper,
+)
+from bot.viewers import standing_of, viewer_of
+
+RED = discord.ButtonStyle.danger
+GREEN = discord.ButtonStyle.success
+MARGIN = 100_000
+"""Bytes of a message beside its files."""
+MOST_FILES = 10
+"""Files of one message."""
+
+
+async def show_privacy(interaction: Interaction, assistant: Assistant) -> None:
+    """Show what is stored about who asks."""
+    report = await privacy.report(assistant.pool, viewer_of(interaction))
+    await show(interaction, Shown(_card(assistant, report), {}))
+
+
+def _card(assistant: Assistant, report: Report) -> ui.LayoutView:
+    consent = texts.CONSENT_ON if report.may_train else texts.CONSENT_OFF
+    objection = texts.OBJECTION_ON if report.objects else texts.OBJECTION_OFF
+    return view_of(
+        ui.TextDisplay(f"## What I keep about you\n{texts.what_is_stored(report.stored)}"),
+        ui.Separator(),
+        ui.TextDisplay(f"- {consent}\n- {objection}"),
+        *rows(
+            [
+                Press("Export everything", _exports(assistant), custom_id="export"),
+                Press("Import…", _asks_import(assistant), custom_id="import"),
+                _consent_button(assistant, report),
+                _objection_button(assistant, report),
+                Press("Delete everything…", _asks_deletion(assistant), RED, custom_id="delete"),
+            ]
+        ),
+        ui.TextDisplay(texts.PRIVACY_RULES),
+    )
+
+
+def _consent_button(assistant: Assistant, report: Report) -> Press:
+    async def toggle(interaction: Interaction) -> None:
+        await privacy.set_may_train(assistant.pool, viewer_of(interaction), may=not report.may_train)
+        await show_privacy(interaction, assistant)
+
+    return Press("Withdraw consent" if report.may_train else "Allow training", toggle, custom_id="consent")
+
+
+def _objection_button(assistant: Assistant, report: Report) -> Press:
+    async def toggle(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        deleted = await privacy.set_objects(assistant.pool, viewer_of(interaction), objects=not report.objects)
+        await show_privacy(interaction, assistant)
+        if deleted:
+            await whisper(interaction, texts.purged(deleted))
+
+    return Press("Withdraw objection" if report.objects else "Forget me as a person", toggle, custom_id="object")
+
+
+def _exports(assistant: Assistant) -> Act:
+    async def export(interaction: Interaction) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        files = await privacy.export(assistant.pool, viewer_of(interaction), interaction.filesize_limit - MARGIN)
+        for group in _groups(files, interaction.filesize_limit - MARGIN):
+            await whisper(
+                interaction, texts.EXPORT_DONE, files=[discord.File(io.BytesIO(one.data), one.name) for one in group]
+            )
+
+    return export
+
+
+def _groups(files: list[Export], largest: int) -> list[list[Export]]:
+    """Return files as messages can hold them: ten at most, and not more bytes together than one may have."""
+    groups: list[list[Export]] = [[]]
+    for one in files:
+        too_large = sum(len(other.data) for other in groups[-1]) + len(one.data) > largest
+        if groups[-1] and (len(groups[-1]) == MOST_FILES or too_large):
+            groups.append([])
+        groups[-1].append(one)
+    return groups
+
+
+def _asks_import(assistant: Assistant) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        field = upload("The file", "file", texts.IMPORT_HINT)
+
+        async def plan(submitted: Interaction) -> None:
+            await submitted.response.defer()
+            data = await pictures.read_file(file_of(field))
+            await _show_plan(submitted, assistant, await privacy.plan_import(assistant, viewer_of(submitted), data))
+
+        await interaction.response.send_modal(Ask("Import", plan, field))
+
+    return ask
+
+
+async def _show_plan(interaction: Interaction, assistant: Assistant, plan: ImportPlan) -> None:
+    async def carry_out(pressed: Interaction) -> None:
+        await pressed.response.defer()
+        count = await privacy.carry_out(assistant, standing_of(pressed), plan)
+        await show_privacy(pressed, assistant)
+        await whisper(pressed, texts.imported(count))
+
+    buttons = [Press("Back", _back(assistant), custom_id="back")]
+    if plan.new:
+        buttons.insert(0, Press("Import", carry_out, GREEN, custom_id="yes"))
+    said = texts.plan([one.name for one in plan.new], plan.pictures, plan.known)
+    await show(interaction, Shown(view_of(ui.TextDisplay(said), *rows(buttons)), {}))
+
+
+def _asks_deletion(assistant: Assistant) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        word = line(f"Type {texts.DELETE_WORD} to delete everything", "word", longest=10)
+
+        async def delete(submitted: Interaction) -> None:
+            if value_of(word).strip().upper() != texts.DELETE_WORD:
+                await whisper(submitted, texts.NOT_DELETED)
+                return
+            await submitted.response.defer()
+            receipt = await privacy.erase(assistant.pool, viewer_of(submitted))
+            await show_privacy(submitted, assistant)
+            file = discord.File(io.BytesIO(receipt.text.encode()), f"keepsake-receipt-{receipt.number}.txt")
+            await whisper(submitted, f"```\n{receipt.text}\n```", file=file)
+
+        warning: ui.TextDisplay[ui.LayoutView] = ui.TextDisplay(texts.DELETE_EVERYTHING)
+        form = Ask("Delete everything", delete, word)
+        form.add_item(warning)
+        await interaction.response.send_modal(form)
+
+    return ask
+
+
+def _back(assistant: Assistant) -> Act:
+    async def back(interaction: Interaction) -> None:
+        await show_privacy(interaction, assistant)
+
+    return back

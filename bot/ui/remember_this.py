@@ -1,0 +1,136 @@
+"""“Remember this” on a message: its pictures with numbered boxes, one to pick, a name to give."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot import memories, texts
+from bot.assistant import Assistant, upright
+from bot.certainty import certainty, place_in_picture
+from bot.memories import Look, Part
+from bot.ui.annotate import numbered
+from bot.ui.cards import (
+    Act,
+    Ask,
+    Choose,
+    Interaction,
+    Press,
+    Shown,
+    line,
+    paragraph,
+    show,
+    value_of,
+    view_of,
+)
+from bot.viewers import standing_of
+from db.models import Box, Concept
+
+WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What somebody said about a part of a picture."""
+
+    picture: bytes
+    part: Part
+    name: str
+    info: str
+    category: str
+
+
+async def offer_parts(interaction: Interaction, assistant: Assistant, pictures: tuple[bytes, ...]) -> None:
+    """Show what could be remembered in these pictures. Raises what looking raises."""
+    look = await memories.look(assistant, standing_of(interaction), pictures)
+    images = {}
+    for place, picture in enumerate(look.pictures):
+        boxes = [(number, part.box) for number, part in enumerate(look.parts, start=1) if part.picture == place]
+        jpeg = await asyncio.to_thread(upright, picture)
+        images[f"{place}.jpg"] = await asyncio.to_thread(numbered, jpeg, boxes)
+    items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WHICH_ONE)]
+    # One gallery each: of several in one, Discord would cut off the edges, where the numbers are.
+    items += [ui.MediaGallery(discord.MediaGalleryItem(f"attachment://{name}")) for name in images]
+    items.append(ui.ActionRow(_menu(assistant, look)))
+    await show(interaction, Shown(view_of(*items), images))
+
+
+def _menu(assistant: Assistant, look: Look) -> Choose:
+    options = [
+        discord.SelectOption(label=_label(number, part, len(look.pictures)), value=str(number))
+        for number, part in enumerate(look.parts, start=1)
+    ]
+
+    async def pick(interaction: Interaction, chosen: list[str]) -> None:
+        part = look.parts[int(chosen[0]) - 1]
+        await interaction.response.send_modal(_form(assistant, look.pictures[part.picture], part))
+
+    return Choose("Which one?", options, pick, custom_id="part")
+
+
+def _label(number: int, part: Part, pictures: int) -> str:
+    where = "the whole picture" if part.box == WHOLE else place_in_picture(part.box)
+    which = f", picture {part.picture + 1}" if pictures > 1 else ""
+    known = f": {certainty(part.probability)} {part.alike.name}" if part.alike else ""
+    return f"{number} · {where}{which}{known}"[:100]
+
+
+def _form(assistant: Assistant, picture: bytes, part: Part) -> Ask:
+    name = line("Name", "name", text="" if part.alike is None else part.alike.name)
+    info = paragraph("What should I know?", "info")
+    category = line("Category: cat, friend, mug…", "category", required=False)
+
+    async def submit(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        naming = Naming(picture, part, value_of(name), value_of(info), value_of(category))
+        alike = part.alike
+        if alike is None or await memories.is_name_of(assistant.pool, standing_of(interaction), naming.name, alike):
+            await _remember(interaction, assistant, naming)
+        else:
+            await _ask_whether_the_same(interaction, assistant, naming, alike)
+
+    return Ask("Remember this", submit, name, info, category)
+
+
+async def _ask_whether_the_same(interaction: Interaction, assistant: Assistant, naming: Naming, alike: Concept) -> None:
+    items = [
+        ui.TextDisplay[ui.LayoutView](f"### {texts.same(alike)}"),
+        ui.ActionRow[ui.LayoutView](
+            Press(f"Yes, it's {alike.name}", _adds(assistant, naming, alike), discord.ButtonStyle.success),
+            Press(f"No, it's {naming.name}", _remembers(assistant, naming)),
+        ),
+    ]
+    await show(interaction, Shown(view_of(*items), {}))
+
+
+def _adds(assistant: Assistant, naming: Naming, alike: Concept) -> Act:
+    async def add(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        who = standing_of(interaction)
+        concept = await memories.add_part(assistant, who, alike, naming.picture, naming.part.box)
+        await _say(interaction, texts.added(concept))
+
+    return add
+
+
+def _remembers(assistant: Assistant, naming: Naming) -> Act:
+    async def remember(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        await _remember(interaction, assistant, naming)
+
+    return remember
+
+
+async def _remember(interaction: Interaction, assistant: Assistant, naming: Naming) -> None:
+    concept = await assistant.remember_part(
+        standing_of(interaction), naming.picture, naming.part.box, naming.name, naming.info, naming.category
+    )
+    await _say(interaction, texts.remembered(concept) if concept.references == 1 else texts.added(concept))
+
+
+async def _say(interaction: Interaction, text: str) -> None:
+    await show(interaction, Shown(view_of(ui.TextDisplay[ui.LayoutView](text)), {}))

@@ -1,0 +1,314 @@
+"""`/server memory`: a card with how a server's memory is governed, and a button for each thing its admins can do."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import discord
+from discord import ui
+
+from bot import governance, texts
+from bot.assistant import Assistant
+from bot.errors import explained
+from bot.governance import ServerCard
+from bot.memories import Wanted
+from bot.rules import Standing
+from bot.ui.cards import Act, Ask, Choose, Interaction, Press, Shown, line, rows, show, value_of, view_of, whisper
+from bot.ui.memories import Leafing, show_list
+from bot.viewers import standing_of
+from db.models import AuditEntry, SetAside, WhoMayShare
+
+RED = discord.ButtonStyle.danger
+GREEN = discord.ButtonStyle.success
+MOST_CHANNELS = 25
+AUDIT_PAGE = 15
+WHO = {
+    WhoMayShare.EVERYONE: "Everyone may share",
+    WhoMayShare.ROLES: "Only some roles may share",
+    WhoMayShare.ADMINS: "Only admins may share",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where admins work. Who came here was let in by Discord, so they govern."""
+
+    assistant: Assistant
+
+    def standing(self, interaction: Interaction) -> Standing:
+        """Return the standing of who presses."""
+        return standing_of(interaction, governs=True)
+
+    async def change(self, interaction: Interaction, action: str, **changes: object) -> None:
+        """Change settings and show the card again."""
+        if not interaction.response.is_done():
+            await interaction.response.defer()
+        await governance.change(self.assistant.pool, self.standing(interaction), action, **changes)
+        await show_server(interaction, self)
+
+
+async def show_server(interaction: Interaction, office: Office) -> None:
+    """Show how the server's memory is governed."""
+    overview = await governance.overview(office.assistant.pool, office.standing(interaction))
+    await show(interaction, Shown(_card(office, overview), {}))
+
+
+def _card(office: Office, overview: ServerCard) -> ui.LayoutView:
+    settings = overview.settings
+    items: list[ui.Item[Any]] = [
+        ui.TextDisplay(
+            f"## This server's memory\n{texts.governed(settings, overview.concepts, len(overview.proposals))}"
+        ),
+        ui.ActionRow(_who_menu(office, settings.who_may_share)),
+    ]
+    if settings.who_may_share is WhoMayShare.ROLES:
+        items.append(ui.ActionRow(_RolesMenu(office, settings.sharing_roles)))
+    items += [
+        ui.ActionRow(_ChannelsMenu(office, "allowed_channels", "Only in these channels…", settings.allowed_channels)),
+        ui.ActionRow(_ChannelsMenu(office, "denied_channels", "Never in these channels…", settings.denied_channels)),
+        *rows(_buttons(office, overview)),
+    ]
+    return view_of(*items, colour=0x5E548E)
+
+
+def _buttons(office: Office, overview: ServerCard) -> list[Press]:
+    settings, waiting = overview.settings, len(overview.proposals)
+    approval = "No approval needed" if settings.needs_approval else "Ask for approval"
+
+    async def toggle_approval(interaction: Interaction) -> None:
+        action = "turned approval off" if settings.needs_approval else "turned approval on"
+        await office.change(interaction, action, needs_approval=not settings.needs_approval)
+
+    async def toggle_lock(interaction: Interaction) -> None:
+        action = "unlocked the memory" if settings.locked else "locked the memory"
+        await office.change(interaction, action, locked=not settings.locked)
+
+    async def look_through(interaction: Interaction) -> None:
+        await show_list(interaction, Leafing(office.assistant, Wanted(shared=True), governs=True))
+
+    return [
+        Press("Look through", look_through, discord.ButtonStyle.primary, custom_id="list"),
+        Press(f"Waiting ({waiting})", _shows_proposals(office), disabled=not waiting, custom_id="waiting"),
+        Press(approval, toggle_approval, custom_id="approval"),
+        Press("Limits…", _asks_numbers(office, overview), custom_id="limits"),
+        Press("Unlock" if settings.locked else "Lock", toggle_lock, custom_id="lock"),
+        Press("Who changed what", _shows_audit(office, 0), custom_id="audit"),
+        Press("Purge…", _shows_purge(office), RED, custom_id="purge"),
+    ]
+
+
+def _who_menu(office: Office, now: WhoMayShare) -> Choose:
+    options = [discord.SelectOption(label=words, value=who.value, default=who is now) for who, words in WHO.items()]
+
+    async def pick(interaction: Interaction, chosen: list[str]) -> None:
+        who = WhoMayShare(chosen[0])
+        await office.change(interaction, f"set who may share: {who.value}", who_may_share=who)
+
+    return Choose("Who may share?", options, pick, custom_id="who")
+
+
+class _RolesMenu(ui.RoleSelect[Any]):
+    """Chooses the roles that may share."""
+
+    def __init__(self, office: Office, roles: tuple[int, ...]) -> None:
+        super().__init__(
+            placeholder="Which roles may share?",
+            min_values=0,
+            max_values=25,
+            default_values=[
+                discord.SelectDefaultValue(id=one, type=discord.SelectDefaultValueType.role) for one in roles
+            ],
+            custom_id="roles",
+        )
+        self._office = office
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Store them."""
+        chosen = tuple(role.id for role in self.values)
+        await self._office.change(interaction, "chose the roles that may share", sharing_roles=chosen)
+
+
+class _ChannelsMenu(ui.ChannelSelect[Any]):
+    """Chooses the channels of one list; choosing none empties it."""
+
+    def __init__(self, office: Office, which: str, placeholder: str, channels: tuple[int, ...]) -> None:
+        kind = discord.SelectDefaultValueType.channel
+        super().__init__(
+            placeholder=placeholder,
+            min_values=0,
+            max_values=MOST_CHANNELS,
+            channel_types=[discord.ChannelType.text, discord.ChannelType.news, discord.ChannelType.forum],
+            default_values=[discord.SelectDefaultValue(id=one, type=kind) for one in channels[:MOST_CHANNELS]],
+            custom_id=which,
+        )
+        self._office = office
+        self._which = which
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Store them."""
+        chosen = tuple(channel.id for channel in self.values)
+        await self._office.change(interaction, f"chose the {self._which.replace('_', ' ')}", **{self._which: chosen})
+
+
+def _asks_numbers(office: Office, overview: ServerCard) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        settings = overview.settings
+        member = line("Most of one member", "member", text=str(settings.most_of_member), longest=5)
+        server = line("Most of the server", "server", text=str(settings.most_of_server), longest=6)
+        days = line("Days that answers are kept (0: never)", "days", text=str(settings.retention_days), longest=4)
+
+        async def store(submitted: Interaction) -> None:
+            await submitted.response.defer()
+            numbers = (value_of(member), value_of(server), value_of(days))
+            await governance.change_numbers(office.assistant.pool, office.standing(submitted), *numbers)
+            await show_server(submitted, office)
+
+        await interaction.response.send_modal(Ask("Limits", store, member, server, days))
+
+    return ask
+
+
+def _shows_proposals(office: Office) -> Act:
+    async def proposals(interaction: Interaction) -> None:
+        overview = await governance.overview(office.assistant.pool, office.standing(interaction))
+        items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
+        for one in overview.proposals[:10]:
+            items.append(ui.TextDisplay(texts.proposal(one)))
+            items.append(
+                ui.ActionRow(
+                    Press("Agree", _decides(office, one, agree=True), GREEN, custom_id=f"agree-{one.set_aside_id.hex}"),
+                    Press("Decline", _decides(office, one, agree=False), custom_id=f"no-{one.set_aside_id.hex}"),
+                )
+            )
+        items.append(ui.ActionRow(_back(office)))
+        await show(interaction, Shown(view_of(*items, colour=0x5E548E), {}))
+
+    return proposals
+
+
+def _decides(office: Office, one: SetAside, *, agree: bool) -> Act:
+    async def decide(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        decision = governance.approve if agree else governance.decline
+        await decision(office.assistant.pool, office.standing(interaction), UUID(one.set_aside_id.hex))
+        await _shows_proposals(office)(interaction)
+
+    return decide
+
+
+def _shows_audit(office: Office, page: int) -> Act:
+    async def audit(interaction: Interaction) -> None:
+        who = office.standing(interaction)
+        entries = await governance.audit_page(office.assistant.pool, who, page, AUDIT_PAGE + 1)
+        items: list[ui.Item[Any]] = [
+            ui.TextDisplay(f"## Who changed what\n{_audit_text(entries[:AUDIT_PAGE])}"),
+            ui.ActionRow(
+                Press("◀", _shows_audit(office, page - 1), disabled=page == 0, custom_id="newer"),
+                Press("▶", _shows_audit(office, page + 1), disabled=len(entries) <= AUDIT_PAGE, custom_id="older"),
+                Press("Export", _exports_audit(office), custom_id="export"),
+                _back(office),
+            ),
+        ]
+        await show(interaction, Shown(view_of(*items, colour=0x5E548E), {}))
+
+    return audit
+
+
+def _audit_text(entries: list[AuditEntry]) -> str:
+    return "\n".join(texts.audit_line(one) for one in entries) or texts.NOTHING_HAPPENED
+
+
+def _exports_audit(office: Office) -> Act:
+    async def export(interaction: Interaction) -> None:
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        data = await governance.audit_csv(office.assistant.pool, office.standing(interaction))
+        await whisper(interaction, texts.AUDIT_EXPORTED, file=discord.File(io.BytesIO(data), "keepsake-audit.csv"))
+
+    return export
+
+
+def _shows_purge(office: Office) -> Act:
+    async def purge(interaction: Interaction) -> None:
+        items: list[ui.Item[Any]] = [
+            ui.TextDisplay(texts.PURGE),
+            ui.ActionRow(_MemberMenu(office)),
+            ui.ActionRow(
+                Press("What is old…", _asks_age(office), RED, custom_id="old"),
+                Press("Everything…", _asks_everything(office), RED, custom_id="everything"),
+                _back(office),
+            ),
+        ]
+        await show(interaction, Shown(view_of(*items, colour=0xA23B72), {}))
+
+    return purge
+
+
+class _MemberMenu(ui.UserSelect[Any]):
+    """Chooses whose contributions are purged, and asks once more."""
+
+    def __init__(self, office: Office) -> None:
+        super().__init__(placeholder="What one member shared…", custom_id="member")
+        self._office = office
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Ask once more."""
+        user = self.values[0]
+
+        async def purge(pressed: Interaction) -> None:
+            await pressed.response.defer()
+            who = self._office.standing(pressed)
+            gone = await governance.purge_member(self._office.assistant.pool, who, user.id)
+            await show_server(pressed, self._office)
+            await whisper(pressed, texts.purged(gone))
+
+        items: list[ui.Item[Any]] = [
+            ui.TextDisplay(texts.purge_member(user.id)),
+            ui.ActionRow(Press("Purge", purge, RED, custom_id="yes"), _back(self._office)),
+        ]
+        await show(interaction, Shown(view_of(*items, colour=0xA23B72), {}))
+
+
+def _asks_age(office: Office) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        days = line("Not touched or met for how many days?", "days", text="365", longest=5)
+
+        async def purge(submitted: Interaction) -> None:
+            await submitted.response.defer()
+            gone = await governance.purge_older(office.assistant.pool, office.standing(submitted), value_of(days))
+            await show_server(submitted, office)
+            await whisper(submitted, texts.purged(gone))
+
+        await interaction.response.send_modal(Ask("Purge what is old", purge, days))
+
+    return ask
+
+
+def _asks_everything(office: Office) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        word = line(f"Type {texts.DELETE_WORD} to purge everything", "word", longest=10)
+
+        async def purge(submitted: Interaction) -> None:
+            if value_of(word).strip().upper() != texts.DELETE_WORD:
+                await whisper(submitted, texts.NOT_DELETED)
+                return
+            await submitted.response.defer()
+            gone = await governance.purge_all(office.assistant.pool, office.standing(submitted))
+            await show_server(submitted, office)
+            await whisper(submitted, texts.purged(gone))
+
+        await interaction.response.send_modal(Ask("Purge everything", purge, word))
+
+    return ask
+
+
+def _back(office: Office) -> Press:
+    async def back(interaction: Interaction) -> None:
+        await show_server(interaction, office)
+
+    return Press("Back", back, custom_id="back")
