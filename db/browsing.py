@@ -13,6 +13,9 @@ from db.models import Concept, OwnerId
 LONGEST_SEARCH = 12
 """Words."""
 
+NO_WORD = "?"
+"""What is searched for when there are no words in a search: it finds nothing."""
+
 TALK = frozenset(
     {
         *("say", "said", "says", "tell", "told", "know", "knows", "known", "remember", "remembered", "think", "mean"),
@@ -79,7 +82,7 @@ async def browse(
     """Return a page of these owners' concepts: by name, or, for a search, the best finds first."""
     words = await _content_words(connection, search)
     if search.strip() and not words:
-        words = _words(search)[:LONGEST_SEARCH] or [search.strip().replace("\x00", "")]
+        words = _words(search)[:LONGEST_SEARCH] or [NO_WORD]
     rows = await connection.fetch(SCORED, owner_ids, words, category, PARTLY, limit, offset)
     return [concept_from(row) for row in rows]
 

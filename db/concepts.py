@@ -24,6 +24,9 @@ OBJECTED = "KS001"
 # in the same moment, is about to use.
 WRITE_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended('keepsake memory of ' || $1, 0))"
 
+# Whoever links a person, and the person who objects, take this lock before any other one.
+LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended('keepsake person ' || $1::bigint, 0))"
+
 INSERT_PICTURE = """
     INSERT INTO picture (owner_id, picture_sha256, jpeg, width, height)
     VALUES ($1, $2, $3, $4, $5)
@@ -211,6 +214,12 @@ def concept_from(row: asyncpg.Record) -> Concept:
     )
 
 
+async def lock_people(connection: asyncpg.Connection, *user_ids: int | None) -> None:
+    """Make sure that none of these people objects while they are being linked; None is nobody."""
+    for user_id in sorted({one for one in user_ids if one is not None}):
+        await connection.execute(LOCK_PERSON, user_id)
+
+
 def refused(error: asyncpg.PostgresError) -> Exception:
     """Return what a trigger of ours meant by its error code; any other error as it is."""
     return Objected() if error.sqlstate == OBJECTED else error
@@ -229,6 +238,7 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
+        await lock_people(connection, new.linked_user)
         await connection.execute(WRITE_ALONE, new.owner_id)
         try:
             concept_id = await connection.fetchval(
@@ -285,6 +295,7 @@ async def edit(
         linked_user,
     )
     async with connection.transaction():
+        await lock_people(connection, linked_user)
         try:
             await connection.execute(CHANGE_CONCEPT, concept.owner_id, concept.concept_id, *changes)
         except asyncpg.UniqueViolationError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, get
+from db.concepts import WRITE_ALONE, get, lock_people
 from db.errors import NotRemembered
 from db.models import Concept, Viewer
 from db.names import check_info
@@ -56,6 +56,7 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
     if other.owner_id != owner or other.concept_id == kept.concept_id:
         raise NotRemembered("Only two different ones of the same memory can be merged.")
     async with connection.transaction():
+        await lock_people(connection, kept.linked_user, other.linked_user)
         await connection.execute(WRITE_ALONE, owner)
         kept = await get(connection, owner, kept.concept_id)
         other = await get(connection, owner, other.concept_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from db import servers
+from db.concepts import lock_people
 from db.models import Erased, OwnerId, Stored, Viewer
 
 COUNT_STORED = """
@@ -28,8 +29,6 @@ SET_MAY_TRAIN = """
 """
 
 OBJECTS = "SELECT EXISTS (SELECT FROM objection WHERE user_id = $1)"
-
-LOCK_PERSON = "SELECT pg_advisory_xact_lock(hashtextextended('keepsake person ' || $1::bigint, 0))"
 
 OBJECT = "INSERT INTO objection (user_id) VALUES ($1) ON CONFLICT DO NOTHING"
 
@@ -98,7 +97,7 @@ async def object_to_sharing(connection: asyncpg.Connection, viewer: Viewer) -> i
     From then on nothing linked to them can be shared anywhere.
     """
     async with connection.transaction():
-        await connection.execute(LOCK_PERSON, viewer.user_id)
+        await lock_people(connection, viewer.user_id)
         await connection.execute(OBJECT, viewer.user_id)
         deleted = 0
         for owner_id in await _servers(connection, SERVERS_WITH_ME, viewer):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, forget, get, refused
+from db.concepts import WRITE_ALONE, forget, get, lock_people, refused
 from db.errors import NameTaken, NotRemembered
 from db.models import Concept, OwnerId, SetAside
 
@@ -96,6 +96,14 @@ LIST_SET_ASIDE = """
      ORDER BY created_at
 """
 
+PERSON_OF = "SELECT ($1::jsonb -> 'concept' ->> 'linked_user')::bigint"
+
+PERSON_SET_ASIDE = """
+    SELECT (snapshot -> 'concept' ->> 'linked_user')::bigint
+      FROM set_aside
+     WHERE owner_id = $1 AND set_aside_id = $2
+"""
+
 # Only who forgot something undoes it, also in a server's memory.
 TAKE_BACK = """
     DELETE FROM set_aside
@@ -120,6 +128,7 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
     doesn't want to be shared.
     """
     async with connection.transaction():
+        await lock_people(connection, await connection.fetchval(PERSON_OF, snapshot))
         await connection.execute(WRITE_ALONE, owner_id)
         try:
             concept_id = await connection.fetchval(RESTORE_CONCEPT, owner_id, snapshot)
@@ -183,6 +192,7 @@ async def _bring_back(
     connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID, why: str, too_late: str
 ) -> Concept:
     async with connection.transaction():
+        await lock_people(connection, await connection.fetchval(PERSON_SET_ASIDE, owner_id, set_aside_id))
         row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, why)
         if row is None:
             raise NotRemembered(too_late)
