@@ -34,7 +34,12 @@ def run(*command: str, home: Path, seconds: int = 240) -> subprocess.CompletedPr
     ("room", "forbidden"),
     [
         ("bot.cli, bot.client, bot.cogs.chat, bot.cogs.ask, bot.cogs.remember, bot.doctor", "torch transformers timm"),
-        ("db.cli, db.recall, db.concepts, db.sightings, db.corrections, db.health", "torch discord model_worker bot"),
+        ("bot.jobs, bot.cogs.memories, bot.cogs.privacy, bot.cogs.server", "torch transformers timm simcord"),
+        ("bot.assistant, bot.memories, bot.privacy, bot.governance, bot.rules, bot.archive", "discord torch"),
+        (
+            "db.cli, db.recall, db.concepts, db.sightings, db.corrections, db.health, db.people",
+            "torch discord model_worker bot",
+        ),
         ("model_worker.cli, model_worker.server.app, model_worker.words.generate", "discord bot simcord"),
     ],
 )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from simcord.components import walk_components
 
+from bot import rules
 from bot.client import Keepsake
 from bot.demo import pictures
+from bot.viewers import viewer_of
+from db.caretaking import known_servers
+from db.models import Viewer
 from tests.test_bot import BOTH, CAT, CAT_AGAIN, CUP, STRANGER, Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
@@ -344,7 +348,73 @@ async def test_cards_have_a_sentence_when_what_they_show_is_gone(server: Server)
     assert "don't remember that one" in told(result).content
 
 
-@pytest.fixture(autouse=True)
-def _nothing_unexpected(server: Server) -> Iterator[None]:
-    yield
-    server.env.raise_errors()
+async def test_who_forgot_it_for_the_server_undoes_it_and_nobody_else(server: Server, admin: Any) -> None:
+    await server.remember_cat(share=True)
+    gone = await admin.slash(server.channel, "forget", name="Mochi")
+    seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    assert "Mochi" not in seen.response.content
+    back = await admin.click(gone.response.message, label="undo")
+    assert "is back" in back.response.content
+    seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    assert "Mochi" in seen.response.content
+
+
+async def test_a_server_that_removes_the_bot_and_invites_it_again(server: Server) -> None:
+    await server.remember_cat(share=True)
+    guild = server.env.bot.get_guild(server.env.guild.id)
+
+    server.env.bot.dispatch("guild_remove", guild)
+    await server.env.settle()
+    [known] = await known_servers(server.pool)
+    assert known.left_at is not None
+
+    server.env.bot.dispatch("guild_join", guild)
+    await server.env.settle()
+    [known] = await known_servers(server.pool)
+    assert known.left_at is None
+
+
+async def test_limits_say_when_to_come_back(server: Server) -> None:
+    for number in range(rules.EXPORTS.burst + 1):
+        shown = (await server.alice.slash(server.channel, "privacy")).response
+        result = await press(server.alice, shown, "export")
+        assert ("come back in" in told(result).content) is (number == rules.EXPORTS.burst)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "sentence"),
+    [
+        ("remember", {"name": "Text", "image": ("a.txt", b"words")}, "isn't a picture"),
+        ("edit", {"name": "Nobody", "info": "x"}, "don't remember anyone"),
+        ("edit", {"name": "Mochi", "new_name": "x" * 65}, "at most 64"),
+        ("memories", {"find": "zebra"}, "Nothing like that"),
+        ("ask", {"question": "Who is this?", "image": ("a.txt", b"words")}, "isn't a picture"),
+    ],
+)
+async def test_bad_input_of_every_command_gets_a_sentence(
+    server: Server, command: str, options: dict[str, Any], sentence: str
+) -> None:
+    await server.remember_cat()
+    result = await server.alice.slash(server.channel, command, **options)
+    assert sentence in said(result.response)
+
+
+@pytest.mark.parametrize("command", ["memories", "privacy", "server memory"])
+async def test_commands_say_so_when_the_memory_is_away(server: Server, admin: Any, command: str) -> None:
+    server.pool.terminate()
+    result = await admin.slash(server.channel, command)
+    assert "memory can't be reached" in result.response.content
+
+
+def test_where_only_the_user_has_the_bot_there_is_no_servers_memory() -> None:
+    def interaction(**has: bool) -> Any:
+        return SimpleNamespace(
+            user=SimpleNamespace(id=1),
+            guild_id=10,
+            is_user_integration=lambda: has["by_user"],
+            is_guild_integration=lambda: has["by_server"],
+        )
+
+    assert viewer_of(interaction(by_user=True, by_server=False)) == Viewer(1)
+    assert viewer_of(interaction(by_user=True, by_server=True)) == Viewer(1, 10)
+    assert viewer_of(interaction(by_user=False, by_server=True)) == Viewer(1, 10)
