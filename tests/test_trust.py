@@ -363,13 +363,13 @@ async def test_a_server_that_removes_the_bot_and_invites_it_again(server: Server
     await server.remember_cat(share=True)
     guild = server.env.bot.get_guild(server.env.guild.id)
 
-    server.env.bot.dispatch("guild_remove", guild)
-    await server.env.settle()
+    hears = server.env.bot.get_cog("Server")
+
+    await hears.on_guild_remove(guild)
     [known] = await known_servers(server.pool)
     assert known.left_at is not None
 
-    server.env.bot.dispatch("guild_join", guild)
-    await server.env.settle()
+    await hears.on_guild_join(guild)
     [known] = await known_servers(server.pool)
     assert known.left_at is None
 
