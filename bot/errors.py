@@ -11,7 +11,7 @@ import discord
 from discord import app_commands
 
 from bot import texts
-from bot.archive import ArchiveProblem
+from bot.archive.content import ArchiveProblem
 from bot.governance import WrongNumber
 from bot.pictures import NoPicture
 from bot.rules import NotAllowed, TooMany

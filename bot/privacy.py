@@ -11,27 +11,25 @@ from datetime import UTC, datetime
 import asyncpg
 
 from bot import rules, texts
-from bot.archive import (
+from bot.archive.content import (
+    MOST_PROBLEMS,
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
-    ArchivedCorrection,
     ArchivedEmbedding,
     ArchivedReference,
     ArchiveProblem,
-    read_archive,
-    write_archives,
 )
+from bot.archive.reading import read_archive
+from bot.archive.writing import write_archives
 from bot.assistant import Assistant, reference_from
 from bot.rules import Standing
 from db import archiving, concepts, people
-from db.archiving import Arriving, StoredCorrection, WholeConcept
-from db.models import NewConcept, OwnerId, Stored, Viewer
+from db.archiving import Arriving, WholeConcept
+from db.models import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
 from db.names import name_key
 from db.pool import viewing
 from model_worker.pictures import PictureProblem, decode_picture
-
-MOST_PROBLEMS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class ImportPlan:
 
     new: tuple[ArchivedConcept, ...]
     known: tuple[str, ...]
-    corrections: tuple[ArchivedCorrection, ...]
+    corrections: tuple[StoredCorrection, ...]
 
     @property
     def pictures(self) -> int:
@@ -165,10 +163,7 @@ async def _own_archive(pool: asyncpg.Pool, viewer: Viewer) -> Archive:
     async with viewing(pool, viewer) as connection:
         return Archive(
             concepts=_archived(await archiving.whole_concepts(connection, viewer.personal)),
-            corrections=tuple(
-                ArchivedCorrection(one.concept_name, one.verdict, one.embedding_id, one.vector, one.created_at)
-                for one in await archiving.corrections_of(connection, viewer.personal)
-            ),
+            corrections=tuple(await archiving.corrections_of(connection, viewer.personal)),
             answers=tuple(
                 ArchivedAnswer(
                     one.picture, one.created_at, tuple(seen.concept.name for seen in one.sightings if seen.concept)
@@ -245,7 +240,7 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
 
 
 async def _arriving(
-    assistant: Assistant, viewer: Viewer, one: ArchivedConcept, corrections: Sequence[ArchivedCorrection]
+    assistant: Assistant, viewer: Viewer, one: ArchivedConcept, corrections: Sequence[StoredCorrection]
 ) -> Arriving:
     ordered = sorted(one.references, key=lambda reference: not reference.is_avatar)
     references = [
@@ -259,9 +254,5 @@ async def _arriving(
         *(viewer.personal, one.name, one.info, one.category, viewer.user_id),
         *(references[0], one.learned, one.linked_user),
     )
-    mine = tuple(
-        StoredCorrection(one.name, said.verdict, said.embedding_id, said.vector, said.created_at)
-        for said in corrections
-        if said.concept_name == one.name
-    )
+    mine = tuple(said for said in corrections if said.concept_name == one.name)
     return Arriving(new, tuple(references[1:]), one.created_at, one.times_recognised, one.last_seen, mine)

@@ -10,7 +10,18 @@ from uuid import UUID
 import asyncpg
 
 from db import concepts
-from db.models import Answer, Concept, NewConcept, OwnerId, Reference, StoredReference, Vector, Verdict, Viewer
+from db.models import (
+    Answer,
+    Concept,
+    NewConcept,
+    OwnerId,
+    Reference,
+    StoredCorrection,
+    StoredReference,
+    Vector,
+    Verdict,
+    Viewer,
+)
 from db.sightings import load_answer
 from db.vectors import to_vector
 
@@ -60,17 +71,6 @@ class WholeConcept:
     concept: Concept
     references: tuple[StoredReference, ...]
     embeddings: tuple[StoredEmbedding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCorrection:
-    """What a user said about a recognition of one of their own concepts, by its name."""
-
-    concept_name: str
-    verdict: Verdict
-    embedding_id: str
-    vector: Vector
-    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,17 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredCorrection:
+    """What a user said about a recognition of one of their own concepts, by its name."""
+
+    concept_name: str
+    verdict: Verdict
+    embedding_id: str
+    vector: Vector
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as it was stored for its buttons: the picture (JPEG) and what was seen in it, by region."""
 

@@ -16,18 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.archive import (
+from bot.archive.content import (
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
-    ArchivedCorrection,
     ArchivedEmbedding,
     ArchivedReference,
     ArchiveProblem,
-    read_archive,
-    write_archives,
 )
-from db.models import Box, Place, Vector, Verdict
+from bot.archive.reading import read_archive
+from bot.archive.writing import write_archives
+from db.models import Box, Place, StoredCorrection, Vector, Verdict
 from tests.memory import a_jpeg
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -119,7 +118,7 @@ def rap(entries: object, **pictures: bytes) -> bytes:
 
 def test_what_goes_out_comes_in_again() -> None:
     two = a_concept("もち & “Co.”", a_reference(2), a_reference(3, is_avatar=True))
-    said = ArchivedCorrection("Mochi", Verdict.NOT_THEM, "pack/1", a_vector(9), THEN)
+    said = StoredCorrection("Mochi", Verdict.NOT_THEM, "pack/1", a_vector(9), THEN)
     archive = replace(
         an_archive(a_concept("Mochi"), two), corrections=(said,), answers=(ArchivedAnswer(a_jpeg(5), THEN, ("Mochi",)),)
     )

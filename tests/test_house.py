@@ -35,7 +35,7 @@ def run(*command: str, home: Path, seconds: int = 240) -> subprocess.CompletedPr
     [
         ("bot.cli, bot.client, bot.cogs.chat, bot.cogs.ask, bot.cogs.remember, bot.doctor", "torch transformers timm"),
         ("bot.jobs, bot.cogs.memories, bot.cogs.privacy, bot.cogs.server", "torch transformers timm simcord"),
-        ("bot.assistant, bot.memories, bot.privacy, bot.governance, bot.rules, bot.archive", "discord torch"),
+        ("bot.assistant, bot.memories, bot.privacy, bot.governance, bot.rules, bot.archive.reading", "discord torch"),
         (
             "db.cli, db.recall, db.concepts, db.sightings, db.corrections, db.health, db.people",
             "torch discord model_worker bot",

@@ -1,0 +1,1 @@
+"""A memory as a zip file, and back: pure functions on bytes."""
