@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
 from bot import rules, texts
-from bot.assistant import Assistant, reference_from
+from bot.assistant import Assistant, reference_from, upright
 from bot.rules import NotAllowed, Standing
 from db import browsing, concepts, merging, snapshots
 from db.errors import NotRemembered
@@ -53,6 +54,7 @@ class Card:
     references: tuple[StoredReference, ...]
     may_change: bool
     may_share: bool
+    may_unshare: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is seen in several pictures (as they were sent): the parts of all of them, numbered through."""
+    """What is seen in several pictures (upright JPEGs): the parts of all of them, numbered through."""
 
     pictures: tuple[bytes, ...]
     parts: tuple[Part, ...]
@@ -105,7 +107,13 @@ async def card(pool: asyncpg.Pool, who: Standing, owner: OwnerId, concept_id: UU
         except NotAllowed:
             may_change = False
         references = tuple(await concepts.references(connection, concept))
-    return Card(concept, references, may_change, who.viewer.shared is not None and not concept.is_shared)
+    return Card(
+        concept,
+        references,
+        may_change=may_change,
+        may_share=who.viewer.shared is not None and not concept.is_shared,
+        may_unshare=concept.is_shared and concept.created_by == who.user_id,
+    )
 
 
 async def add_picture(assistant: Assistant, who: Standing, concept: Concept, picture: bytes) -> Concept:
@@ -149,19 +157,19 @@ async def share(pool: asyncpg.Pool, who: Standing, concept: Concept) -> Concept 
         return moved
 
 
-async def unshare(pool: asyncpg.Pool, who: Standing, concept: Concept) -> bool:
-    """Take a concept out of the server's memory; back into the person's own if they shared it.
+async def unshare(pool: asyncpg.Pool, who: Standing, concept: Concept) -> None:
+    """Take a concept back out of the server's memory, into the person's own.
 
-    Returns whether they have it. Raises NotAllowed, NotRemembered, NameTaken.
+    Raises NotAllowed when somebody else shared it, NotRemembered, NameTaken.
     """
     async with viewing(pool, who.viewer) as connection:
         await rules.check_may_change(connection, who, concept)
-        is_mine = concept.created_by == who.user_id
-        if is_mine and not await _has(connection, who.viewer.personal, concept.concept_id):
+        if concept.created_by != who.user_id:
+            raise NotAllowed(texts.not_yours(concept.name))
+        if not await _has(connection, who.viewer.personal, concept.concept_id):
             snapshot = await snapshots.take(connection, concept)
             await snapshots.restore(connection, who.viewer.personal, snapshot, concept.name)
         await concepts.forget(connection, concept.owner_id, concept.concept_id)
-        return is_mine
 
 
 async def merge(pool: asyncpg.Pool, who: Standing, kept: Concept, other: Concept) -> Concept:
@@ -192,7 +200,8 @@ async def look(assistant: Assistant, who: Standing, pictures: tuple[bytes, ...])
     for number, picture in enumerate(pictures):
         perception = await assistant.worker.perceive(picture)
         parts += await _parts_of(assistant.pool, who, number, perception)
-    return Look(pictures, tuple(parts[:MOST_REGIONS]))
+    kept = [await asyncio.to_thread(upright, picture) for picture in pictures]
+    return Look(tuple(kept), tuple(parts[:MOST_REGIONS]))
 
 
 async def is_name_of(pool: asyncpg.Pool, who: Standing, name: str, concept: Concept) -> bool:

@@ -9,8 +9,8 @@ import discord
 from bot import texts
 from model_worker.pictures import LARGEST_BYTES
 
-LARGEST_FILE = 100_000_000
-"""Bytes of an archive: what Discord lets a well-boosted server upload."""
+LARGEST_FILE = 50_000_000
+"""Bytes of an archive: more than one part of an export has."""
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
 

@@ -18,7 +18,7 @@ MOST_PERSONAL = 1000
 ASKS = Limit("ask", 30, timedelta(seconds=6))
 REMEMBERS = Limit("remember", 40, timedelta(seconds=20))
 EXPORTS = Limit("export", 3, timedelta(hours=8))
-IMPORTS = Limit("import", 5, timedelta(hours=4))
+IMPORTS = Limit("import", 12, timedelta(hours=1))
 ASKS_OF_SERVER = Limit("ask", 300, timedelta(seconds=0.5))
 REMEMBERS_OF_SERVER = Limit("remember", 200, timedelta(seconds=10))
 OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}

@@ -130,9 +130,9 @@ def shared(concept: Concept | None) -> str:
     return f"Everyone on this server knows **{quoted(concept.name)}** now."
 
 
-def unshared(name: str, *, has_it: bool) -> str:
+def unshared(name: str) -> str:
     """Say that a concept isn't shared any more."""
-    return f"**{quoted(name)}** isn't shared any more{' and is yours alone again' if has_it else ''}."
+    return f"**{quoted(name)}** isn't shared any more and is yours alone again."
 
 
 def unknown_name(name: str, alike: Sequence[str]) -> str:
@@ -192,7 +192,7 @@ def entry(concept: Concept) -> str:
 def details(concept: Concept) -> str:
     """Return what a card says below a concept's name: info, and when and where it was learned and met."""
     said = "\n".join(f"> {line}" for line in quoted(concept.info).splitlines()) or "> *nothing said yet*"
-    where = f" in <#{concept.learned.channel_id}>" if concept.learned.channel_id else ""
+    where = f" in <#{concept.learned.channel_id}>" if concept.learned.server_id else ""
     lines = [
         _shortened(said, LONGEST_INFO),
         f"-# {plural(concept.references, 'picture')} · learned {_day(concept.created_at)}{where}",

@@ -144,6 +144,16 @@ async def test_sharing_moves_it_to_the_server_and_back(server: Server) -> None:
     assert await server.memory_of(server.alice) == ["Mochi"]
 
 
+async def test_an_admin_takes_out_what_others_shared_but_does_not_take_it(server: Server, admin: Any) -> None:
+    await server.remember_cat(share=True)
+    shown = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, shown, "list")
+    [value] = [one["value"] for one in options(shown, "open")]
+    await admin.select(shown.message, [value], custom_id="open")
+    assert "Forget…" in said(shown)
+    assert "Stop sharing" not in said(shown)
+
+
 async def test_two_that_are_the_same_become_one(server: Server) -> None:
     await server.remember_cat()
     twin = await server.alice.slash(server.channel, "remember", name="Chelsea", image=CAT_AGAIN, info="a tabby")

@@ -213,7 +213,7 @@ def _actions(here: Leafing, card: Card) -> list[Press]:
         Press("Add a picture…", _asks_picture(here, concept), custom_id="add"),
         Press("Merge…", _asks_merge(here, concept), custom_id="merge"),
     ]
-    if concept.is_shared:
+    if card.may_unshare:
         buttons.append(Press("Stop sharing", _unshares(here, concept), custom_id="unshare"))
     elif card.may_share:
         buttons.append(
@@ -310,9 +310,9 @@ def _shares(here: Leafing, concept: Concept) -> Act:
 def _unshares(here: Leafing, concept: Concept) -> Act:
     async def unshare(interaction: Interaction) -> None:
         await interaction.response.defer()
-        has_it = await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
+        await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
         await show_list(interaction, here)
-        await whisper(interaction, texts.unshared(concept.name, has_it=has_it))
+        await whisper(interaction, texts.unshared(concept.name))
 
     return unshare
 

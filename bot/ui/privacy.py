@@ -83,8 +83,9 @@ def _objection_button(assistant: Assistant, report: Report) -> Press:
 def _exports(assistant: Assistant) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        files = await privacy.export(assistant.pool, viewer_of(interaction), interaction.filesize_limit - MARGIN)
-        for group in _groups(files, interaction.filesize_limit - MARGIN):
+        largest = min(interaction.filesize_limit, pictures.LARGEST_FILE) - MARGIN
+        files = await privacy.export(assistant.pool, viewer_of(interaction), largest)
+        for group in _groups(files, largest):
             await whisper(
                 interaction, texts.EXPORT_DONE, files=[discord.File(io.BytesIO(one.data), one.name) for one in group]
             )

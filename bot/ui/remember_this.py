@@ -10,7 +10,7 @@ import discord
 from discord import ui
 
 from bot import memories, texts
-from bot.assistant import Assistant, upright
+from bot.assistant import Assistant
 from bot.certainty import certainty, place_in_picture
 from bot.memories import Look, Part
 from bot.ui.annotate import numbered
@@ -50,8 +50,7 @@ async def offer_parts(interaction: Interaction, assistant: Assistant, pictures: 
     images = {}
     for place, picture in enumerate(look.pictures):
         boxes = [(number, part.box) for number, part in enumerate(look.parts, start=1) if part.picture == place]
-        jpeg = await asyncio.to_thread(upright, picture)
-        images[f"{place}.jpg"] = await asyncio.to_thread(numbered, jpeg, boxes)
+        images[f"{place}.jpg"] = await asyncio.to_thread(numbered, picture, boxes)
     items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WHICH_ONE)]
     # One gallery each: of several in one, Discord would cut off the edges, where the numbers are.
     items += [ui.MediaGallery(discord.MediaGalleryItem(f"attachment://{name}")) for name in images]

@@ -25,6 +25,8 @@ RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
 MOST_CHANNELS = 25
 AUDIT_PAGE = 15
+MOST_PROPOSALS = 8
+"""On one card: Discord allows 40 parts of it."""
 WHO = {
     WhoMayShare.EVERYONE: "Everyone may share",
     WhoMayShare.ROLES: "Only some roles may share",
@@ -177,7 +179,7 @@ def _shows_proposals(office: Office) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
         items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
-        for one in overview.proposals[:10]:
+        for one in overview.proposals[:MOST_PROPOSALS]:
             items.append(ui.TextDisplay(texts.proposal(one)))
             items.append(
                 ui.ActionRow(
