@@ -1,12 +1,18 @@
-"""Packs: a named set of models, their sizes and thresholds, read from `packs/<name>.toml`. Imports no torch."""
+"""Packs: a named set of models, their sizes and thresholds, one TOML file each. Imports no torch.
+
+Those of the house are in `packs/`; `KEEPSAKE_PACKS` names a folder with more. A file there is a pack.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from db.models import Calibration
 
@@ -15,7 +21,7 @@ DEFAULT = "starter"
 
 
 class PackProblem(Exception):  # noqa: N818 (it says what is the matter)
-    """A pack that doesn't exist or can't be read; the text says what to do."""
+    """A pack that doesn't exist, can't be read or can't be loaded; the text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +42,22 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
-    """Models by name, and the numbers that go with them.
+class HubModel:
+    """A model of the Hugging Face hub: its repository, how large it is, and whose terms come with it."""
+
+    repository: str
+    megabytes: int
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class OnePass:
+    """Regions and embeddings from the same feature maps, as the starter pack makes them.
 
     ``whole`` and ``panel`` are longest sides in pixels, ``windows`` shares of a picture's shorter side;
     ``mean`` is the file of the mean embedding, ``mean_share`` how much of it is taken off.
     """
 
-    name: str
-    embedder: str
-    embedding_id: str
     whole: tuple[int, ...]
     panel: int
     mean: Path
@@ -54,40 +66,148 @@ class Pack:
     windows: tuple[float, ...]
     window_trust: float
     panel_trust: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenClip:
+    """An embedder of open_clip, by its name and the tag of its weights there."""
+
+    name: str
+    tag: str
+    hub: HubModel
+
+
+@dataclass(frozen=True, slots=True)
+class VisionBackbone:
+    """An embedder of transformers: DINOv2, DINOv3, SigLIP 2 and their like."""
+
+    hub: HubModel
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Regions from geometry alone: panels of a collage, and windows (shares of the picture's shorter side)."""
+
+    panels: int
+    windows: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Regions from a zero-shot detector, which is asked for the owner's categories and these ``things`` in general."""
+
+    hub: HubModel
+    things: tuple[str, ...]
+    confidence: float
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Regions first, then an embedding of each, cut out."""
+
+    embedder: OpenClip | VisionBackbone
+    regions: Windows | Detector
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not."""
+
+    name: str
+    about: str
+    memory_gb: float
+    embedding_id: str
+    perception: OnePass | Crops
     calibration: Calibration
     writer: str
     weights: tuple[Weights, ...]
 
+    @property
+    def hub_models(self) -> tuple[HubModel, ...]:
+        """What has to be here from the hub."""
+        if isinstance(self.perception, OnePass):
+            return ()
+        regions = self.perception.regions
+        return (self.perception.embedder.hub, *([regions.hub] if isinstance(regions, Detector) else []))
+
+
+def pack_files() -> dict[str, Path]:
+    """Return the packs there are: their names and files. One's own go before those of the house."""
+    own = os.environ.get("KEEPSAKE_PACKS")
+    folders = [FOLDER, *([Path(own)] if own else [])]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
+
 
 def load_pack(name: str = DEFAULT) -> Pack:
-    """Read a pack by its name. Raises PackProblem, naming the packs that exist."""
-    path = FOLDER / f"{name}.toml"
-    known = sorted(file.stem for file in FOLDER.glob("*.toml"))
-    if name not in known:
-        raise PackProblem(f"There is no pack “{name}”. Set KEEPSAKE_PACK to one of: {', '.join(known)}.")
-    data = tomllib.loads(path.read_text(encoding="utf-8"))
-    embedder, regions = data["embedder"], data["regions"]
-    return Pack(
-        name=name,
-        embedder=embedder["name"],
-        embedding_id=embedder["embedding_id"],
-        whole=tuple(embedder["whole"]),
-        panel=embedder["panel"],
-        mean=FOLDER / embedder["mean"],
-        mean_share=embedder["mean_share"],
-        panels=regions["panels"],
-        windows=tuple(regions["windows"]),
-        window_trust=regions["window_trust"],
-        panel_trust=regions["panel_trust"],
-        calibration=Calibration(embedder["embedding_id"], **data["calibration"]),
-        writer=data["writer"]["name"],
-        weights=tuple(Weights(**weights) for weights in data["weights"]),
-    )
+    """Read a pack by its name. Raises PackProblem, naming the packs that exist, or what is wrong in its file."""
+    files = pack_files()
+    if name not in files:
+        known = ", ".join(sorted(files))
+        raise PackProblem(f"There is no pack “{name}”. Set KEEPSAKE_PACK to one of: {known}.")
+    try:
+        return _pack_from(name, files[name])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PackProblem(f"The pack {files[name]} isn't TOML: {error}.") from error
+    except KeyError as error:
+        raise PackProblem(f"The pack {files[name]} lacks {error}.") from error
+    except (TypeError, ValueError) as error:
+        raise PackProblem(f"The pack {files[name]} can't be used: {error}.") from error
 
 
 def weights_problems(pack: Pack) -> list[str]:
     """Return a sentence for each file of weights that is missing or was changed; reads all of them."""
     return [problem for weights in pack.weights if (problem := _problem_of(weights)) is not None]
+
+
+def _pack_from(name: str, file: Path) -> Pack:
+    data = tomllib.loads(file.read_text(encoding="utf-8"))
+    embedding_id = data["embedder"]["embedding_id"]
+    return Pack(
+        name=name,
+        about=data["about"],
+        memory_gb=float(data["memory_gb"]),
+        embedding_id=embedding_id,
+        perception=_perception_from(data["embedder"], data["regions"], file.parent),
+        calibration=Calibration(embedding_id, **data["calibration"]),
+        writer=data["writer"]["name"],
+        weights=tuple(Weights(**weights) for weights in data.get("weights", [])),
+    )
+
+
+def _perception_from(embedder: Mapping[str, Any], regions: Mapping[str, Any], folder: Path) -> OnePass | Crops:
+    if embedder["kind"] == "one-pass":
+        return OnePass(
+            whole=tuple(embedder["whole"]),
+            panel=embedder["panel"],
+            mean=folder / embedder["mean"],
+            mean_share=embedder["mean_share"],
+            panels=regions["panels"],
+            windows=tuple(regions["windows"]),
+            window_trust=regions["window_trust"],
+            panel_trust=regions["panel_trust"],
+        )
+    return Crops(_embedder_from(embedder), _regions_from(regions))
+
+
+def _embedder_from(data: Mapping[str, Any]) -> OpenClip | VisionBackbone:
+    if data["kind"] == "open_clip":
+        return OpenClip(data["name"], data["tag"], _hub_from(data))
+    if data["kind"] == "transformers":
+        return VisionBackbone(_hub_from(data))
+    raise ValueError(f"an embedder is one-pass, open_clip or transformers, not {data['kind']}")
+
+
+def _regions_from(data: Mapping[str, Any]) -> Windows | Detector:
+    if data["kind"] == "windows":
+        return Windows(data["panels"], tuple(data["windows"]))
+    if data["kind"] == "zero-shot":
+        return Detector(_hub_from(data), tuple(data["things"]), data["confidence"], data["most"])
+    raise ValueError(f"regions come from windows or zero-shot, not {data['kind']}")
+
+
+def _hub_from(data: Mapping[str, Any]) -> HubModel:
+    return HubModel(data["repository"], data["megabytes"], data["licence"])
 
 
 def _problem_of(weights: Weights) -> str | None:

@@ -34,18 +34,18 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _identify(options: argparse.Namespace) -> int:
     from model_worker.evaluate.identify import evaluate_identify
-    from model_worker.perception.perceive import Perceiver
+    from model_worker.server.models import load_perceiver
 
-    return _report(lambda: evaluate_identify(Perceiver(load_pack(options.pack)), options.photos), options.json)
+    return _report(lambda: evaluate_identify(load_perceiver(load_pack(options.pack)), options.photos), options.json)
 
 
 def _scenes(options: argparse.Namespace) -> int:
     from model_worker.evaluate.scenes import evaluate_scenes
-    from model_worker.perception.perceive import Perceiver
+    from model_worker.server.models import load_perceiver
 
     sheet = options.sheet or (options.json and options.json.with_suffix(".png"))
     return _report(
-        lambda: evaluate_scenes(Perceiver(load_pack(options.pack)), options.scenes, options.photos, sheet),
+        lambda: evaluate_scenes(load_perceiver(load_pack(options.pack)), options.scenes, options.photos, sheet),
         options.json,
     )
 

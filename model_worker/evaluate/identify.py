@@ -24,7 +24,7 @@ from db.models import Recognition, Region
 from db.pool import viewing
 from db.recall import match_probability, recognised_in
 from model_worker.evaluate.memory import VIEWER, forget_all, fresh_memory, remember
-from model_worker.perception.perceive import Perceiver
+from model_worker.server.models import Sees
 from model_worker.pictures import decode_picture
 
 ACCEPTED = 0.95
@@ -76,7 +76,7 @@ class IdentifyScores:
     ms_per_image: float
 
 
-def evaluate_identify(perceiver: Perceiver, folder: Path) -> IdentifyScores:
+def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
     """Evaluate a folder with a folder a thing."""
     photos = {
         thing.name: [
@@ -92,12 +92,12 @@ def evaluate_identify(perceiver: Perceiver, folder: Path) -> IdentifyScores:
     return _scores(perceiver, len(photos), count, asked, seconds)
 
 
-def _photo(perceiver: Perceiver, thing: str, path: Path) -> Photo:
+def _photo(perceiver: Sees, thing: str, path: Path) -> Photo:
     picture = decode_picture(path.read_bytes())
     return Photo(thing, picture, perceiver.perceive([picture])[0].regions, perceiver.refer(picture))
 
 
-async def _ask_all(perceiver: Perceiver, photos: dict[str, list[Photo]]) -> tuple[list[Asked], float]:
+async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[list[Asked], float]:
     asked: list[Asked] = []
     async with fresh_memory() as pool:
         for turn in range(max(len(group) for group in photos.values())):
@@ -110,7 +110,7 @@ async def _ask_all(perceiver: Perceiver, photos: dict[str, list[Photo]]) -> tupl
         return asked, await _seconds_an_image(perceiver, pool, photos)
 
 
-async def _ask(perceiver: Perceiver, pool: asyncpg.Pool, photo: Photo) -> Asked:
+async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo) -> Asked:
     """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
     async with viewing(pool, VIEWER) as connection:
         best = await _best(connection, perceiver, photo)
@@ -130,13 +130,13 @@ async def _ask(perceiver: Perceiver, pool: asyncpg.Pool, photo: Photo) -> Asked:
     )
 
 
-async def _best(connection: asyncpg.Connection, perceiver: Perceiver, photo: Photo) -> Recognition | None:
+async def _best(connection: asyncpg.Connection, perceiver: Sees, photo: Photo) -> Recognition | None:
     anybody = replace(perceiver.calibration, threshold=1e-9)
     recognised = await recognised_in(connection, VIEWER, photo.regions, anybody)
     return recognised[0] if recognised else None
 
 
-async def _seconds_an_image(perceiver: Perceiver, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
+async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
     pictures = [group[0].picture for group in photos.values()]
     started = time.perf_counter()
     for picture in pictures:
@@ -146,7 +146,7 @@ async def _seconds_an_image(perceiver: Perceiver, pool: asyncpg.Pool, photos: di
     return (time.perf_counter() - started) / len(pictures)
 
 
-def _scores(perceiver: Perceiver, things: int, pictures: int, asked: list[Asked], seconds: float) -> IdentifyScores:
+def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Asked], seconds: float) -> IdentifyScores:
     known = np.array([one.best[1] for one in asked])
     strangers = np.array([one.as_stranger for one in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))

@@ -22,7 +22,7 @@ from db.pool import viewing
 from db.recall import recognised_in
 from model_worker.evaluate.memory import VIEWER, fresh_memory, remember
 from model_worker.evaluate.sheet import draw_sheet
-from model_worker.perception.perceive import Perceiver
+from model_worker.server.models import Sees
 from model_worker.perception.regions import iou
 from model_worker.pictures import decode_picture
 
@@ -90,7 +90,7 @@ def _scene(folder: Path, entry: dict[str, object]) -> Scene:
     )
 
 
-def evaluate_scenes(perceiver: Perceiver, folder: Path, photos: Path, sheet: Path | None) -> SceneScores:
+def evaluate_scenes(perceiver: Sees, folder: Path, photos: Path, sheet: Path | None) -> SceneScores:
     """Evaluate, and draw the worst cases to ``sheet``."""
     memory, scenes = read_scenes(folder)
     seen, seconds = asyncio.run(_look(perceiver, memory, scenes, photos))
@@ -101,7 +101,7 @@ def evaluate_scenes(perceiver: Perceiver, folder: Path, photos: Path, sheet: Pat
 
 
 async def _look(
-    perceiver: Perceiver, memory: dict[str, list[str]], scenes: list[Scene], photos: Path
+    perceiver: Sees, memory: dict[str, list[str]], scenes: list[Scene], photos: Path
 ) -> tuple[list[Seen], float]:
     async with fresh_memory() as pool:
         for name, files in memory.items():
@@ -114,7 +114,7 @@ async def _look(
         return seen, time.perf_counter() - started
 
 
-async def _seen(perceiver: Perceiver, pool: asyncpg.Pool, scene: Scene) -> Seen:
+async def _seen(perceiver: Sees, pool: asyncpg.Pool, scene: Scene) -> Seen:
     perceived = perceiver.perceive([decode_picture(scene.path.read_bytes())])[0]
     async with viewing(pool, VIEWER) as connection:
         recognised = await recognised_in(connection, VIEWER, perceived.regions, perceiver.calibration)

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from db.models import Box, Calibration, Region, Vector
-from model_worker.packs import Pack
+from db.models import Box, Region, Vector
+from model_worker.packs import OnePass, Pack, PackProblem
 from model_worker.perception.backbone import class_probabilities, feature_map, load_backbone
 from model_worker.perception.embedding import Floats, centre, join, pool
 from model_worker.perception.panels import find_panels
-from model_worker.perception.regions import WHOLE, windows
+from model_worker.perception.regions import WHOLE, area, cropped, placed, windows, within
 from model_worker.perception.tags import tags_from
 from model_worker.perception.thing import thing_box
 from model_worker.wire import Tag
@@ -46,20 +46,14 @@ class Perceiver:
     """
 
     def __init__(self, pack: Pack) -> None:
-        self._pack = pack
+        if not isinstance(pack.perception, OnePass):
+            raise PackProblem(f"The pack “{pack.name}” isn't made for one pass.")
+        self.embedding_id = pack.embedding_id
+        self.calibration = pack.calibration
+        self._pass = pack.perception
         self._network = load_backbone()
-        mean: Vector = np.load(pack.mean).astype(np.float32)
-        self._mean = mean * np.float32(pack.mean_share)
-
-    @property
-    def embedding_id(self) -> str:
-        """Which embeddings these are: only those of one id can be compared."""
-        return self._pack.embedding_id
-
-    @property
-    def calibration(self) -> Calibration:
-        """How similarities of these embeddings become match probabilities."""
-        return self._pack.calibration
+        mean: Vector = np.load(self._pass.mean).astype(np.float32)
+        self._mean = mean * np.float32(self._pass.mean_share)
 
     def perceive(self, pictures: Sequence[Image.Image]) -> list[Perceived]:
         """Perceive upright RGB pictures."""
@@ -68,8 +62,8 @@ class Perceiver:
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         """Return the region of a reference picture that is the thing: what stands out in it, or in a part of it."""
         place = WHOLE if box is None else box
-        part = picture if box is None else _cropped(picture, box)
-        return self.embed(picture, _placed(thing_box(self._maps(part, self._pack.whole)[-1]), place))
+        part = picture if box is None else cropped(picture, box)
+        return self.embed(picture, placed(thing_box(self._maps(part, self._pass.whole)[-1]), place))
 
     def embed(self, picture: Image.Image, box: Box) -> Region:
         """Return the region of a reference picture that is known to be the thing.
@@ -77,13 +71,13 @@ class Perceiver:
         The same picture and box give the same embedding, whenever it is made.
         """
         around = _around(box)
-        part = picture if around == WHOLE else _cropped(picture, around)
-        return Region(box, self._embed(self._maps(part, self._pack.whole), [_within(box, around)])[0], 1.0)
+        part = picture if around == WHOLE else cropped(picture, around)
+        return Region(box, self._embed(self._maps(part, self._pass.whole), [within(box, around)])[0], 1.0)
 
     def _perceive_one(self, picture: Image.Image) -> Perceived:
-        panels = find_panels(picture, self._pack.panels)
+        panels = find_panels(picture, self._pass.panels)
         is_collage = len(panels) >= COLLAGE
-        maps = self._maps(picture, self._pack.whole[:1] if is_collage else self._pack.whole)
+        maps = self._maps(picture, self._pass.whole[:1] if is_collage else self._pass.whole)
         regions = [Region(WHOLE, self._embed(maps, [WHOLE])[0], 1.0)]
         regions += [self._panel(picture, box) for box in panels]
         if not is_collage:
@@ -91,17 +85,17 @@ class Perceiver:
         return Perceived(tuple(regions), tags_from(class_probabilities(self._network, maps[0])))
 
     def _panel(self, picture: Image.Image, box: Box) -> Region:
-        maps = self._maps(_cropped(picture, box), (self._pack.panel,))
-        return Region(box, self._embed(maps, [WHOLE])[0] * np.float32(self._pack.panel_trust), 1.0)
+        maps = self._maps(cropped(picture, box), (self._pass.panel,))
+        return Region(box, self._embed(maps, [WHOLE])[0] * np.float32(self._pass.panel_trust), 1.0)
 
     def _windows(self, features: torch.Tensor, size: tuple[int, int]) -> list[Region]:
-        boxes = windows(*size, self._pack.windows)[1:]
+        boxes = windows(*size, self._pass.windows)[1:]
         if not boxes:
             return []
-        trust = np.float32(self._pack.window_trust)
+        trust = np.float32(self._pass.window_trust)
         embeddings = self._embed([features], boxes) * trust
         return [
-            Region(box, embedding, self._pack.window_trust) for box, embedding in zip(boxes, embeddings, strict=True)
+            Region(box, embedding, self._pass.window_trust) for box, embedding in zip(boxes, embeddings, strict=True)
         ]
 
     def _maps(self, picture: Image.Image, sizes: Sequence[int]) -> list[torch.Tensor]:
@@ -111,43 +105,15 @@ class Perceiver:
         return centre(join([pool(features, boxes) for features in maps]), self._mean)
 
 
-def _cropped(picture: Image.Image, box: Box) -> Image.Image:
-    left, top = round(box.left * picture.width), round(box.top * picture.height)
-    right, bottom = round(box.right * picture.width), round(box.bottom * picture.height)
-    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-
-
 def _around(box: Box) -> Box:
     """Return the part of a picture to look at for a thing: all of it, or what is around a small one."""
-    width, height = box.right - box.left, box.bottom - box.top
-    if width * height >= SMALL_THING:
+    if area(box) >= SMALL_THING:
         return WHOLE
+    width, height = box.right - box.left, box.bottom - box.top
     across, down = MARGIN * width, MARGIN * height
     return Box(
         max(0.0, box.left - across),
         max(0.0, box.top - down),
         min(1.0, box.right + across),
         min(1.0, box.bottom + down),
-    )
-
-
-def _within(box: Box, outer: Box) -> Box:
-    """Return a box given in fractions of the picture in fractions of another one around it."""
-    width, height = outer.right - outer.left, outer.bottom - outer.top
-    return Box(
-        (box.left - outer.left) / width,
-        (box.top - outer.top) / height,
-        (box.right - outer.left) / width,
-        (box.bottom - outer.top) / height,
-    )
-
-
-def _placed(inner: Box, outer: Box) -> Box:
-    """Return a box given in fractions of another one in fractions of the picture."""
-    width, height = outer.right - outer.left, outer.bottom - outer.top
-    return Box(
-        outer.left + inner.left * width,
-        outer.top + inner.top * height,
-        outer.left + inner.right * width,
-        outer.top + inner.bottom * height,
     )

@@ -1,8 +1,10 @@
-"""Boxes in a picture: windows to look through, how much two overlap, and non-maximum suppression."""
+"""Boxes in a picture: parts of it, windows to look through, how much two overlap, and non-maximum suppression."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from PIL import Image
 
 from db.models import Box
 
@@ -66,3 +68,32 @@ def suppress(boxes: Sequence[Box], scores: Sequence[float], overlap: float, most
         if len(kept) >= most:
             break
     return kept
+
+
+def cropped(picture: Image.Image, box: Box) -> Image.Image:
+    """Return a part of a picture, at least a pixel of it."""
+    left, top = round(box.left * picture.width), round(box.top * picture.height)
+    right, bottom = round(box.right * picture.width), round(box.bottom * picture.height)
+    return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+
+
+def within(box: Box, outer: Box) -> Box:
+    """Return a box given in fractions of the picture in fractions of another one around it."""
+    width, height = outer.right - outer.left, outer.bottom - outer.top
+    return Box(
+        (box.left - outer.left) / width,
+        (box.top - outer.top) / height,
+        (box.right - outer.left) / width,
+        (box.bottom - outer.top) / height,
+    )
+
+
+def placed(inner: Box, outer: Box) -> Box:
+    """Return a box given in fractions of another one in fractions of the picture."""
+    width, height = outer.right - outer.left, outer.bottom - outer.top
+    return Box(
+        outer.left + inner.left * width,
+        outer.top + inner.top * height,
+        outer.left + inner.right * width,
+        outer.top + inner.bottom * height,
+    )

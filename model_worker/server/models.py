@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from db.models import Box, Calibration, Region
-from model_worker.packs import load_pack
+from model_worker.packs import OnePass, Pack, load_pack
 from model_worker.wire import GenerateRequest, Tag
 
 
@@ -26,10 +26,9 @@ class Sight(Protocol):
 class Sees(Protocol):
     """A perceiver: `model_worker.perception.perceive.Perceiver`."""
 
-    @property
-    def embedding_id(self) -> str: ...  # noqa: D102
-    @property
-    def calibration(self) -> Calibration: ...  # noqa: D102
+    embedding_id: str
+    calibration: Calibration
+
     def perceive(self, pictures: Sequence[Image.Image]) -> Sequence[Sight]: ...  # noqa: D102
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region: ...  # noqa: D102
 
@@ -58,8 +57,18 @@ Load = Callable[[], Models]
 
 def load_models(pack_name: str) -> Models:
     """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
-    from model_worker.perception.perceive import Perceiver
     from model_worker.words.generate import Writer
 
     pack = load_pack(pack_name)
-    return Models(pack.name, Perceiver(pack), Writer())
+    return Models(pack.name, load_perceiver(pack), Writer())
+
+
+def load_perceiver(pack: Pack) -> Sees:
+    """Load what sees in a pack. Raises PackProblem and RuntimeError."""
+    if isinstance(pack.perception, OnePass):
+        from model_worker.perception.perceive import Perceiver
+
+        return Perceiver(pack)
+    from model_worker.perception.crops import CropPerceiver
+
+    return CropPerceiver(pack)

@@ -1,0 +1,83 @@
+"""Zero-shot detectors of transformers: boxes around what has a name, for models that differ in how they say so."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from db.models import Box
+from model_worker.hub import checkpoint
+from model_worker.packs import Detector, PackProblem
+from model_worker.perception.embedders import device
+from model_worker.perception.regions import suppress
+from model_worker.perception.torchvision_shim import use_own_nms
+
+OVERLAP = 0.8
+"""Of two boxes, the smaller of which lies in the other by more than this share, one is enough."""
+
+Detect = Callable[[Image.Image], list[tuple[Box, float]]]
+"""From an RGB picture to boxes and how sure the detector is of each (0 to 1), the surest first."""
+
+
+def load_detector(detector: Detector) -> Detect:
+    """Load a detector: seconds. Raises PackProblem."""
+    use_own_nms()
+    from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+    folder = checkpoint(detector.hub)
+    try:
+        processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+        model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise PackProblem(f"{detector.hub.repository} isn't a detector that transformers can load: {error}") from error
+    model.train(False)
+    torch.nn.Module.to(model, device())
+
+    def detect(picture: Image.Image) -> list[tuple[Box, float]]:
+        things = list(detector.things)
+        inputs = processor(images=picture, text=[things], return_tensors="pt").to(device())
+        with torch.inference_mode():
+            outputs = model(**inputs)
+        found = _found(processor, outputs, inputs, things, picture, detector.confidence)
+        boxes = [_fractions(box, picture) for box in found["boxes"].tolist()]
+        scores = [float(score) for score in found["scores"]]
+        sound = [index for index, box in enumerate(boxes) if box.left < box.right and box.top < box.bottom]
+        boxes, scores = [boxes[index] for index in sound], [scores[index] for index in sound]
+        return [(boxes[index], scores[index]) for index in suppress(boxes, scores, OVERLAP, detector.most)]
+
+    return detect
+
+
+def _found(
+    processor: Any, outputs: Any, inputs: Any, things: Sequence[str], picture: Image.Image, confidence: float
+) -> dict[str, torch.Tensor]:
+    """Return boxes in pixels and scores; each family's post-processing takes some of these."""
+    offered = {
+        "outputs": outputs,
+        "input_ids": inputs.get("input_ids"),
+        "threshold": confidence,
+        "text_threshold": confidence,
+        "nms_threshold": OVERLAP,
+        "target_sizes": [(picture.height, picture.width)],
+        "text_labels": [list(things)],
+    }
+    process = processor.post_process_grounded_object_detection
+    wanted = {name: offered[name] for name in inspect.signature(process).parameters if name in offered}
+    [found] = process(**wanted)
+    result: dict[str, torch.Tensor] = found
+    return result
+
+
+def _fractions(box: Sequence[float], picture: Image.Image) -> Box:
+    left, top, right, bottom = box
+    across, down = picture.width, picture.height
+    return Box(
+        min(max(left / across, 0.0), 1.0),
+        min(max(top / down, 0.0), 1.0),
+        min(max(right / across, 0.0), 1.0),
+        min(max(bottom / down, 0.0), 1.0),
+    )

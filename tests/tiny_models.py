@@ -1,0 +1,152 @@
+"""Tiny models with random weights, saved in the hub's own layout: what a hub would give, but for its size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from model_worker.perception.torchvision_shim import declare_missing_operators
+
+declare_missing_operators()
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def save_open_clip(folder: Path) -> None:
+    """A CLIP of open_clip, 32 pixels, 16 dimensions."""
+    import open_clip
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"}
+    folder.mkdir(parents=True)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}))
+    model = open_clip.CLIP(**{**config, "vision_cfg": config["vision_cfg"], "text_cfg": config["text_cfg"]})
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+
+
+def save_dinov2(folder: Path) -> None:
+    """A DINOv2 of transformers, 28 pixels, 16 dimensions."""
+    from transformers import BitImageProcessor, Dinov2Config, Dinov2Model
+
+    torch.manual_seed(2)
+    config = Dinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14, mlp_ratio=2
+    )
+    Dinov2Model(config).save_pretrained(folder)
+    BitImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}).save_pretrained(folder)
+
+
+def save_siglip(folder: Path) -> None:
+    """A SigLIP of transformers, 32 pixels, 16 dimensions."""
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    torch.manual_seed(3)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = SiglipConfig(
+        text_config={**small, "vocab_size": 64, "max_position_embeddings": 8},
+        vision_config={**small, "image_size": 32, "patch_size": 8},
+    )
+    SiglipModel(config).save_pretrained(folder)
+    SiglipImageProcessor(size={"height": 32, "width": 32}).save_pretrained(folder)
+
+
+def save_owlv2(folder: Path) -> None:
+    """An OWLv2 of transformers, 64 pixels."""
+    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2ImageProcessor, Owlv2Processor
+
+    torch.manual_seed(4)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Owlv2Config(
+        text_config={**small, "vocab_size": 600, "max_position_embeddings": 16},
+        vision_config={**small, "image_size": 64, "patch_size": 16},
+        projection_dim=32,
+    )
+    Owlv2ForObjectDetection(config).save_pretrained(folder)
+    tokenizer = _clip_tokenizer(folder)
+    Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
+
+
+def save_grounding_dino(folder: Path) -> None:
+    """A Grounding DINO of transformers, with a tiny Swin and a tiny BERT."""
+    from transformers import (
+        BertConfig,
+        BertTokenizerFast,
+        GroundingDinoConfig,
+        GroundingDinoForObjectDetection,
+        GroundingDinoImageProcessor,
+        GroundingDinoProcessor,
+        SwinConfig,
+    )
+
+    torch.manual_seed(5)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cat", "cup", "dog", "a", "thing"]
+    folder.mkdir(parents=True)
+    (folder / "vocab.txt").write_text("\n".join([*words, *LETTERS, *(f"##{one}" for one in LETTERS)]))
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"))
+    bert = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    swin = SwinConfig(
+        image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )
+    config = GroundingDinoConfig(
+        backbone_config=swin, text_config=bert, d_model=32, encoder_layers=1, decoder_layers=2, num_queries=10,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_text_len=32,
+    )  # fmt: skip
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    processor = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
+    GroundingDinoProcessor(processor, tokenizer).save_pretrained(folder)
+
+
+def _clip_tokenizer(folder: Path) -> object:
+    from transformers import CLIPTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = [*LETTERS, *(f"{one}</w>" for one in LETTERS)]
+    vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+
+
+def save_omdet(folder: Path) -> None:
+    """An OmDet-Turbo of transformers, with a tiny Swin and a tiny CLIP for its words."""
+    from transformers import (
+        CLIPTextConfig,
+        DetrImageProcessor,
+        OmDetTurboConfig,
+        OmDetTurboForObjectDetection,
+        OmDetTurboProcessor,
+        SwinConfig,
+    )
+
+    torch.manual_seed(6)
+    text = CLIPTextConfig(
+        vocab_size=600, hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=77, projection_dim=32, pad_token_id=1, bos_token_id=52, eos_token_id=53,
+    )  # fmt: skip
+    swin = SwinConfig(
+        image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+        out_features=["stage2", "stage3", "stage4"],
+    )  # fmt: skip
+    config = OmDetTurboConfig(
+        text_config=text, backbone_config=swin, use_timm_backbone=False, backbone=None, use_pretrained_backbone=False,
+        image_size=64, vision_features_channels=[16, 16, 16], encoder_hidden_dim=16, encoder_in_channels=[32, 64, 128],
+        encoder_projection_indices=[2], encoder_attention_heads=2, encoder_dim_feedforward=32, encoder_layers=1,
+        class_embed_dim=32, num_queries=10, decoder_num_heads=2, decoder_hidden_dim=16, decoder_dim_feedforward=32,
+        decoder_num_layers=1, decoder_num_points=2, task_encoder_hidden_dim=32, text_projection_in_dim=32,
+        text_projection_out_dim=32, csp_activation="silu", apply_layernorm_after_vision_backbone=False,
+    )  # fmt: skip
+    OmDetTurboForObjectDetection(config).save_pretrained(folder)
+    tokenizer = _clip_tokenizer(folder)
+    processor = DetrImageProcessor(size={"height": 64, "width": 64}, do_pad=False)
+    OmDetTurboProcessor(processor, tokenizer).save_pretrained(folder)
