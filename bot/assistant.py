@@ -7,7 +7,8 @@ shows it nothing but what that viewer may see.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
@@ -17,6 +18,7 @@ import asyncpg
 from bot import rules, texts
 from bot.certainty import certainty, place_in_picture
 from bot.rules import Standing
+from bot.thumbnails import LARGE, thumbnail
 from bot.worker_client import WorkerClient
 from db import browsing, concepts, corrections, servers, sightings, snapshots
 from db.errors import NameTaken, NotRemembered
@@ -138,14 +140,20 @@ class Assistant:
         told = Told(recalled)
         if perception is not None and question.picture is not None:
             told = await self._keep_answer(question.viewer, question.picture, perception, recalled)
+        shown = await self._avatars(question.viewer, recalled)
+        pictures = {_sha256(avatar): avatar for avatar in shown.values()}
+        sees_it = told.picture is not None and await self.worker.sees_pictures()
+        if told.picture is not None and sees_it:
+            pictures[_sha256(told.picture)] = told.picture
         request = GenerateRequest(
             question=question.text,
             has_picture=perception is not None,
             tags=() if perception is None else perception.tags,
-            concepts=_for_prompt(recalled),
+            concepts=_for_prompt(recalled, shown),
             history=question.history,
+            picture=_sha256(told.picture) if told.picture is not None and sees_it else None,
         )
-        return Reply(told, self.worker.generate(request))
+        return Reply(told, self.worker.generate(request, pictures))
 
     async def find(self, viewer: Viewer, name: str) -> Concept:
         """Return the viewer's concept of that name, their own before a shared one.
@@ -272,6 +280,19 @@ class Assistant:
                 await concepts.mark_recognised(connection, [one.concept for one in recalled.recognised])
         return recalled
 
+    async def _avatars(self, viewer: Viewer, recalled: Recalled) -> dict[UUID, bytes]:
+        """Return small pictures of what was recalled, for a writer that looks at them itself; none for others."""
+        found = _for_prompt_in_order(recalled)
+        if not found or not await self.worker.sees_pictures():
+            return {}
+        async with viewing(self.pool, viewer) as connection:
+            avatars = [(one.concept_id, await concepts.avatar(connection, one)) for one, _ in found]
+        return {
+            concept_id: await asyncio.to_thread(thumbnail, avatar, LARGE)
+            for concept_id, avatar in avatars
+            if avatar is not None
+        }
+
     async def _keep_answer(self, viewer: Viewer, picture: bytes, perception: Perception, recalled: Recalled) -> Told:
         """Keep the picture and what was seen in it, for the answer's buttons."""
         recognised = {one.region: one for one in recalled.recognised}
@@ -327,22 +348,31 @@ async def _recall_text(connection: asyncpg.Connection, question: Question) -> Re
     return Recalled((), ())
 
 
-def _for_prompt(recalled: Recalled) -> tuple[PromptConcept, ...]:
+def _for_prompt(recalled: Recalled, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
     """Return what the generator is told: who is in the picture, and who was only named."""
-    seen = [_prompt_concept(one.concept, one) for one in recalled.recognised]
-    present = {one.concept.concept_id for one in recalled.recognised}
-    named = [_prompt_concept(one) for one in recalled.mentioned if one.concept_id not in present]
-    return tuple([*seen, *named][:MOST_CONCEPTS_IN_PROMPT])
-
-
-def _prompt_concept(concept: Concept, recognition: Recognition | None = None) -> PromptConcept:
-    return PromptConcept(
-        name=concept.name,
-        info=concept.info,
-        category=concept.category,
-        where=None if recognition is None else place_in_picture(recognition.box),
-        certainty=None if recognition is None else certainty(recognition.probability),
+    return tuple(
+        PromptConcept(
+            name=one.name,
+            info=one.info,
+            category=one.category,
+            where=None if recognition is None else place_in_picture(recognition.box),
+            certainty=None if recognition is None else certainty(recognition.probability),
+            avatar=_sha256(shown[one.concept_id]) if one.concept_id in shown else None,
+        )
+        for one, recognition in _for_prompt_in_order(recalled)
     )
+
+
+def _for_prompt_in_order(recalled: Recalled) -> list[tuple[Concept, Recognition | None]]:
+    """Return the concepts that a prompt has room for: those in the picture, then those only named."""
+    present = {one.concept.concept_id for one in recalled.recognised}
+    seen: list[tuple[Concept, Recognition | None]] = [(one.concept, one) for one in recalled.recognised]
+    named = [(one, None) for one in recalled.mentioned if one.concept_id not in present]
+    return [*seen, *named][:MOST_CONCEPTS_IN_PROMPT]
+
+
+def _sha256(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()
 
 
 def _unknown_region(perception: Perception, recognised: Sequence[Recognition]) -> int | None:

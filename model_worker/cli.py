@@ -1,4 +1,4 @@
-"""`keepsake-worker`: serve a pack's models, or evaluate them."""
+"""`keepsake-worker`: serve a pack's models, list and fetch packs, or evaluate them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
     serve.add_argument("--with-parent", action="store_true", help="end when the parent process does")
     serve.set_defaults(run=_serve)
+    packs = commands.add_parser("packs", help="list the packs: what each needs, and whether it is here")
+    packs.set_defaults(run=_packs)
+    pull = commands.add_parser("pull", help="fetch a pack's weights, and check them")
+    pull.add_argument("pack")
+    pull.set_defaults(run=_pull)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
     return parser
 
@@ -42,6 +47,32 @@ def _serve(options: argparse.Namespace) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     return serve(lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent)
+
+
+def _packs(_: argparse.Namespace) -> int:
+    from model_worker.packs import PackProblem, load_pack, pack_files
+    from model_worker.pulling import described
+
+    for name in sorted(pack_files()):
+        try:
+            sys.stdout.write("\n".join(described(load_pack(name))) + "\n\n")
+        except PackProblem as problem:
+            sys.stdout.write(f"{name}: {problem}\n\n")
+    return 0
+
+
+def _pull(options: argparse.Namespace) -> int:
+    from model_worker.packs import PackProblem, load_pack
+    from model_worker.pulling import pull
+
+    try:
+        for line in pull(load_pack(options.pack)):
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+    except PackProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -111,6 +111,20 @@ class Crops:
 
 
 @dataclass(frozen=True, slots=True)
+class TextWriting:
+    """The starter's text model, which is told what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTextWriting:
+    """A multimodal model that sees references and picture. Lengths are tokens."""
+
+    hub: HubModel
+    context: int
+    longest_answer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not."""
 
@@ -120,16 +134,20 @@ class Pack:
     embedding_id: str
     perception: OnePass | Crops
     calibration: Calibration
-    writer: str
+    writing: TextWriting | ImageTextWriting
     weights: tuple[Weights, ...]
 
     @property
     def hub_models(self) -> tuple[HubModel, ...]:
         """What has to be here from the hub."""
-        if isinstance(self.perception, OnePass):
-            return ()
-        regions = self.perception.regions
-        return (self.perception.embedder.hub, *([regions.hub] if isinstance(regions, Detector) else []))
+        found = []
+        if isinstance(self.perception, Crops):
+            found.append(self.perception.embedder.hub)
+            if isinstance(self.perception.regions, Detector):
+                found.append(self.perception.regions.hub)
+        if isinstance(self.writing, ImageTextWriting):
+            found.append(self.writing.hub)
+        return tuple(found)
 
 
 def pack_files() -> dict[str, Path]:
@@ -170,7 +188,7 @@ def _pack_from(name: str, file: Path) -> Pack:
         embedding_id=embedding_id,
         perception=_perception_from(data["embedder"], data["regions"], file.parent),
         calibration=Calibration(embedding_id, **data["calibration"]),
-        writer=data["writer"]["name"],
+        writing=_writing_from(data["writer"]),
         weights=tuple(Weights(**weights) for weights in data.get("weights", [])),
     )
 
@@ -204,6 +222,14 @@ def _regions_from(data: Mapping[str, Any]) -> Windows | Detector:
     if data["kind"] == "zero-shot":
         return Detector(_hub_from(data), tuple(data["things"]), data["confidence"], data["most"])
     raise ValueError(f"regions come from windows or zero-shot, not {data['kind']}")
+
+
+def _writing_from(data: Mapping[str, Any]) -> TextWriting | ImageTextWriting:
+    if data["kind"] == "text":
+        return TextWriting()
+    if data["kind"] == "image-text":
+        return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"])
+    raise ValueError(f"a writer is text or image-text, not {data['kind']}")
 
 
 def _hub_from(data: Mapping[str, Any]) -> HubModel:

@@ -49,7 +49,7 @@ class PromptConcept:
     """A concept as the generator is told about it.
 
     ``where`` is words such as "on the left", None when it was only mentioned in the text;
-    ``certainty`` is words such as "almost certainly".
+    ``certainty`` is words such as "almost certainly"; ``avatar`` is the SHA-256 of a picture of it.
     """
 
     name: str
@@ -57,6 +57,7 @@ class PromptConcept:
     category: str = ""
     where: str | None = None
     certainty: str | None = None
+    avatar: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +70,20 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A question and everything that may be used to answer it."""
+    """A question and everything that may be used to answer it; ``picture`` is its SHA-256, for writers that see."""
 
     question: str
     has_picture: bool
     tags: tuple[Tag, ...] = ()
     concepts: tuple[PromptConcept, ...] = ()
     history: tuple[Turn, ...] = field(default=())
+    picture: str | None = None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The SHA-256 of every picture that belongs to it."""
+        named = [self.picture, *(one.avatar for one in self.concepts)]
+        return tuple(dict.fromkeys(one for one in named if one is not None))
 
 
 def pack_vector(vector: Vector) -> str:
@@ -168,15 +176,20 @@ def request_from_json(text: str) -> GenerateRequest:
         tags=tuple(Tag(str(tag["label"]), float(tag["probability"])) for tag in data.get("tags", ())),
         concepts=tuple(_concept_from_json(concept) for concept in data.get("concepts", ())),
         history=tuple(Turn(turn["role"], str(turn["text"])) for turn in data.get("history", ())),
+        picture=_text_or_none(data.get("picture")),
     )
 
 
 def _concept_from_json(data: dict[str, Any]) -> PromptConcept:
-    where, certainty = data.get("where"), data.get("certainty")
     return PromptConcept(
         name=str(data["name"]),
         info=str(data.get("info", "")),
         category=str(data.get("category", "")),
-        where=None if where is None else str(where),
-        certainty=None if certainty is None else str(certainty),
+        where=_text_or_none(data.get("where")),
+        certainty=_text_or_none(data.get("certainty")),
+        avatar=_text_or_none(data.get("avatar")),
     )
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)

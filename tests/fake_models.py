@@ -14,7 +14,8 @@ from PIL import Image
 
 from db.models import Box, Calibration, Region
 from model_worker.perception.regions import WHOLE
-from model_worker.wire import GenerateRequest, Tag
+from model_worker.wire import Tag
+from model_worker.words.asked import Asked
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,11 @@ class FakeWriter:
     pause: float = 0.0
     batches: list[int] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
+    sees_pictures: bool = False
 
-    def write(
-        self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]:
-        self.batches.append(len(requests))
-        words = [request.question.split() for request in requests]
+    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+        self.batches.append(len(asked))
+        words = [[*one.request.question.split(), *sorted(one.pictures)] for one in asked]
         for place in range(max(len(one) for one in words)):
             time.sleep(self.pause)
             pieces = [

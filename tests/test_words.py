@@ -8,6 +8,7 @@ import pytest
 
 from model_worker.wire import GenerateRequest, PromptConcept, Tag, Turn
 from model_worker.words.answer import checked, plan
+from model_worker.words.asked import Asked
 from model_worker.words.generate import Writer
 from model_worker.words.prompt import EXAMPLES, plain, prompt_for
 
@@ -109,7 +110,7 @@ def writer() -> Writer:
 
 def answers(writer: Writer, *requests: GenerateRequest) -> list[str]:
     said = [""] * len(requests)
-    for pieces in writer.write(requests, [threading.Event() for _ in requests]):
+    for pieces in writer.write([Asked(one) for one in requests], [threading.Event() for _ in requests]):
         for index, piece in pieces:
             said[index] += piece
     return said
@@ -144,5 +145,5 @@ def test_hostile_info_does_not_make_it_say_anything_else(writer: Writer, text: s
 def test_who_left_is_not_answered(writer: Writer) -> None:
     gone = threading.Event()
     gone.set()
-    pieces = list(writer.write([request("What does Mochi hate?", MOCHI)], [gone]))
+    pieces = list(writer.write([Asked(request("What does Mochi hate?", MOCHI))], [gone]))
     assert [piece for batch in pieces for piece in batch] == []

@@ -20,7 +20,7 @@ from db.models import Box
 from model_worker.server.app import Worker
 from model_worker.server.models import Models
 from model_worker.server.pictures_held import Held, PicturesHeld
-from model_worker.wire import GenerateRequest
+from model_worker.wire import GenerateRequest, PromptConcept
 from tests.fake_models import FakePerceiver, FakeWriter
 
 TOKEN = "a-secret"
@@ -84,6 +84,28 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
     assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
     assert view.region.box == Box(0, 0, 0.5, 1)
     assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
+
+
+async def test_a_writer_that_sees_gets_the_pictures_of_a_question_and_each_crosses_once() -> None:
+    shown = {hashlib.sha256(one).hexdigest(): one for one in (a_picture(), a_picture("blue"))}
+    picture, avatar = shown
+    request = GenerateRequest("look", True, (), (PromptConcept("Mochi", avatar=avatar),), (), picture)
+    async with served(writes=FakeWriter(sees_pictures=True)) as worker:
+        for _ in range(2):
+            text = "".join([piece async for piece in worker.client.generate(request, shown)])
+            assert text.split() == ["look", *sorted(shown)]
+        assert await worker.client.sees_pictures()
+        measures = await _get(worker, "/metrics")
+    assert 'keepsake_requests_total{route="/pictures/{sha256}",status="204"} 2.0' in measures
+
+
+async def test_a_writer_that_does_not_see_is_sent_no_pictures() -> None:
+    request = GenerateRequest("look", True, (), (), (), hashlib.sha256(a_picture()).hexdigest())
+    async with served() as worker:
+        pieces = worker.client.generate(request, {hashlib.sha256(a_picture()).hexdigest(): a_picture()})
+        assert "".join([piece async for piece in pieces]).split() == ["look"]
+        assert not await worker.client.sees_pictures()
+        assert "keepsake_pictures_held 0.0" in await _get(worker, "/metrics")
 
 
 async def test_a_picture_crosses_the_wire_once() -> None:

@@ -95,7 +95,11 @@ def save_grounding_dino(folder: Path) -> None:
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
     )
     swin = SwinConfig(
-        image_size=64, embed_dim=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=4,
+        image_size=64,
+        embed_dim=16,
+        depths=[1, 1, 1, 1],
+        num_heads=[1, 1, 2, 2],
+        window_size=4,
         out_features=["stage2", "stage3", "stage4"],
     )
     config = GroundingDinoConfig(
@@ -150,3 +154,52 @@ def save_omdet(folder: Path) -> None:
     tokenizer = _clip_tokenizer(folder)
     processor = DetrImageProcessor(size={"height": 64, "width": 64}, do_pad=False)
     OmDetTurboProcessor(processor, tokenizer).save_pretrained(folder)
+
+
+def save_llava(folder: Path) -> None:
+    """A LLaVA of transformers: a tiny CLIP sees, a tiny Llama writes; 28 pixels, 4 tokens an image."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    torch.manual_seed(7)
+    special = ["<s>", "</s>", "<pad>", "<image>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={one: n for n, one in enumerate([*special, *alphabet])}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=["<image>"],
+    )
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**small, image_size=28, patch_size=14),
+        text_config=LlamaConfig(
+            **small, vocab_size=len(tokenizer), max_position_embeddings=4096, bos_token_id=0, eos_token_id=1,
+            pad_token_id=2,
+        ),
+        image_token_index=3,
+        image_seq_length=4,
+    )  # fmt: skip
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    template = (
+        "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    LlavaProcessor(
+        processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)  # fmt: skip

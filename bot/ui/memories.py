@@ -14,6 +14,7 @@ from bot import memories, pictures, texts
 from bot.assistant import Assistant
 from bot.memories import Card, Page, Wanted
 from bot.rules import Standing
+from bot.thumbnails import LARGE, thumbnail
 from bot.ui.buttons import Undo
 from bot.ui.cards import (
     Act,
@@ -32,7 +33,6 @@ from bot.ui.cards import (
     view_of,
     whisper,
 )
-from bot.ui.thumbnails import LARGE, thumbnail
 from bot.viewers import standing_of
 from db.models import Concept, OwnerId
 

@@ -24,8 +24,8 @@ from db.models import Recognition, Region
 from db.pool import viewing
 from db.recall import match_probability, recognised_in
 from model_worker.evaluate.memory import VIEWER, forget_all, fresh_memory, remember
-from model_worker.server.models import Sees
 from model_worker.pictures import decode_picture
+from model_worker.server.models import Sees
 
 ACCEPTED = 0.95
 NOBODY = ("", -1.0)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from model_worker.wire import GenerateRequest, PromptConcept, Tag, Turn
+from model_worker.words.asked import Asked
 from model_worker.words.generate import Writer
 
 FILE = Path(__file__).with_name("questions.toml")
@@ -64,7 +65,7 @@ def evaluate_words() -> WordScores:
 
 
 def _passes(writer: Writer, question: Question) -> bool:
-    pieces = writer.write([question.request], [threading.Event()])
+    pieces = writer.write([Asked(question.request)], [threading.Event()])
     answer = "".join(piece for batch in pieces for _, piece in batch)
     passes = question.accepts(answer)
     sys.stdout.write(f"{'pass' if passes else 'FAIL'}  {question.request.question}\n      {answer}\n")

@@ -22,9 +22,9 @@ from db.pool import viewing
 from db.recall import recognised_in
 from model_worker.evaluate.memory import VIEWER, fresh_memory, remember
 from model_worker.evaluate.sheet import draw_sheet
-from model_worker.server.models import Sees
 from model_worker.perception.regions import iou
 from model_worker.pictures import decode_picture
+from model_worker.server.models import Sees
 
 TOUCHES = 0.1
 WORST = 12

@@ -32,12 +32,14 @@ from model_worker.server.models import Load, Models, Sees, Sight
 from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.server.writing import WritingDesk
 from model_worker.wire import (
+    GenerateRequest,
     Perception,
     ReferenceView,
     perception_to_json,
     reference_to_json,
     request_from_json,
 )
+from model_worker.words.asked import Asked
 
 log = logging.getLogger("keepsake.worker")
 
@@ -100,6 +102,7 @@ class Worker:
                 web.post("/perceive", self._perceive),
                 web.post("/refer", self._refer),
                 web.post("/generate", self._generate),
+                web.post("/generate/missing", self._missing),
                 web.get("/health", self._health),
                 web.get("/metrics", self._show_measures),
             ]
@@ -235,7 +238,9 @@ class Worker:
         except (KeyError, TypeError, ValueError) as error:
             raise Problem(400, "That isn't a question I can read.") from error
         desks = self._ready()
-        pieces = desks.writing.stream(question)
+        held = {sha256: self._held.get(sha256) for sha256 in self._needed(question)}
+        pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
+        pieces = desks.writing.stream(Asked(question, pictures))
         try:
             first = await anext(pieces, None)  # what goes wrong before the first piece has its own status
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -256,6 +261,18 @@ class Worker:
             await pieces.aclose()
         return response
 
+    async def _missing(self, request: web.Request) -> web.StreamResponse:
+        """Say which pictures of a question have to be sent before it is asked."""
+        try:
+            question = request_from_json(await request.text())
+        except (KeyError, TypeError, ValueError) as error:
+            raise Problem(400, "That isn't a question I can read.") from error
+        return web.json_response({"missing": [one for one in self._needed(question) if self._held.get(one) is None]})
+
+    def _needed(self, question: GenerateRequest) -> tuple[str, ...]:
+        """Return the pictures that are needed to answer; a writer that doesn't see needs none."""
+        return question.pictures if self._ready().models.writes.sees_pictures else ()
+
     async def _health(self, _: web.Request) -> web.StreamResponse:
         desks = self._desks
         state = "failed" if self._failure else "loading" if desks is None else "ready"
@@ -265,6 +282,7 @@ class Worker:
                 "why": self._failure,
                 "pack": None if desks is None else desks.models.pack,
                 "embedding_id": None if desks is None else desks.models.sees.embedding_id,
+                "sees_pictures": desks is not None and desks.models.writes.sees_pictures,
                 "device": _device(),
                 "pictures_held": len(self._held),
                 "waiting": 0 if desks is None else desks.perceive.waiting + desks.writing.waiting,

@@ -10,8 +10,9 @@ from typing import Protocol
 from PIL import Image
 
 from db.models import Box, Calibration, Region
-from model_worker.packs import OnePass, Pack, load_pack
-from model_worker.wire import GenerateRequest, Tag
+from model_worker.packs import ImageTextWriting, OnePass, Pack, load_pack
+from model_worker.wire import Tag
+from model_worker.words.asked import Asked
 
 
 class Sight(Protocol):
@@ -38,8 +39,10 @@ class Sees(Protocol):
 class Writes(Protocol):
     """A writer: `model_worker.words.generate.Writer`."""
 
+    sees_pictures: bool
+
     def write(  # noqa: D102
-        self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
+        self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]: ...
 
 
@@ -57,10 +60,19 @@ Load = Callable[[], Models]
 
 def load_models(pack_name: str) -> Models:
     """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
+    pack = load_pack(pack_name)
+    return Models(pack.name, load_perceiver(pack), load_writer(pack))
+
+
+def load_writer(pack: Pack) -> Writes:
+    """Load what writes in a pack. Raises PackProblem and RuntimeError."""
+    if isinstance(pack.writing, ImageTextWriting):
+        from model_worker.words.image_text import ImageTextWriter
+
+        return ImageTextWriter(pack.writing)
     from model_worker.words.generate import Writer
 
-    pack = load_pack(pack_name)
-    return Models(pack.name, load_perceiver(pack), Writer())
+    return Writer()
 
 
 def load_perceiver(pack: Pack) -> Sees:

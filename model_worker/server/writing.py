@@ -8,16 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from model_worker.server.batching import Batcher
-from model_worker.wire import GenerateRequest
+from model_worker.words.asked import Asked
 
-Write = Callable[[Sequence[GenerateRequest], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
+Write = Callable[[Sequence[Asked], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
 
 
 @dataclass(slots=True, eq=False)
 class Reader:
     """Somebody who waits for an answer; ``gone`` stops its writing."""
 
-    request: GenerateRequest
+    asked: Asked
     loop: asyncio.AbstractEventLoop
     gone: threading.Event = field(default_factory=threading.Event)
     pieces: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -43,9 +43,9 @@ class WritingDesk:
         """Let the thread end."""
         self._batcher.close()
 
-    async def stream(self, request: GenerateRequest) -> AsyncGenerator[str, None]:
+    async def stream(self, asked: Asked) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
-        reader = Reader(request, asyncio.get_running_loop())
+        reader = Reader(asked, asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))
         try:
             while not (written.done() and reader.pieces.empty()):
@@ -61,8 +61,8 @@ class WritingDesk:
             written.cancel()
 
     def _write_batch(self, readers: Sequence[Reader]) -> list[None]:
-        requests, gone = [one.request for one in readers], [one.gone for one in readers]
-        for pieces in self._write(requests, gone):
+        asked, gone = [one.asked for one in readers], [one.gone for one in readers]
+        for pieces in self._write(asked, gone):
             for index, piece in pieces:
                 readers[index].take(piece)
         return [None] * len(readers)

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from model_worker.wire import GenerateRequest
 from model_worker.words.answer import checked, plan
+from model_worker.words.asked import Asked
 from model_worker.words.model import load_language_model
 from model_worker.words.prompt import prompt_for
 
@@ -20,18 +20,19 @@ LONGEST_ANSWER = 48
 class Writer:
     """Answers questions in batches. Made once (loads weights: seconds), used from one thread at a time."""
 
+    sees_pictures = False
+
     def __init__(self) -> None:
         self._language = load_language_model()
 
-    def write(
-        self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]:
+    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
         Pieces of one request joined in order are its answer. What recall knows comes at once; a sentence of the
         language model when it is complete and checked. A request whose event is set is dropped within one
         step; every other one gets at least one non-empty piece.
         """
+        requests = [one.request for one in asked]
         plans = [plan(request) for request in requests]
         openings = [(index, one.opening) for index, one in enumerate(plans) if one.opening]
         yield [(index, text) for index, text in openings if not cancelled[index].is_set()]

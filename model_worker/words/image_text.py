@@ -1,0 +1,174 @@
+"""Any multimodal model of transformers (`AutoModelForImageTextToText`), answering in batches, a piece at a time."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from model_worker.hub import checkpoint
+from model_worker.packs import ImageTextWriting, PackProblem
+from model_worker.perception.embedders import device
+from model_worker.perception.torchvision_shim import declare_missing_operators
+from model_worker.words.asked import Asked
+from model_worker.words.messages import messages_for
+
+log = logging.getLogger("keepsake.worker")
+
+MOST_TURNS = 8
+LET_GO = "I ran out of memory for that picture. Please ask again, perhaps with a smaller one."
+
+
+class ImageTextWriter:
+    """Answers questions about pictures. Made once (loads weights), used from one thread at a time."""
+
+    sees_pictures = True
+
+    def __init__(self, writing: ImageTextWriting) -> None:
+        declare_missing_operators()
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        folder = checkpoint(writing.hub)
+        try:
+            self._processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
+            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=_dtype())
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            raise PackProblem(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
+        model.train(False)
+        torch.nn.Module.to(model, device())
+        self._model: Any = model
+        self._writing = writing
+        tokenizer = self._processor.tokenizer
+        tokenizer.padding_side = "left"
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+        """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
+
+        Out of memory, a batch is halved and tried again; a single request that doesn't fit gets a sentence.
+        """
+        yield from self._write(list(range(len(asked))), asked, cancelled)
+
+    def _write(
+        self, rows: list[int], asked: Sequence[Asked], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
+        rows = [row for row in rows if not cancelled[row].is_set()]
+        if not rows:
+            return
+        spoke = False
+        try:
+            for pieces in self._generate([asked[row] for row in rows], [cancelled[row] for row in rows]):
+                spoke = True
+                yield [(rows[index], piece) for index, piece in pieces]
+        except torch.OutOfMemoryError:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            log.warning("Out of memory with a batch of %s", len(rows))
+            if spoke or len(rows) == 1:
+                yield [(row, LET_GO) for row in rows]
+                return
+            half = len(rows) // 2
+            yield from self._write(rows[:half], asked, cancelled)
+            yield from self._write(rows[half:], asked, cancelled)
+
+    def _generate(
+        self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
+        inputs = self._inputs(asked)
+        steps = _Steps(self._processor.tokenizer, len(asked))
+
+        def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
+            return torch.tensor([event.is_set() for event in cancelled], device=tokens.device)
+
+        def run() -> None:
+            try:
+                with torch.inference_mode():
+                    self._model.generate(
+                        **inputs,
+                        max_new_tokens=self._writing.longest_answer,
+                        do_sample=False,
+                        streamer=steps,
+                        stopping_criteria=[is_done],
+                        pad_token_id=self._processor.tokenizer.pad_token_id,
+                    )
+            except BaseException as error:  # it goes on in the thread that reads
+                steps.fail(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            for pieces in steps:
+                kept = [(index, piece) for index, piece in pieces if not cancelled[index].is_set()]
+                if kept:
+                    yield kept
+        finally:
+            thread.join()
+
+    def _inputs(self, asked: Sequence[Asked]) -> Any:
+        """Return the batch's inputs; earlier turns are dropped, the oldest first, until each fits the context."""
+        turns = MOST_TURNS
+        while True:
+            inputs = self._processor.apply_chat_template(
+                [messages_for(one, turns) for one in asked],
+                add_generation_prompt=True,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                padding=True,
+                sanitize_control_tokens=True,
+            )
+            if turns == 0 or inputs["input_ids"].shape[1] <= self._writing.context:
+                return inputs.to(device(), _dtype())
+            turns //= 2
+
+
+class _Steps:
+    """What ``generate`` writes, row by row: it puts tokens in, whoever iterates takes text out."""
+
+    def __init__(self, tokenizer: Any, rows: int) -> None:
+        self._tokenizer = tokenizer
+        self._tokens: list[list[int]] = [[] for _ in range(rows)]
+        self._said = [""] * rows
+        self._is_prompt = True
+        self._queue: queue.Queue[list[tuple[int, str]] | BaseException | None] = queue.Queue()
+
+    def put(self, tokens: torch.Tensor) -> None:
+        """Take the prompt once, then one token a row at each step."""
+        if self._is_prompt:
+            self._is_prompt = False
+            return
+        pieces = []
+        for index, token in enumerate(tokens.reshape(-1).tolist()):
+            self._tokens[index].append(token)
+            text = self._tokenizer.decode(self._tokens[index], skip_special_tokens=True)
+            if len(text) > len(self._said[index]) and not text.endswith("�"):
+                pieces.append((index, text[len(self._said[index]) :]))
+                self._said[index] = text
+        if pieces:
+            self._queue.put(pieces)
+
+    def end(self) -> None:
+        """Note that all rows are written."""
+        self._queue.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """Hand over what went wrong."""
+        self._queue.put(error)
+
+    def __iter__(self) -> Iterator[list[tuple[int, str]]]:
+        while True:
+            taken = self._queue.get()
+            if taken is None:
+                return
+            if isinstance(taken, BaseException):
+                raise taken
+            yield taken
+
+
+def _dtype() -> torch.dtype:
+    return torch.float32 if device() == "cpu" else torch.bfloat16
