@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -295,3 +298,16 @@ def test_a_user_adds_a_pack_by_writing_a_file(tmp_path: Path, monkeypatch: pytes
     for name, words in (("odd", "not magic"), ("half", "lacks"), ("text", "isn't TOML"), ("none", "mine")):
         with pytest.raises(PackProblem, match=words):
             load_pack(name)
+
+
+def test_the_demo_goes_through_the_whole_bot_with_a_pack_of_the_hub(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bot.cli", "demo", "--out", str(tmp_path / "out")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "KEEPSAKE_PACK": "standard", "KEEPSAKE_HOME": str(tmp_path)},
+    )
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert "all as expected" in ran.stdout

@@ -30,7 +30,7 @@ async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
     started = time.monotonic()
     try:
         async with running(replace(settings, home=home, database_url=None), progress) as parts:
-            return await _play(parts.assistant, Transcript(folder), progress, started)
+            return await _play(parts.assistant, Transcript(folder, settings.pack == "starter"), progress, started)
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
@@ -113,9 +113,10 @@ async def _recognise(alice: Actor, bob: Actor, transcript: Transcript, mention: 
     both = ("breakfast.png", pictures.png(pictures.cat_and_cup()))
     said = await alice.send(f"{mention} who is in this?", both)
     expect(said, has=[f"{CAT} .*left", f"{CUP} .*right"], lacks=[MOTORCYCLE])
-    if len(said.pictures) != 1:
+    if len(said.pictures) != 1 and not said.is_free:
         raise Unexpected("The answer has no picture with boxes and names.")
-    expect(await alice.click(said, f"right: {CAT}"), has=["Thanks"])
+    if f"right: {CAT}" in said.labels or not said.is_free:
+        expect(await alice.click(said, f"right: {CAT}"), has=["Thanks"])
     reply = await alice.send(f"Is {CAT} in this picture?", reply_to=said.message)
     expect(reply, has=["^Yes", CAT])
     reply = await alice.send(f"And is {MOTORCYCLE} in this picture?", reply_to=said.message)
@@ -140,9 +141,9 @@ async def _talk(alice: Actor, transcript: Transcript) -> None:
 async def _keep_apart(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
     transcript.heading("What is Alice's is nobody else's")
     said = await bob.send(f"{mention} who is this?", ("a-cat.png", pictures.png(pictures.cat_again())))
-    expect(said, has=["don't recognise"], lacks=[CAT])
+    expect(said, has=["don't recognise"], never=[CAT])
     said = await bob.slash("ask", question=f"What do you know about {CAT}?")
-    expect(said, has=["don't know"], lacks=["tuna", "tabby"])
+    expect(said, has=["don't know"], never=["tuna", "tabby"])
 
     transcript.heading("What is shared, both know")
     garage = ("outing.png", pictures.png(pictures.motorcycle_again()))
@@ -156,7 +157,8 @@ async def _correct(bob: Actor, alice: Actor, transcript: Transcript, mention: st
     garage = ("outing.png", pictures.png(pictures.motorcycle_again()))
     said = await bob.slash("ask", question="What is this?", image=garage)
     expect(said, has=[MOTORCYCLE])
-    expect(await bob.click(said, "not them"), has=["Sorry"])
+    if "not them" in said.labels or not said.is_free:
+        expect(await bob.click(said, "not them"), has=["Sorry"])
     expect(await bob.send(f"{mention} what is this?", garage), has=["don't recognise"], lacks=[MOTORCYCLE])
     expect(await alice.send(f"{mention} what is this?", garage), has=[MOTORCYCLE])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Said:
     message: Any
     files: dict[str, bytes]
     card: Any
+    labels: list[str]
+    is_free: bool = False
+    """A model's own words, of a pack whose words nobody foresees."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,8 @@ class Transcript:
     """What happened, line by line; the bot's pictures beside it."""
 
     folder: Path
+    is_exact: bool = True
+    """Whether what the models say is foreseen: only with the starter pack's."""
     lines: list[str] = field(default_factory=list)
     pictures: int = 0
 
@@ -79,7 +84,8 @@ class Actor:
         shown = " ".join(f"{key}:{_shown(value)}" for key, value in options.items())
         self._transcript.write(f"**{self.name}** `/{command} {shown}`\n")
         result = await self._member.slash(self._channel, command, **options)
-        return await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
+        said = await self._answered([result.response, *result.followups], ephemeral=result.ephemeral)
+        return replace(said, is_free=command == "ask" and not self._transcript.is_exact)
 
     async def send(self, text: str, *pictures: Picture, reply_to: Any = None) -> Said:
         """Send a message, perhaps as a reply."""
@@ -90,7 +96,7 @@ class Actor:
         before = {message.id for message in await self._messages()}
         await self._member.send(self._channel, text, attachments=list(pictures), reply_to=reply_to)
         new = [one for one in await self._messages() if one.id not in before and one.author.bot]
-        return await self._answered(new)
+        return replace(await self._answered(new), is_free=not self._transcript.is_exact)
 
     async def click(self, said: Said, label: str) -> Said:
         """Click a button of an answer."""
@@ -135,11 +141,16 @@ class Actor:
             self._transcript.write(f"> {' '.join(f'[{label}]' for label in labels)}")
         self._transcript.write("")
         last = present[-1]
-        return Said(text, pictures, getattr(last, "message", last), files, last)
+        return Said(text, pictures, getattr(last, "message", last), files, last, labels)
 
 
-def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> None:
-    """Check what the bot said. Raises Unexpected."""
+def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = (), never: Sequence[str] = ()) -> None:
+    """Check what the bot said. ``never`` is what no model may say, whatever else it says. Raises Unexpected."""
+    for pattern in never:
+        if re.search(pattern, said.text, re.IGNORECASE) is not None:
+            raise Unexpected(f"“{pattern}” may never be in: {said.text}")
+    if said.is_free:
+        return
     for pattern in has:
         if re.search(pattern, said.text, re.IGNORECASE) is None:
             raise Unexpected(f"“{pattern}” is missing in: {said.text}")
