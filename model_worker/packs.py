@@ -125,6 +125,17 @@ class ImageTextWriting:
 
 
 @dataclass(frozen=True, slots=True)
+class LlavaWriting:
+    """A LLaVA checkpoint in its authors' layout, with RAP's prompt. ``vision`` is the CLIP that it was made with."""
+
+    hub: HubModel
+    vision: HubModel
+    conversation: str
+    context: int
+    longest_answer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not."""
 
@@ -134,7 +145,7 @@ class Pack:
     embedding_id: str
     perception: OnePass | Crops
     calibration: Calibration
-    writing: TextWriting | ImageTextWriting
+    writing: TextWriting | ImageTextWriting | LlavaWriting
     weights: tuple[Weights, ...]
 
     @property
@@ -145,8 +156,10 @@ class Pack:
             found.append(self.perception.embedder.hub)
             if isinstance(self.perception.regions, Detector):
                 found.append(self.perception.regions.hub)
-        if isinstance(self.writing, ImageTextWriting):
+        if not isinstance(self.writing, TextWriting):
             found.append(self.writing.hub)
+        if isinstance(self.writing, LlavaWriting):
+            found.append(self.writing.vision)
         return tuple(found)
 
 
@@ -224,12 +237,18 @@ def _regions_from(data: Mapping[str, Any]) -> Windows | Detector:
     raise ValueError(f"regions come from windows or zero-shot, not {data['kind']}")
 
 
-def _writing_from(data: Mapping[str, Any]) -> TextWriting | ImageTextWriting:
+def _writing_from(data: Mapping[str, Any]) -> TextWriting | ImageTextWriting | LlavaWriting:
     if data["kind"] == "text":
         return TextWriting()
     if data["kind"] == "image-text":
         return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"])
-    raise ValueError(f"a writer is text or image-text, not {data['kind']}")
+    if data["kind"] == "llava":
+        if data["conversation"] not in {"v0", "v1"}:
+            raise ValueError(f"a conversation is v0 or v1, not {data['conversation']}")
+        return LlavaWriting(
+            _hub_from(data), _hub_from(data["vision"]), data["conversation"], data["context"], data["longest_answer"]
+        )
+    raise ValueError(f"a writer is text, image-text or llava, not {data['kind']}")
 
 
 def _hub_from(data: Mapping[str, Any]) -> HubModel:

@@ -217,7 +217,7 @@ def test_out_of_memory_halves_the_batch_and_then_says_so(
 ) -> None:
     writer = load_llava()
     alone = write(writer, [asked("Hi")])[0]
-    generate, sizes = writer._model.generate, []
+    generate, sizes = writer._speaker.model.generate, []
 
     def too_large(**inputs: torch.Tensor) -> object:
         sizes.append(len(inputs["input_ids"]))
@@ -225,14 +225,14 @@ def test_out_of_memory_halves_the_batch_and_then_says_so(
             raise torch.OutOfMemoryError("no room")
         return generate(**inputs)
 
-    monkeypatch.setattr(writer._model, "generate", too_large)
+    monkeypatch.setattr(writer._speaker.model, "generate", too_large)
     assert write(writer, [asked("Hi")] * 4) == [alone] * 4
     assert sizes == [4, 2, 1, 1, 2, 1, 1]
 
     def never(**_: torch.Tensor) -> None:
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(writer._model, "generate", never)
+    monkeypatch.setattr(writer._speaker.model, "generate", never)
     assert write(writer, [asked("Hi")]) == [LET_GO]
 
 

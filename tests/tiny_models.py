@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -158,7 +159,6 @@ def save_omdet(folder: Path) -> None:
 
 def save_llava(folder: Path) -> None:
     """A LLaVA of transformers: a tiny CLIP sees, a tiny Llama writes; 28 pixels, 4 tokens an image."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -166,22 +166,10 @@ def save_llava(folder: Path) -> None:
         LlavaConfig,
         LlavaForConditionalGeneration,
         LlavaProcessor,
-        PreTrainedTokenizerFast,
     )
 
     torch.manual_seed(7)
-    special = ["<s>", "</s>", "<pad>", "<image>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE(vocab={one: n for n, one in enumerate([*special, *alphabet])}, merges=[]))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        additional_special_tokens=["<image>"],
-    )
+    tokenizer = _letters_tokenizer(["<image>"])
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**small, image_size=28, patch_size=14),
@@ -203,3 +191,75 @@ def save_llava(folder: Path) -> None:
         processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
         num_additional_image_tokens=1,
     ).save_pretrained(folder)  # fmt: skip
+
+
+def save_original_llava(folder: Path, vision: Path, *, with_tower: bool) -> None:
+    """A LLaVA in its authors' layout (their names of weights, their config.json), and the CLIP it was made with."""
+    from safetensors.torch import save_file
+    from transformers import (
+        CLIPConfig,
+        CLIPModel,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+    )
+
+    torch.manual_seed(8)
+    tokenizer = _letters_tokenizer([])
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    tower = CLIPVisionConfig(**small, image_size=56, patch_size=14)
+    llama = LlamaConfig(**small, vocab_size=len(tokenizer), max_position_embeddings=4096)
+    CLIPModel(
+        CLIPConfig(text_config={**small, "vocab_size": 64}, vision_config=tower.to_dict(), projection_dim=16)
+    ).save_pretrained(vision)
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=tower, text_config=llama, image_token_index=3, vision_feature_layer=-2)
+    )
+    theirs = {
+        "model.vision_tower.": "model.vision_tower.vision_tower.vision_model.",
+        "model.multi_modal_projector.linear_1.": "model.mm_projector.0.",
+        "model.multi_modal_projector.linear_2.": "model.mm_projector.2.",
+        "model.language_model.": "model.",
+    }
+    weights = {}
+    for name, weight in model.state_dict().items():
+        start = next((ours for ours in theirs if name.startswith(ours)), "")
+        if with_tower or start != "model.vision_tower.":
+            weights[theirs.get(start, "") + name.removeprefix(start)] = weight.clone()
+    folder.mkdir(parents=True)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    original = {
+        **{name: getattr(llama, name) for name in ("hidden_size", "intermediate_size", "num_hidden_layers")},
+        **{name: getattr(llama, name) for name in ("num_attention_heads", "num_key_value_heads", "rms_norm_eps")},
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 4096,
+        "model_type": "llava_llama",
+        "architectures": ["LlavaLlamaForCausalLM"],
+        "mm_vision_tower": "openai/clip-vit-large-patch14-336",
+        "mm_vision_select_layer": -2,
+        "mm_vision_select_feature": "patch",
+        "mm_projector_type": "mlp2x_gelu",
+        "image_aspect_ratio": "pad",
+    }
+    (folder / "config.json").write_text(json.dumps(original))
+    tokenizer.save_pretrained(folder)
+
+
+def _letters_tokenizer(additional: list[str]) -> Any:
+    """A tokenizer of bytes: <s>, </s>, <pad>, what is additional, then one token a byte."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<s>", "</s>", "<pad>", *additional]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={one: n for n, one in enumerate([*special, *alphabet])}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=additional,
+    )

@@ -1,4 +1,4 @@
-"""Any multimodal model of transformers (`AutoModelForImageTextToText`), answering in batches, a piece at a time."""
+"""Multimodal models of transformers, answering in batches, a piece at a time."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from model_worker.hub import checkpoint
-from model_worker.packs import ImageTextWriting, PackProblem
+from model_worker.packs import ImageTextWriting, LlavaWriting
 from model_worker.perception.embedders import device
-from model_worker.perception.torchvision_shim import declare_missing_operators
 from model_worker.words.asked import Asked
-from model_worker.words.messages import messages_for
+from model_worker.words.llava import load_llava
+from model_worker.words.speaker import dtype, load_speaker
 
 log = logging.getLogger("keepsake.worker")
 
@@ -28,24 +27,14 @@ class ImageTextWriter:
 
     sees_pictures = True
 
-    def __init__(self, writing: ImageTextWriting) -> None:
-        declare_missing_operators()
-        from transformers import AutoModelForImageTextToText, AutoProcessor
-
-        folder = checkpoint(writing.hub)
-        try:
-            self._processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-            model = AutoModelForImageTextToText.from_pretrained(folder, dtype=_dtype())
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
-            raise PackProblem(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
-        model.train(False)
-        torch.nn.Module.to(model, device())
-        self._model: Any = model
+    def __init__(self, writing: ImageTextWriting | LlavaWriting) -> None:
         self._writing = writing
-        tokenizer = self._processor.tokenizer
-        tokenizer.padding_side = "left"
+        self._speaker = load_llava(writing) if isinstance(writing, LlavaWriting) else load_speaker(writing)
+        tokenizer = self._speaker.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        self._speaker.model.train(False)
+        torch.nn.Module.to(self._speaker.model, device())
 
     def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
@@ -80,7 +69,7 @@ class ImageTextWriter:
         self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
         inputs = self._inputs(asked)
-        steps = _Steps(self._processor.tokenizer, len(asked))
+        steps = _Steps(self._speaker.tokenizer, len(asked))
 
         def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
             return torch.tensor([event.is_set() for event in cancelled], device=tokens.device)
@@ -88,13 +77,13 @@ class ImageTextWriter:
         def run() -> None:
             try:
                 with torch.inference_mode():
-                    self._model.generate(
+                    self._speaker.model.generate(
                         **inputs,
                         max_new_tokens=self._writing.longest_answer,
                         do_sample=False,
                         streamer=steps,
                         stopping_criteria=[is_done],
-                        pad_token_id=self._processor.tokenizer.pad_token_id,
+                        pad_token_id=self._speaker.tokenizer.pad_token_id,
                     )
             except BaseException as error:  # it goes on in the thread that reads
                 steps.fail(error)
@@ -113,17 +102,9 @@ class ImageTextWriter:
         """Return the batch's inputs; earlier turns are dropped, the oldest first, until each fits the context."""
         turns = MOST_TURNS
         while True:
-            inputs = self._processor.apply_chat_template(
-                [messages_for(one, turns) for one in asked],
-                add_generation_prompt=True,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                padding=True,
-                sanitize_control_tokens=True,
-            )
+            inputs = self._speaker.inputs(asked, turns)
             if turns == 0 or inputs["input_ids"].shape[1] <= self._writing.context:
-                return inputs.to(device(), _dtype())
+                return inputs.to(device(), dtype())
             turns //= 2
 
 
@@ -168,7 +149,3 @@ class _Steps:
             if isinstance(taken, BaseException):
                 raise taken
             yield taken
-
-
-def _dtype() -> torch.dtype:
-    return torch.float32 if device() == "cpu" else torch.bfloat16

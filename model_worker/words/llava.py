@@ -1,0 +1,127 @@
+"""LLaVA checkpoints in their authors' layout, as RAP's was released, in transformers' own LLaVA.
+
+Nothing is believed about such a folder: every weight has to find its place, and every place its weight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from model_worker.hub import checkpoint
+from model_worker.packs import LlavaWriting, PackProblem
+from model_worker.perception.torchvision_shim import declare_missing_operators
+from model_worker.words.asked import Asked
+from model_worker.words.rap_prompt import IMAGE, rap_prompt
+from model_worker.words.speaker import Speaker, dtype
+
+KEY_MAPPING = {
+    r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_tower.",
+    r"^model\.mm_projector\.0\.": "model.multi_modal_projector.linear_1.",
+    r"^model\.mm_projector\.2\.": "model.multi_modal_projector.linear_2.",
+    r"^model\.(?=embed_tokens|layers|norm)": "model.language_model.",
+}
+"""From the authors' names of weights to transformers'."""
+OF_LLAMA = (
+    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
+    *("rms_norm_eps", "max_position_embeddings", "vocab_size", "bos_token_id", "eos_token_id", "hidden_act"),
+)
+ROUND_TO = 64
+"""Rows of the embedding, after the image token is added: 32,000 become 32,064."""
+TOWER = "model.vision_tower."
+
+
+def load_llava(writing: LlavaWriting) -> Speaker:
+    """Load a checkpoint in the original layout: seconds to minutes. Raises PackProblem."""
+    declare_missing_operators()
+    folder, vision = checkpoint(writing.hub), checkpoint(writing.vision)
+    try:
+        processor = _processor(folder, vision)
+        model = _model(folder, vision, len(processor.tokenizer) - 1)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise PackProblem(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
+    colour = tuple(int(255 * one) for one in processor.image_processor.image_mean)
+
+    def inputs(asked: Sequence[Asked], turns: int) -> Any:
+        prompts = [rap_prompt(one, writing.conversation, turns) for one in asked]
+        pictures = [_squared(picture, colour) for _, shown in prompts for picture in shown]
+        return processor(images=pictures or None, text=[text for text, _ in prompts], padding=True, return_tensors="pt")
+
+    return Speaker(model, processor.tokenizer, inputs)
+
+
+def _processor(folder: Path, vision: Path) -> Any:
+    """Return the processor: whole pictures on squares of the vision tower's size, one image token a patch."""
+    from transformers import AutoConfig, AutoTokenizer, CLIPImageProcessor, LlavaProcessor
+
+    config = AutoConfig.from_pretrained(vision).vision_config
+    size = config.image_size
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.unk_token or tokenizer.eos_token
+    pictures = CLIPImageProcessor(size={"shortest_edge": size}, crop_size={"height": size, "width": size})
+    return LlavaProcessor(  # type: ignore[no-untyped-call]
+        pictures,
+        tokenizer,
+        patch_size=config.patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,  # the class token, which the default strategy drops again
+    )
+
+
+def _model(folder: Path, vision: Path, image_token: int) -> Any:
+    from transformers import AutoConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+
+    original = json.loads((folder / "config.json").read_text())
+    tower = AutoConfig.from_pretrained(vision).vision_config
+    config = LlavaConfig(
+        vision_config=tower,
+        text_config=LlamaConfig(**{name: original[name] for name in OF_LLAMA if name in original}),
+        image_token_index=image_token,
+        vision_feature_layer=original["mm_vision_select_layer"],
+        vision_feature_select_strategy="default",
+        image_seq_length=(tower.image_size // tower.patch_size) ** 2,
+    )
+    loaded: Any = LlavaForConditionalGeneration.from_pretrained(
+        folder, config=config, key_mapping=KEY_MAPPING, output_loading_info=True, dtype=dtype()
+    )
+    model, report = loaded
+    if _check_report(report):
+        _load_tower(model, vision)
+    model.resize_token_embeddings(image_token + 1, pad_to_multiple_of=ROUND_TO)
+    return model
+
+
+def _check_report(report: dict[str, Any]) -> list[str]:
+    """Check that every weight found its place; returns those of the vision tower that have to come from elsewhere.
+
+    A wrong mapping only logs, and leaves random weights. Raises ValueError.
+    """
+    missing = sorted(report["missing_keys"])
+    unexpected, mismatched = sorted(report["unexpected_keys"]), sorted(map(str, report["mismatched_keys"]))
+    elsewhere = [key for key in missing if key.startswith(TOWER)]
+    homeless = [key for key in missing if not key.startswith(TOWER)]
+    if homeless or unexpected or mismatched:
+        raise ValueError(f"missing {homeless[:3]}, unexpected {unexpected[:3]}, of another shape {mismatched[:3]}")
+    return elsewhere
+
+
+def _load_tower(model: Any, vision: Path) -> None:
+    """Take the vision tower from CLIP itself: original checkpoints leave it out when it wasn't trained."""
+    from transformers import CLIPVisionModel
+
+    tower = CLIPVisionModel.from_pretrained(vision, dtype=dtype())
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+
+
+def _squared(picture: Image.Image, colour: tuple[int, ...]) -> Image.Image:
+    """Return a picture on a square of CLIP's mean colour, as LLaVA pads ("image_aspect_ratio": "pad")."""
+    side = max(picture.size)
+    ground = Image.new("RGB", (side, side), colour)
+    ground.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
+    return ground
