@@ -136,6 +136,18 @@ class LlavaWriting:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedWriting:
+    """A model behind a server that speaks OpenAI's chat completions: vLLM, SGLang, and others."""
+
+    url: str
+    model: str
+    longest_answer: int
+
+
+Writing = TextWriting | ImageTextWriting | LlavaWriting | ServedWriting
+
+
+@dataclass(frozen=True, slots=True)
 class Pack:
     """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not."""
 
@@ -145,7 +157,7 @@ class Pack:
     embedding_id: str
     perception: OnePass | Crops
     calibration: Calibration
-    writing: TextWriting | ImageTextWriting | LlavaWriting
+    writing: Writing
     weights: tuple[Weights, ...]
 
     @property
@@ -156,7 +168,7 @@ class Pack:
             found.append(self.perception.embedder.hub)
             if isinstance(self.perception.regions, Detector):
                 found.append(self.perception.regions.hub)
-        if not isinstance(self.writing, TextWriting):
+        if isinstance(self.writing, ImageTextWriting | LlavaWriting):
             found.append(self.writing.hub)
         if isinstance(self.writing, LlavaWriting):
             found.append(self.writing.vision)
@@ -237,7 +249,7 @@ def _regions_from(data: Mapping[str, Any]) -> Windows | Detector:
     raise ValueError(f"regions come from windows or zero-shot, not {data['kind']}")
 
 
-def _writing_from(data: Mapping[str, Any]) -> TextWriting | ImageTextWriting | LlavaWriting:
+def _writing_from(data: Mapping[str, Any]) -> Writing:
     if data["kind"] == "text":
         return TextWriting()
     if data["kind"] == "image-text":
@@ -248,7 +260,9 @@ def _writing_from(data: Mapping[str, Any]) -> TextWriting | ImageTextWriting | L
         return LlavaWriting(
             _hub_from(data), _hub_from(data["vision"]), data["conversation"], data["context"], data["longest_answer"]
         )
-    raise ValueError(f"a writer is text, image-text or llava, not {data['kind']}")
+    if data["kind"] == "served":
+        return ServedWriting(data["url"], data["model"], data["longest_answer"])
+    raise ValueError(f"a writer is text, image-text, llava or served, not {data['kind']}")
 
 
 def _hub_from(data: Mapping[str, Any]) -> HubModel:

@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from db.models import Box, Calibration, Region
-from model_worker.packs import OnePass, Pack, TextWriting, load_pack
+from model_worker.packs import OnePass, Pack, ServedWriting, TextWriting, load_pack
 from model_worker.wire import Tag
 from model_worker.words.asked import Asked
 
@@ -66,6 +66,10 @@ def load_models(pack_name: str) -> Models:
 
 def load_writer(pack: Pack) -> Writes:
     """Load what writes in a pack. Raises PackProblem and RuntimeError."""
+    if isinstance(pack.writing, ServedWriting):
+        from model_worker.words.openai import ServedWriter
+
+        return ServedWriter(pack.writing)
     if not isinstance(pack.writing, TextWriting):
         from model_worker.words.image_text import ImageTextWriter
 
