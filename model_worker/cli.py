@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from model_worker.evaluate.cli import add_evaluate_arguments
+from model_worker.evaluate.cli import add_calibrate_arguments, add_evaluate_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("pack")
     pull.set_defaults(run=_pull)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
+    add_calibrate_arguments(commands.add_parser("calibrate", help="fit how a similarity becomes a probability"))
     return parser
 
 

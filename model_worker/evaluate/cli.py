@@ -32,6 +32,24 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
 
 
+def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `keepsake-worker calibrate`."""
+    parser.add_argument("photos", type=Path, help="a folder with a folder a thing")
+    parser.add_argument("--plot", type=Path, metavar="OUT", help="draw the reliability (PNG)")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
+    parser.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    parser.set_defaults(run=_calibrate)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.calibrate import calibrate
+    from model_worker.server.models import load_perceiver
+
+    return _report(
+        lambda: calibrate(load_perceiver(load_pack(options.pack)), options.photos, options.plot), options.json
+    )
+
+
 def _identify(options: argparse.Namespace) -> int:
     from model_worker.evaluate.identify import evaluate_identify
     from model_worker.server.models import load_perceiver

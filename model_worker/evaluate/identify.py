@@ -78,6 +78,19 @@ class IdentifyScores:
 
 def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
     """Evaluate a folder with a folder a thing."""
+    photos = _photos(perceiver, folder)
+    asked, seconds = asyncio.run(_ask_all(perceiver, photos))
+    count = sum(len(group) for group in photos.values())
+    return _scores(perceiver, len(photos), count, asked, seconds)
+
+
+def ask_about(perceiver: Sees, folder: Path) -> list[Asked]:
+    """Return the answers to all questions about a folder with a folder a thing."""
+    asked, _ = asyncio.run(_ask_all(perceiver, _photos(perceiver, folder)))
+    return asked
+
+
+def _photos(perceiver: Sees, folder: Path) -> dict[str, list[Photo]]:
     photos = {
         thing.name: [
             _photo(perceiver, thing.name, path) for path in sorted(thing.iterdir()) if not path.name.startswith(".")
@@ -87,9 +100,7 @@ def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
     }
     if not any(len(group) > 1 for group in photos.values()):
         raise NothingToAsk(f"{folder} needs a folder a thing, with two pictures or more in some of them.")
-    asked, seconds = asyncio.run(_ask_all(perceiver, photos))
-    count = sum(len(group) for group in photos.values())
-    return _scores(perceiver, len(photos), count, asked, seconds)
+    return photos
 
 
 def _photo(perceiver: Sees, thing: str, path: Path) -> Photo:
