@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
 from model_worker.evaluate.cli import add_calibrate_arguments, add_evaluate_arguments
 
@@ -32,6 +35,11 @@ def _parser() -> argparse.ArgumentParser:
     pull = commands.add_parser("pull", help="fetch a pack's weights, and check them")
     pull.add_argument("pack")
     pull.set_defaults(run=_pull)
+    bench = commands.add_parser("bench", help="time a pack: served to several clients, against called one by one")
+    bench.add_argument("pack", nargs="?", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    bench.add_argument("--seconds", type=float, default=5.0, help="for each line")
+    bench.add_argument("--plot", type=Path, metavar="OUT", help="draw it (PNG)")
+    bench.set_defaults(run=_bench)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
     add_calibrate_arguments(commands.add_parser("calibrate", help="fit how a similarity becomes a probability"))
     return parser
@@ -48,6 +56,20 @@ def _serve(options: argparse.Namespace) -> int:
         sys.stderr.write(f"{problem}\n")
         return 1
     return serve(lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from model_worker.bench import bench
+    from model_worker.packs import PackProblem
+    from model_worker.server.models import load_models
+
+    try:
+        result = bench(load_models(options.pack), options.seconds, options.plot)
+    except PackProblem as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write(json.dumps(asdict(result), indent=1) + "\n")
+    return 0
 
 
 def _packs(_: argparse.Namespace) -> int:
