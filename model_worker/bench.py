@@ -1,6 +1,7 @@
 """`keepsake-worker bench`: what the server makes of a pack's models, against calling them one by one.
 
-Everything is measured in one run on one machine, so the ratios mean something; the numbers alone mean little.
+Everything is measured in one run on one machine, so the ratios mean something; the numbers alone mean little. What
+computes runs in threads that end, in the loop as in the server (why: `model_worker.server.batching`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from PIL import Image, ImageDraw, ImageFont
 from db.models import Box, Calibration, Region
 from model_worker.perception.perceive import Perceived
 from model_worker.server.app import Worker
+from model_worker.server.batching import in_a_thread_that_ends
 from model_worker.server.models import Models
 from model_worker.wire import GenerateRequest, PromptConcept, request_to_json
 from model_worker.words.asked import Asked
@@ -71,8 +73,14 @@ def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
     """Measure a pack's models for so many seconds a line."""
     pictures = [_picture(number) for number in range(PICTURES)]
     questions = [_question(number, pictures) for number in range(PICTURES)]
-    perceive_loop = _loop(lambda number: models.sees.perceive([pictures[number % PICTURES]]), seconds)
-    generate_loop = _loop(lambda number: _write_one(models, questions[number % PICTURES]), seconds)
+    perceive_loop = asyncio.run(
+        in_a_thread_that_ends(
+            lambda: _loop(lambda number: models.sees.perceive([pictures[number % PICTURES]]), seconds)
+        )
+    )
+    generate_loop = asyncio.run(
+        in_a_thread_that_ends(lambda: _loop(lambda number: _write_one(models, questions[number % PICTURES]), seconds))
+    )
     perceive, generate = asyncio.run(_served(models, pictures, questions, seconds, perceive_loop, generate_loop))
     result = BenchResult(
         pack=models.pack,
@@ -187,7 +195,7 @@ async def _serving(models: Models, pictures: Sequence[Image.Image]) -> Any:
     """Serve models on a free port, with these pictures held; gives a session and the address."""
     runner = web.AppRunner(Worker(lambda: models, TOKEN, most_waiting=MOST_WAITING).app(), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:

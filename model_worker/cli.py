@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import logging
 import os
@@ -61,10 +62,12 @@ def _serve(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> int:
     from model_worker.bench import bench
     from model_worker.packs import PackProblem
+    from model_worker.server.batching import in_a_thread_that_ends
     from model_worker.server.models import load_models
 
     try:
-        result = bench(load_models(options.pack), options.seconds, options.plot)
+        models = asyncio.run(in_a_thread_that_ends(lambda: load_models(options.pack)))
+        result = bench(models, options.seconds, options.plot)
     except PackProblem as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

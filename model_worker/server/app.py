@@ -26,7 +26,7 @@ from model_worker.pictures import (
     encode_jpeg,
     is_plain_jpeg,
 )
-from model_worker.server.batching import Batcher, Busy
+from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
 from model_worker.server.measures import Measures
 from model_worker.server.models import Load, Models, Sees, Sight
 from model_worker.server.pictures_held import Held, PicturesHeld
@@ -116,14 +116,10 @@ class Worker:
         loading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await loading
-        if self._desks is not None:
-            self._desks.perceive.close()
-            self._desks.refer.close()
-            self._desks.writing.close()
 
     async def _load_models(self) -> None:
         try:
-            models = await asyncio.get_running_loop().run_in_executor(None, self._load)
+            models = await in_a_thread_that_ends(self._load)
         except Exception as error:
             log.exception("The models could not be loaded")
             self._failure = f"The models could not be loaded: {error}"

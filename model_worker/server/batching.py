@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -50,7 +51,6 @@ class Batcher(Generic[Item, Result]):
         self._largest = largest
         self._most_waiting = most_waiting
         self._waiting: deque[Job[Item, Result]] = deque()
-        self._thread = ThreadPoolExecutor(1)
         self._runner: asyncio.Task[None] | None = None
         self._seconds_a_batch = 1.0
 
@@ -77,17 +77,13 @@ class Batcher(Generic[Item, Result]):
         """Return how long what waits now will take."""
         return max(1, math.ceil(len(self._waiting) / self._largest * self._seconds_a_batch))
 
-    def close(self) -> None:
-        """Let the thread end after its batch."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
             started = time.monotonic()
             try:
-                results = await loop.run_in_executor(self._thread, self._work, [job.item for job in batch])
+                items = [job.item for job in batch]
+                results = await in_a_thread_that_ends(partial(self._work, items))
             except Exception as error:
                 _fail(batch, error)
             else:
@@ -95,6 +91,19 @@ class Batcher(Generic[Item, Result]):
                     if not job.result.done():
                         job.result.set_result(result)
             self._seconds_a_batch = 0.7 * self._seconds_a_batch + 0.3 * (time.monotonic() - started)
+
+
+async def in_a_thread_that_ends(work: Callable[[], Result]) -> Result:
+    """Run something that computes in a thread of its own, which is gone afterwards.
+
+    OpenMP counts the threads that ever computed and still live, and stops letting them spin while they wait as soon as
+    they are more than processors: on 2 cores a second one makes perception take 115 ms instead of 70.
+    """
+    thread = ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def _fail(batch: Sequence[Job[Item, Result]], error: Exception) -> None:

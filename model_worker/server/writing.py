@@ -39,10 +39,6 @@ class WritingDesk:
         """How many requests wait."""
         return self._batcher.waiting
 
-    def close(self) -> None:
-        """Let the thread end."""
-        self._batcher.close()
-
     async def stream(self, asked: Asked) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
         reader = Reader(asked, asyncio.get_running_loop())
