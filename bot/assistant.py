@@ -254,6 +254,7 @@ class Assistant:
         async with viewing(self.pool, viewer) as connection:
             known = [one for one in await concepts.find(connection, viewer, name) if not one.is_shared]
             if known:
+                rules.check_pictures(known[0].references + 1)
                 return await concepts.add_reference(connection, known[0], reference, viewer.user_id)
             await rules.check_room(connection, viewer, self.most_concepts)
             new = NewConcept(viewer.personal, name, info, category, viewer.user_id, reference, who.place)

@@ -20,8 +20,6 @@ from db.recall import recognised_in
 from model_worker.wire import Perception
 
 PAGE = 5
-MOST_REFERENCES = 10
-"""Pictures of one concept: a card shows as many."""
 MOST_REGIONS = 20
 
 
@@ -116,14 +114,16 @@ async def card(pool: asyncpg.Pool, who: Standing, owner: OwnerId, concept_id: UU
     )
 
 
-async def add_picture(assistant: Assistant, who: Standing, concept: Concept, picture: bytes) -> Concept:
-    """Add one more picture of a concept. Raises NotAllowed, NotRemembered, TooMany, TooOften."""
+async def add_picture(
+    assistant: Assistant, who: Standing, concept: Concept, picture: bytes, box: Box | None = None
+) -> Concept:
+    """Add one more picture of a concept, or a part of one. Raises NotAllowed, NotRemembered, TooMany, TooOften."""
     async with viewing(assistant.pool, who.viewer) as connection:
         await rules.check_may_change(connection, who, concept)
-        if (await concepts.get(connection, concept.owner_id, concept.concept_id)).references >= MOST_REFERENCES:
-            raise rules.TooMany(texts.pictures_full(MOST_REFERENCES))
+        now = await concepts.get(connection, concept.owner_id, concept.concept_id)
+        rules.check_pictures(now.references + 1)
         await rules.count_use(connection, who.viewer, rules.REMEMBERS)
-    reference = reference_from(await assistant.worker.refer(picture))
+    reference = reference_from(await assistant.worker.refer(picture, box))
     async with viewing(assistant.pool, who.viewer) as connection:
         return await concepts.add_reference(connection, concept, reference, who.user_id)
 
@@ -177,8 +177,7 @@ async def merge(pool: asyncpg.Pool, who: Standing, kept: Concept, other: Concept
     async with viewing(pool, who.viewer) as connection:
         for one in (kept, other):
             await rules.check_may_change(connection, who, one)
-        if kept.references + other.references > MOST_REFERENCES:
-            raise rules.TooMany(texts.pictures_full(MOST_REFERENCES))
+        rules.check_pictures(kept.references + other.references)
         return await merging.merge(connection, who.viewer, kept, other)
 
 
@@ -210,16 +209,6 @@ async def is_name_of(pool: asyncpg.Pool, who: Standing, name: str, concept: Conc
         return True
     async with viewing(pool, who.viewer) as connection:
         return any(not one.is_shared for one in await concepts.find(connection, who.viewer, name))
-
-
-async def add_part(assistant: Assistant, who: Standing, concept: Concept, picture: bytes, box: Box) -> Concept:
-    """Add a part of a picture to a concept that it turned out to be. Raises NotAllowed, NotRemembered, TooOften."""
-    async with viewing(assistant.pool, who.viewer) as connection:
-        await rules.check_may_change(connection, who, concept)
-        await rules.count_use(connection, who.viewer, rules.REMEMBERS)
-    reference = reference_from(await assistant.worker.refer(picture, box))
-    async with viewing(assistant.pool, who.viewer) as connection:
-        return await concepts.add_reference(connection, concept, reference, who.user_id)
 
 
 async def _parts_of(pool: asyncpg.Pool, who: Standing, number: int, perception: Perception) -> list[Part]:

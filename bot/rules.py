@@ -14,6 +14,8 @@ from db.rates import Limit
 
 MOST_PERSONAL = 1000
 """Concepts of one user."""
+MOST_REFERENCES = 10
+"""Pictures of one concept: a card shows as many."""
 
 ASKS = Limit("ask", 30, timedelta(seconds=6))
 REMEMBERS = Limit("remember", 40, timedelta(seconds=20))
@@ -60,6 +62,12 @@ async def check_room(connection: asyncpg.Connection, viewer: Viewer, most: int =
     """Check that the viewer's own memory has room. Raises TooMany."""
     if await concepts.count(connection, viewer.personal) + more > most:
         raise TooMany(texts.memory_full(most))
+
+
+def check_pictures(references: int) -> None:
+    """Check that one concept may have so many pictures. Raises TooMany."""
+    if references > MOST_REFERENCES:
+        raise TooMany(texts.pictures_full(MOST_REFERENCES))
 
 
 async def check_may_share(connection: asyncpg.Connection, who: Standing) -> OwnerId:

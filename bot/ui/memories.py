@@ -13,7 +13,7 @@ from discord import ui
 from bot import memories, pictures, texts
 from bot.assistant import Assistant
 from bot.memories import Card, Page, Wanted
-from bot.rules import Standing
+from bot.rules import MOST_REFERENCES, Standing
 from bot.thumbnails import LARGE, thumbnail
 from bot.ui.buttons import Undo
 from bot.ui.cards import (
@@ -160,9 +160,10 @@ async def _card(here: Leafing, card: Card) -> Shown:
     concept = card.concept
     images = {
         f"{number}.jpg": await asyncio.to_thread(thumbnail, one, LARGE)
-        for number, one in enumerate(card.references, start=1)
+        for number, one in enumerate(card.references[:MOST_REFERENCES], start=1)
     }
-    shown = next((n for n, one in enumerate(card.references, start=1) if one.is_avatar), 1)
+    numbered = enumerate(card.references[:MOST_REFERENCES], start=1)
+    shown = next((number for number, one in numbered if one.is_avatar), 1)
     heading = ui.TextDisplay[ui.LayoutView](f"## {texts.title(concept)}\n{texts.details(concept)}")
     items: list[ui.Item[ui.LayoutView]] = [
         ui.Section(heading, accessory=ui.Thumbnail(f"attachment://{shown}.jpg", description=concept.name))
@@ -170,7 +171,8 @@ async def _card(here: Leafing, card: Card) -> Shown:
         else heading
     ]
     if len(images) > 1:
-        items.append(ui.MediaGallery(*(discord.MediaGalleryItem(f"attachment://{name}") for name in images)))
+        gallery = [discord.MediaGalleryItem(f"attachment://{name}") for name in images]
+        items.append(ui.MediaGallery(*gallery))
     if card.may_change:
         if len(images) > 1:
             items += [ui.ActionRow(_avatar_menu(here, card)), ui.ActionRow(_removal_menu(here, card))]

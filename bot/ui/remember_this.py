@@ -110,7 +110,7 @@ def _adds(assistant: Assistant, naming: Naming, alike: Concept) -> Act:
     async def add(interaction: Interaction) -> None:
         await interaction.response.defer()
         who = standing_of(interaction)
-        concept = await memories.add_part(assistant, who, alike, naming.picture, naming.part.box)
+        concept = await memories.add_picture(assistant, who, alike, naming.picture, naming.part.box)
         await _say(interaction, texts.added(concept))
 
     return add
