@@ -18,9 +18,10 @@ import asyncpg
 from bot import rules, texts
 from bot.certainty import certainty, place_in_picture
 from bot.rules import Standing
+from bot.seeing import Seen, make_ready, see
 from bot.thumbnails import LARGE, thumbnail
 from bot.worker_client import WorkerClient
-from db import browsing, concepts, corrections, servers, sightings, snapshots
+from db import browsing, concepts, corrections, embeddings, servers, sightings, snapshots
 from db.errors import NameTaken, NotRemembered
 from db.models import (
     Answer,
@@ -30,7 +31,7 @@ from db.models import (
     OwnerId,
     Recalled,
     Recognition,
-    Reference,
+    Region,
     SetAside,
     Sighting,
     Verdict,
@@ -38,9 +39,9 @@ from db.models import (
 )
 from db.names import check_category, check_info, check_name
 from db.pool import viewing
-from db.recall import mentioned_in, recall, recognised_in
+from db.recall import mentioned_in, recognised_in
 from model_worker.pictures import decode_picture, encode_jpeg
-from model_worker.wire import GenerateRequest, Perception, PromptConcept, ReferenceView, Turn
+from model_worker.wire import GenerateRequest, PromptConcept, ReferenceView, Turn
 
 MOST_CONCEPTS_IN_PROMPT = 6
 ANSWER_PICTURE_SIDE = 1280
@@ -116,12 +117,10 @@ class Assistant:
             if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
                 raise NameTaken(name)
             await rules.count_use(connection, viewer, rules.REMEMBERS)
-        view = await self.worker.refer(picture)
+        ready = await make_ready(self.pool, self.worker, viewer, owner, picture)
         async with viewing(self.pool, viewer) as connection:
-            alike = await _look_alike(connection, viewer, owner, view)
-            new = NewConcept(
-                *(owner, name, info, category, viewer.user_id, reference_from(view), who.place, linked_user)
-            )
+            alike = await _look_alike(connection, viewer, owner, ready.in_use)
+            new = NewConcept(*(owner, name, info, category, viewer.user_id, ready.reference, who.place, linked_user))
             concept = await concepts.remember(connection, new)
             waits = share and not concept.is_shared and viewer.shared is not None
             if waits and viewer.shared is not None:
@@ -135,11 +134,13 @@ class Assistant:
         """
         async with viewing(self.pool, question.viewer) as connection:
             await rules.count_use(connection, question.viewer, rules.ASKS)
-        perception = None if question.picture is None else await self.worker.perceive(question.picture)
-        recalled = await self._recall(question, perception)
+        seen = None
+        if question.picture is not None:
+            seen = await see(self.pool, self.worker, question.viewer, question.picture, question.text)
+        recalled = await self._recall_text(question) if seen is None else seen.recalled
         told = Told(recalled)
-        if perception is not None and question.picture is not None:
-            told = await self._keep_answer(question.viewer, question.picture, perception, recalled)
+        if seen is not None and question.picture is not None:
+            told = await self._keep_answer(question.viewer, question.picture, seen)
         shown = await self._avatars(question.viewer, recalled)
         pictures = {_sha256(avatar): avatar for avatar in shown.values()}
         sees_it = told.picture is not None and await self.worker.sees_pictures()
@@ -147,8 +148,8 @@ class Assistant:
             pictures[_sha256(told.picture)] = told.picture
         request = GenerateRequest(
             question=question.text,
-            has_picture=perception is not None,
-            tags=() if perception is None else perception.tags,
+            has_picture=seen is not None,
+            tags=() if seen is None else seen.tags,
             concepts=_for_prompt(recalled, shown),
             history=question.history,
             picture=_sha256(told.picture) if told.picture is not None and sees_it else None,
@@ -217,11 +218,22 @@ class Assistant:
         Raises NotRemembered when nobody was recognised there, or was forgotten since.
         """
         sighting = _sighting_of(answer, region)
-        if sighting.concept is None:
+        concept = sighting.concept
+        if concept is None:
             raise NotRemembered(texts.NOBODY_THERE)
+        sighting = await self._as_in_use(viewer, answer, sighting, concept.owner_id)
         async with viewing(self.pool, viewer) as connection:
             await corrections.store(connection, viewer, sighting, verdict)
-        return sighting.concept
+        return concept
+
+    async def _as_in_use(self, viewer: Viewer, answer: Answer, sighting: Sighting, owner: OwnerId) -> Sighting:
+        """Return a sighting with the embedding that the owner's recall goes by now; packs may be changed."""
+        async with viewing(self.pool, viewer) as connection:
+            used = await embeddings.in_use(connection, [owner])
+        if sighting.embedding_id in used or not used:
+            return sighting
+        view = await self.worker.refer(answer.picture, sighting.box, exact=True, embedding_id=used[0])
+        return replace(sighting, embedding_id=used[0], embedding=view.region.embedding)
 
     async def remember_region(
         self, who: Standing, answer: Answer, region: int, name: str, info: str = "", category: str = ""
@@ -250,14 +262,14 @@ class Assistant:
         viewer = who.viewer
         async with viewing(self.pool, viewer) as connection:
             await rules.count_use(connection, viewer, rules.REMEMBERS)
-        reference = reference_from(await self.worker.refer(picture, box))
+        ready = await make_ready(self.pool, self.worker, viewer, viewer.personal, picture, box)
         async with viewing(self.pool, viewer) as connection:
             known = [one for one in await concepts.find(connection, viewer, name) if not one.is_shared]
             if known:
                 rules.check_pictures(known[0].references + 1)
-                return await concepts.add_reference(connection, known[0], reference, viewer.user_id)
+                return await concepts.add_reference(connection, known[0], ready.reference, viewer.user_id)
             await rules.check_room(connection, viewer, self.most_concepts)
-            new = NewConcept(viewer.personal, name, info, category, viewer.user_id, reference, who.place)
+            new = NewConcept(viewer.personal, name, info, category, viewer.user_id, ready.reference, who.place)
             return await concepts.remember(connection, new)
 
     async def _owner_of_new(self, connection: asyncpg.Connection, who: Standing, *, share: bool) -> OwnerId:
@@ -269,17 +281,14 @@ class Assistant:
         await rules.check_room(connection, who.viewer, self.most_concepts)
         return who.viewer.personal
 
-    async def _recall(self, question: Question, perception: Perception | None) -> Recalled:
+    async def _recall_text(self, question: Question) -> Recalled:
+        """Recall who a text names, or else what its words are about; when neither, who was spoken of last."""
         async with viewing(self.pool, question.viewer) as connection:
-            if perception is None:
-                recalled = await _recall_text(connection, question)
-            else:
-                recalled = await recall(
-                    connection, question.viewer, perception.regions, perception.calibration, question.text
-                )
-            if recalled.recognised:
-                await concepts.mark_recognised(connection, [one.concept for one in recalled.recognised])
-        return recalled
+            mentioned = await mentioned_in(connection, question.viewer, question.text)
+            mentioned = mentioned or await browsing.about(connection, concepts.owners(question.viewer), question.text)
+            for turn in reversed(question.history):
+                mentioned = mentioned or await mentioned_in(connection, question.viewer, turn.text)
+        return Recalled(tuple(mentioned), ())
 
     async def _avatars(self, viewer: Viewer, recalled: Recalled) -> dict[UUID, bytes]:
         """Return small pictures of what was recalled, for a writer that looks at them itself; none for others."""
@@ -294,31 +303,22 @@ class Assistant:
             if avatar is not None
         }
 
-    async def _keep_answer(self, viewer: Viewer, picture: bytes, perception: Perception, recalled: Recalled) -> Told:
+    async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Seen) -> Told:
         """Keep the picture and what was seen in it, for the answer's buttons."""
-        recognised = {one.region: one for one in recalled.recognised}
-        unknown = _unknown_region(perception, recalled.recognised)
+        recognised = {one.region: one for one in seen.recalled.recognised}
+        unknown = _unknown_region(seen.regions, seen.recalled.recognised)
         regions = sorted({*recognised, *([] if unknown is None else [unknown])})
-        seen = [
-            Sighting(
-                region=index,
-                box=perception.regions[index].box,
-                embedding_id=perception.calibration.embedding_id,
-                embedding=perception.regions[index].embedding,
-                concept=recognised[index].concept if index in recognised else None,
-                probability=recognised[index].probability if index in recognised else None,
-            )
-            for index in regions
-        ]
+        sighted = [_sighting(seen, index, recognised.get(index)) for index in regions]
         jpeg = await asyncio.to_thread(upright, picture)
         async with viewing(self.pool, viewer) as connection:
+            await concepts.mark_recognised(connection, [one.concept for one in seen.recalled.recognised])
             keep_for = await _retention(connection, viewer)
             if not keep_for:
-                return Told(recalled, jpeg)
+                return Told(seen.recalled, jpeg)
             answer_id = await sightings.store_answer(
-                connection, viewer, jpeg, perception.width, perception.height, seen, keep_for
+                connection, viewer, jpeg, seen.width, seen.height, sighted, keep_for
             )
-        return Told(recalled, jpeg, answer_id, unknown)
+        return Told(seen.recalled, jpeg, answer_id, unknown)
 
 
 async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:
@@ -336,17 +336,16 @@ async def _look_alike(
     return next((one.concept for one in recognised if one.concept.owner_id == owner), None)
 
 
-async def _recall_text(connection: asyncpg.Connection, question: Question) -> Recalled:
-    """Recall who a text names, or else what its words are about; when neither, who was spoken of last."""
-    mentioned = await mentioned_in(connection, question.viewer, question.text)
-    mentioned = mentioned or await browsing.about(connection, concepts.owners(question.viewer), question.text)
-    if mentioned:
-        return Recalled(mentioned, ())
-    for text in (turn.text for turn in reversed(question.history)):
-        mentioned = await mentioned_in(connection, question.viewer, text)
-        if mentioned:
-            return Recalled(mentioned, ())
-    return Recalled((), ())
+def _sighting(seen: Seen, region: int, recognition: Recognition | None) -> Sighting:
+    made = seen.embedding_of(region)
+    return Sighting(
+        region=region,
+        box=seen.regions[region].box,
+        embedding_id=made.embedding_id,
+        embedding=made.vector,
+        concept=None if recognition is None else recognition.concept,
+        probability=None if recognition is None else recognition.probability,
+    )
 
 
 def _for_prompt(recalled: Recalled, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
@@ -376,15 +375,15 @@ def _sha256(picture: bytes) -> str:
     return hashlib.sha256(picture).hexdigest()
 
 
-def _unknown_region(perception: Perception, recognised: Sequence[Recognition]) -> int | None:
+def _unknown_region(regions: Sequence[Region], recognised: Sequence[Recognition]) -> int | None:
     """Return the region to offer for remembering: the largest clear one that nobody was recognised in."""
     clear = [
         index
-        for index, region in enumerate(perception.regions)
+        for index, region in enumerate(regions)
         if region.objectness >= 1 and all(_apart(region.box, one.box) for one in recognised)
     ]
-    parts = [index for index in clear if _area(perception.regions[index].box) < 1]
-    return max(parts or clear, key=lambda index: _area(perception.regions[index].box), default=None)
+    parts = [index for index in clear if _area(regions[index].box) < 1]
+    return max(parts or clear, key=lambda index: _area(regions[index].box), default=None)
 
 
 def _apart(one: Box, other: Box) -> bool:
@@ -407,16 +406,3 @@ def _sighting_of(answer: Answer, region: int) -> Sighting:
 def upright(picture: bytes) -> bytes:
     """Return a picture as the worker saw it (and found harmless): upright, a JPEG without metadata."""
     return encode_jpeg(decode_picture(picture), ANSWER_PICTURE_SIDE)
-
-
-def reference_from(view: ReferenceView) -> Reference:
-    """Return a picture that the worker made ready, as it is stored."""
-    return Reference(
-        picture=view.jpeg,
-        picture_sha256=view.picture_sha256,
-        width=view.width,
-        height=view.height,
-        box=view.region.box,
-        embedding_id=view.calibration.embedding_id,
-        embedding=view.region.embedding,
-    )

@@ -16,6 +16,7 @@ import discord
 from bot.client import Keepsake
 from bot.doctor import examine
 from bot.jobs import make_queue, working
+from bot.measures import serve_measures
 from bot.parts import PartProblem, Parts, running
 from bot.settings import Settings, read_settings
 
@@ -80,11 +81,16 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    if settings.metrics is not None:
+        try:
+            serve_measures(settings.metrics)
+        except (OSError, ValueError, OverflowError) as error:
+            raise PartProblem(f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}.") from error
     async with running(settings, _progress) as parts:
         if settings.discord_token is None:
             from bot.sandbox import sandbox
 
-            async with working(make_queue(parts.app_url, parts.assistant.pool, None)):
+            async with working(make_queue(parts.app_url, parts.assistant, None)):
                 await sandbox(parts.assistant, _progress, stop)
         else:
             await _on_discord(parts, settings.discord_token, stop)
@@ -110,7 +116,7 @@ async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
 
 
 async def _connected(bot: Keepsake, parts: Parts, token: str, stop: asyncio.Event) -> None:
-    async with bot, working(make_queue(parts.app_url, parts.assistant.pool, bot)):
+    async with bot, working(make_queue(parts.app_url, parts.assistant, bot)):
         session = asyncio.create_task(bot.start(token))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -13,7 +13,7 @@ from bot.settings import Settings
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem
-from db.health import inspect, problem_of
+from db.health import DatabaseState, inspect, problem_of
 from db.migrate import migrate
 from model_worker.hub import local_checkpoint
 from model_worker.packs import PackProblem, load_pack, weights_problems
@@ -77,23 +77,37 @@ async def _discord(settings: Settings) -> list[Finding]:
 async def _database(settings: Settings) -> list[Finding]:
     try:
         if settings.database_url is not None:
-            return [await asyncio.to_thread(_inspected, settings.database_url)]
-        return [await asyncio.to_thread(_inspected_embedded, settings)]
+            state = await asyncio.to_thread(inspect, settings.database_url)
+        else:
+            state = await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseProblem as problem:
         return [Finding("database", False, str(problem))]
+    wrong = problem_of(state)
+    says = wrong or f"Postgres {state.postgres}, pgvector {state.pgvector}"
+    return [Finding("database", wrong is None, says), *_memories(settings, state)]
 
 
-def _inspected_embedded(settings: Settings) -> Finding:
+def _inspected_embedded(settings: Settings) -> DatabaseState:
     with EmbeddedPostgres(settings.home / "postgres") as server:
         url = server.start()
         migrate(url)
-        return _inspected(url)
+        return inspect(url)
 
 
-def _inspected(url: str) -> Finding:
-    state = inspect(url)
-    problem = problem_of(state)
-    return Finding("database", problem is None, problem or f"Postgres {state.postgres}, pgvector {state.pgvector}")
+def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
+    """Say how far memories have been moved to the pack's embeddings."""
+    try:
+        target = load_pack(settings.pack).embedding_id
+    except PackProblem:
+        return []  # said of the pack
+    total = sum(one.memories for one in state.memories)
+    missing = sum(one.missing for one in state.memories)
+    elsewhere = {one.embedding_id: one.memories for one in state.memories if one.embedding_id != target}
+    if not elsewhere and not missing:
+        return [Finding("memories", True, f"all {total} go by the embeddings {target}")]
+    others = ", ".join(f"{count} by {embedding_id}" for embedding_id, count in elsewhere.items()) or "none by others"
+    says = f"of {total}, {others} still; at least {missing} pictures to embed for {target}; `keepsake up` sees to it"
+    return [Finding("memories", True, says)]
 
 
 async def _pack(settings: Settings) -> list[Finding]:

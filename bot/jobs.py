@@ -16,19 +16,29 @@ from typing import Protocol
 
 import asyncpg
 import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.jobs import Status
 
+from bot.assistant import Assistant
 from bot.governance import nobody_on
+from bot.moving import memories_to_move, move_a_slice
+from bot.worker_client import WorkerAway, WorkerBusy, WorkerRefused
 from db import servers
 from db.caretaking import KnownServer, delete_what_is_due, known_servers
+from db.errors import MemoryAway
 from db.job_queue import open_queue
+from db.models import OwnerId
 from db.pool import viewing
 
 log = logging.getLogger("keepsake.jobs")
 
 GRACE = timedelta(days=30)
 """How long a server's memory outlives the bot's removal, and what a member shared their leaving."""
+EVERY_MINUTE = "* * * * *"
 EVERY_FIVE_MINUTES = "*/5 * * * *"
 EVERY_NIGHT = "17 4 * * *"
+IN_NO_HURRY = -10
+STALLED_SECONDS = 120
 
 
 class Membership(Protocol):
@@ -41,14 +51,15 @@ class Membership(Protocol):
         """Whether a user is a member of a server that the bot is on."""
 
 
-def make_queue(app_url: str, pool: asyncpg.Pool, membership: Membership | None) -> procrastinate.App:
+def make_queue(app_url: str, assistant: Assistant, membership: Membership | None) -> procrastinate.App:
     """Return the queue with its jobs. ``membership`` is None where there is no Discord to ask."""
-    queue = open_queue(app_url)
+    queue, pool = open_queue(app_url), assistant.pool
 
     @queue.periodic(cron=EVERY_FIVE_MINUTES)
     @queue.task(name="delete_what_is_due", queueing_lock="delete_what_is_due", retry=3)
     async def _delete(timestamp: int) -> None:
         await delete_what_is_due(pool)
+        await _delete_stalled(queue)
 
     @queue.periodic(cron=EVERY_NIGHT)
     @queue.task(name="look_after_servers", queueing_lock="look_after_servers", retry=3)
@@ -56,7 +67,38 @@ def make_queue(app_url: str, pool: asyncpg.Pool, membership: Membership | None) 
         if membership is not None:
             await look_after_servers(pool, membership)
 
+    @queue.task(name="move_memory", priority=IN_NO_HURRY)
+    async def _move_memory(owner_id: str) -> None:
+        try:
+            has_moved = await move_a_slice(assistant, OwnerId(owner_id))
+        except (MemoryAway, WorkerAway, WorkerBusy, WorkerRefused) as problem:
+            log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
+            return
+        if not has_moved:
+            await move(owner_id)
+
+    async def move(owner_id: str) -> None:
+        with contextlib.suppress(AlreadyEnqueued):
+            await _move_memory.configure(queueing_lock=f"move {owner_id}").defer_async(owner_id=owner_id)
+
+    @queue.periodic(cron=EVERY_MINUTE)
+    @queue.task(name="move_memories", queueing_lock="move_memories")
+    async def _move_memories(timestamp: int) -> None:
+        try:
+            moves = await memories_to_move(assistant)
+        except (MemoryAway, WorkerAway, WorkerBusy) as problem:
+            log.warning("Whether memories have to be moved can't be seen now: %s", problem)
+            return
+        for one in moves:
+            await move(one.owner_id)
+
     return queue
+
+
+async def _delete_stalled(queue: procrastinate.App) -> None:
+    """Delete jobs of processes that were killed: all of ours come round again by themselves."""
+    for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        await queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 @asynccontextmanager

@@ -9,15 +9,14 @@ from uuid import UUID
 import asyncpg
 
 from bot import rules, texts
-from bot.assistant import Assistant, reference_from, upright
+from bot.assistant import Assistant, upright
 from bot.rules import NotAllowed, Standing
+from bot.seeing import Seen, make_ready, see
 from db import browsing, concepts, merging, snapshots
 from db.errors import NotRemembered
 from db.models import Avatar, Box, Concept, OwnerId, StoredReference
 from db.names import name_key
 from db.pool import viewing
-from db.recall import recognised_in
-from model_worker.wire import Perception
 
 PAGE = 5
 MOST_REGIONS = 20
@@ -123,9 +122,9 @@ async def add_picture(
         now = await concepts.get(connection, concept.owner_id, concept.concept_id)
         rules.check_pictures(now.references + 1)
         await rules.count_use(connection, who.viewer, rules.REMEMBERS)
-    reference = reference_from(await assistant.worker.refer(picture, box))
+    ready = await make_ready(assistant.pool, assistant.worker, who.viewer, concept.owner_id, picture, box)
     async with viewing(assistant.pool, who.viewer) as connection:
-        return await concepts.add_reference(connection, concept, reference, who.user_id)
+        return await concepts.add_reference(connection, concept, ready.reference, who.user_id)
 
 
 async def choose_avatar(pool: asyncpg.Pool, who: Standing, concept: Concept, reference_id: UUID) -> None:
@@ -197,8 +196,7 @@ async def look(assistant: Assistant, who: Standing, pictures: tuple[bytes, ...])
         await rules.count_use(connection, who.viewer, rules.ASKS)
     parts: list[Part] = []
     for number, picture in enumerate(pictures):
-        perception = await assistant.worker.perceive(picture)
-        parts += await _parts_of(assistant.pool, who, number, perception)
+        parts += _parts_of(number, await see(assistant.pool, assistant.worker, who.viewer, picture))
     kept = [await asyncio.to_thread(upright, picture) for picture in pictures]
     return Look(tuple(kept), tuple(parts[:MOST_REGIONS]))
 
@@ -211,12 +209,10 @@ async def is_name_of(pool: asyncpg.Pool, who: Standing, name: str, concept: Conc
         return any(not one.is_shared for one in await concepts.find(connection, who.viewer, name))
 
 
-async def _parts_of(pool: asyncpg.Pool, who: Standing, number: int, perception: Perception) -> list[Part]:
+def _parts_of(number: int, seen: Seen) -> list[Part]:
     """Return the clear parts of one picture, and the whole of it, with what they look like."""
-    regions = [one for one in perception.regions if one.objectness >= 1]
-    async with viewing(pool, who.viewer) as connection:
-        recognised = await recognised_in(connection, who.viewer, perception.regions, perception.calibration)
-    known = {one.box: one for one in recognised}
+    regions = [one for one in seen.regions if one.objectness >= 1]
+    known = {one.box: one for one in seen.recalled.recognised}
     boxes = list(dict.fromkeys([*known, *(one.box for one in regions)]))
     return [
         Part(number, box, known[box].concept, known[box].probability) if box in known else Part(number, box)

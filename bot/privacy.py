@@ -22,8 +22,9 @@ from bot.archive.content import (
 )
 from bot.archive.reading import read_archive
 from bot.archive.writing import write_archives
-from bot.assistant import Assistant, reference_from
+from bot.assistant import Assistant
 from bot.rules import Standing
+from bot.seeing import ReadyReference, make_ready
 from db import archiving, concepts, people
 from db.archiving import Arriving, WholeConcept
 from db.models import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
@@ -239,13 +240,17 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
     return tuple(problems)
 
 
+async def _ready(assistant: Assistant, viewer: Viewer, one: ArchivedReference) -> ReadyReference:
+    return await make_ready(assistant.pool, assistant.worker, viewer, viewer.personal, one.picture, one.box, exact=True)
+
+
 async def _arriving(
     assistant: Assistant, viewer: Viewer, one: ArchivedConcept, corrections: Sequence[StoredCorrection]
 ) -> Arriving:
     ordered = sorted(one.references, key=lambda reference: not reference.is_avatar)
     references = [
         replace(
-            reference_from(await assistant.worker.refer(reference.picture, reference.box, exact=True)),
+            (await _ready(assistant, viewer, reference)).reference,
             created_at=reference.created_at,
         )
         for reference in ordered

@@ -17,6 +17,7 @@ class Settings:
     database_url: str | None
     worker_url: str | None
     worker_token: str | None
+    metrics: str | None
 
 
 def read_settings() -> Settings:
@@ -28,4 +29,5 @@ def read_settings() -> Settings:
         database_url=os.environ.get("DATABASE_URL") or None,
         worker_url=os.environ.get("WORKER_URL") or None,
         worker_token=os.environ.get("KEEPSAKE_WORKER_TOKEN") or None,
+        metrics=os.environ.get("KEEPSAKE_METRICS") or None,
     )

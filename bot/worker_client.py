@@ -52,6 +52,10 @@ class WorkerRefused(Exception):  # noqa: N818 (it says what is the matter)
     """The worker can't use what it was sent; the text is a sentence for the person who sent it."""
 
 
+class NoSuchEmbedder(WorkerRefused):
+    """The worker has no pack that makes the embeddings which were asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
     """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why)."""
@@ -79,19 +83,28 @@ class WorkerClient:
             await self._session.close()
             self._session = None
 
-    async def perceive(self, picture: bytes) -> Perception:
+    async def perceive(self, picture: bytes, embedding_id: str | None = None) -> Perception:
         """Return what the worker sees in a picture (any format it reads).
 
-        Raises WorkerAway, WorkerBusy and WorkerRefused, as everything here.
-        """
-        return perception_from_json(await self._about(picture, "/perceive", {}))
+        ``embedding_id`` asks for the embedder of another pack than the worker's own.
 
-    async def refer(self, picture: bytes, box: Box | None = None, *, exact: bool = False) -> ReferenceView:
+        Raises NoSuchEmbedder, and WorkerAway, WorkerBusy and WorkerRefused, as everything here.
+        """
+        return perception_from_json(await self._about(picture, "/perceive", {"embedding_id": embedding_id}))
+
+    async def refer(
+        self, picture: bytes, box: Box | None = None, *, exact: bool = False, embedding_id: str | None = None
+    ) -> ReferenceView:
         """Return a picture made ready to be remembered.
 
-        ``box`` says where to look in it, or, if ``exact``, that this very box is the thing.
+        ``box`` says where to look in it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
+        in `perceive`.
         """
-        about: dict[str, object] = {"box": None if box is None else asdict(box), "exact": exact}
+        about: dict[str, object] = {
+            "box": None if box is None else asdict(box),
+            "exact": exact,
+            "embedding_id": embedding_id,
+        }
         return reference_from_json(await self._about(picture, "/refer", about))
 
     async def generate(
@@ -183,4 +196,4 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         raise WorkerBusy(int(response.headers.get("Retry-After", "5")), sentence)
     if response.status in {401, 500}:
         raise WorkerAway(sentence)
-    raise WorkerRefused(sentence)
+    raise NoSuchEmbedder(sentence) if response.status == 409 else WorkerRefused(sentence)

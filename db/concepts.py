@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from db.errors import NameTaken, NotRemembered, Objected
-from db.models import Avatar, Box, Concept, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
+from db.models import Avatar, Box, Concept, Embedded, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
 from db.names import check_category, check_info, check_name, name_key
 
 LONGEST_SUGGESTIONS = 25
@@ -446,9 +446,9 @@ async def _store_reference(
             reference.created_at,
         ),
     )
-    await connection.execute(
-        INSERT_EMBEDDING, owner_id, concept_id, reference_id, reference.embedding_id, reference.embedding
-    )
+    made = [Embedded(reference.embedding_id, reference.embedding), *([reference.former] if reference.former else [])]
+    for one in made:
+        await connection.execute(INSERT_EMBEDDING, owner_id, concept_id, reference_id, one.embedding_id, one.vector)
     await connection.execute(SHOW_AS_AVATAR, owner_id, concept_id, reference_id)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from db.caretaking import TAKE_CARE
 from db.errors import DatabaseProblem
 from db.migrate import status
 from db.roles import app_url, why_not_log_in
@@ -29,6 +30,22 @@ TABLES_WITHOUT_PROTECTION = """
      ORDER BY pg_class.relname
 """
 
+MEMORIES = """
+    SELECT embedding_id, count(*), sum(missing)
+      FROM embedding_use
+     GROUP BY embedding_id
+     ORDER BY embedding_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoriesIn:
+    """How many memories go by embeddings of this id; ``missing`` of their references lack the one they should have."""
+
+    embedding_id: str
+    memories: int
+    missing: int
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
@@ -41,6 +58,7 @@ class DatabaseState:
     pending: tuple[str, ...]
     app_role_problem: str | None
     unprotected_tables: tuple[str, ...]
+    memories: tuple[MemoriesIn, ...]
 
 
 def inspect(url: str) -> DatabaseState:
@@ -54,6 +72,8 @@ def inspect(url: str) -> DatabaseState:
             major, version = connection.execute(POSTGRES_VERSION).fetchone() or (0, "unknown")
             pgvector = connection.execute(PGVECTOR_VERSION).fetchone()
             unprotected = connection.execute(TABLES_WITHOUT_PROTECTION).fetchall()
+            connection.execute(TAKE_CARE)
+            memories = [] if migrations.pending else connection.execute(MEMORIES).fetchall()
     except psycopg.Error as error:
         raise DatabaseProblem(f"The database can't be asked: {' '.join(str(error).split())}") from error
     return DatabaseState(
@@ -64,6 +84,7 @@ def inspect(url: str) -> DatabaseState:
         pending=migrations.pending,
         app_role_problem=None if migrations.pending else why_not_log_in(app_url(url)),
         unprotected_tables=tuple(row[0] for row in unprotected),
+        memories=tuple(MemoriesIn(*row) for row in memories),
     )
 
 

@@ -93,9 +93,18 @@ NOWHERE = Place()
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """An embedding, and the id of those that it can be compared with."""
+
+    embedding_id: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
 class Reference:
     """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding.
 
+    ``former`` is its embedding by the pack that its owner's memory still goes by, where that is another one;
     ``created_at`` is when it was remembered; None is now.
     """
 
@@ -107,6 +116,7 @@ class Reference:
     embedding_id: str
     embedding: Vector
     created_at: datetime | None = None
+    former: Embedded | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ SERVERS_WITH_ME = """
 OF_A_USER = ("correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
 """The tables of a user's memory, in an order in which the numbers of a receipt are all counted."""
 
-REST_OF_A_USER = ("set_aside", "person", "rate")
+REST_OF_A_USER = ("set_aside", "person", "rate", "embedding_use")
 
 DELETE_JOBS = """
     DELETE FROM procrastinate_jobs

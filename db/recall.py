@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import asyncpg
 
@@ -18,7 +20,8 @@ NAMED_IN = f"""
      ORDER BY strpos($2, name_key), char_length(name_key) DESC, array_position($1::text[], owner_id::text)
 """  # noqa: S608 (made of constants)
 
-# Exact search: every region against every embedding the viewer may see. A reference counts for its concept, and
+# Exact search: every region against every embedding the viewer may see, of owners whose memory goes by embeddings of
+# this kind (while packs are changed, one may go by another than the next). A reference counts for its concept, and
 # so does a region of which this viewer said "right". Where a region is more like one of which the viewer said
 # "not them" than like any reference, it isn't them. Then each region keeps its best concept, and each concept
 # its best region. (A shared copy has the id of the user's own concept: of the two, their own is shown.)
@@ -26,14 +29,19 @@ RECOGNISED_IN = f"""
     WITH region AS MATERIALIZED (
         SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
           FROM unnest($3::text[]) WITH ORDINALITY AS given (vector, place)
+    ), remembering AS MATERIALIZED (
+        SELECT array_agg(owner_id::text) AS owners
+          FROM embedding_use
+         WHERE owner_id = ANY ($1::text[]) AND embedding_id = $2
     ), known AS MATERIALIZED (
         SELECT owner_id, concept_id, vector, true AS is_them
           FROM embedding
-         WHERE owner_id = ANY ($1::text[]) AND embedding_id = $2
+         WHERE owner_id = ANY ((SELECT owners FROM remembering)::text[]) AND embedding_id = $2
         UNION ALL
         SELECT concept_owner_id, concept_id, vector, verdict = 'right'
           FROM correction
-         WHERE owner_id = $4 AND embedding_id = $2 AND concept_owner_id = ANY ($1::text[])
+         WHERE owner_id = $4 AND embedding_id = $2
+           AND concept_owner_id = ANY ((SELECT owners FROM remembering)::text[])
     ), likeness AS (
         SELECT region.region, known.owner_id, known.concept_id,
                max(-(region.vector <#> known.vector)) FILTER (WHERE known.is_them) AS similarity,
@@ -62,13 +70,16 @@ OVERLAP = 0.7
 """Of two recognitions, one of which lies in the other by this share of its area, the less probable goes."""
 
 
-async def recall(
-    connection: asyncpg.Connection,
-    viewer: Viewer,
-    regions: Sequence[Region],
-    calibration: Calibration,
-    text: str = "",
-) -> Recalled:
+class Sight(Protocol):
+    """What one embedder saw in a picture: `model_worker.wire.Perception`."""
+
+    @property
+    def regions(self) -> Sequence[Region]: ...  # noqa: D102
+    @property
+    def calibration(self) -> Calibration: ...  # noqa: D102
+
+
+async def recall(connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Sight], text: str = "") -> Recalled:
     """Return the viewer's concepts that a text names, and those that are in the regions of a picture.
 
     Names come first, as in RAP (section 3.2); unlike there, what isn't probable enough is left out.
@@ -79,22 +90,21 @@ async def recall(
         Of `db.pool.viewing` for this very viewer.
     viewer : Viewer
         Whose own memory, and whose current server's, is searched.
-    regions : Sequence[Region]
-        What a picture shows; may be empty.
-    calibration : Calibration
-        Of the pack that made the regions' embeddings.
+    sights : Sequence[Sight]
+        What a picture shows: usually one; one an embedder while packs are changed; none without a picture.
     text : str
         What was asked.
 
     Returns
     -------
     Recalled
-        ``mentioned`` in the order of the text, ``recognised`` the most similar first.
+        ``mentioned`` in the order of the text, ``recognised`` the most probable first; their ``region`` counts
+        through the regions of all sights.
 
     """
     return Recalled(
         await mentioned_in(connection, viewer, text),
-        await recognised_in(connection, viewer, regions, calibration),
+        await _recognised_in_all(connection, viewer, sights),
     )
 
 
@@ -115,6 +125,18 @@ async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str
     return tuple(found.values())
 
 
+async def _recognised_in_all(
+    connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Sight]
+) -> tuple[Recognition, ...]:
+    found: list[Recognition] = []
+    before = 0
+    for sight in sights:
+        recognised = await recognised_in(connection, viewer, sight.regions, sight.calibration)
+        found += [replace(one, region=one.region + before) for one in recognised]
+        before += len(sight.regions)
+    return _apart(sorted(found, key=lambda one: -one.probability)) if len(sights) > 1 else tuple(found)
+
+
 async def recognised_in(
     connection: asyncpg.Connection, viewer: Viewer, regions: Sequence[Region], calibration: Calibration
 ) -> tuple[Recognition, ...]:
@@ -129,17 +151,27 @@ async def recognised_in(
         viewer.personal,
         _least_similarity(calibration),
     )
-    kept: list[Recognition] = []
-    for row in rows:
-        recognition = Recognition(
+    return _apart(
+        Recognition(
             concept=concept_from(row),
             region=row["region"],
             box=regions[row["region"]].box,
             similarity=row["similarity"],
             probability=match_probability(row["similarity"], calibration),
         )
-        if all(_share_of_smaller(recognition.box, other.box) < OVERLAP for other in kept):
-            kept.append(recognition)
+        for row in rows
+    )
+
+
+def _apart(ordered: Iterable[Recognition]) -> tuple[Recognition, ...]:
+    """Return the recognitions without those of a place, or a concept, that a better one has."""
+    kept: list[Recognition] = []
+    for one in ordered:
+        if all(
+            one.concept.concept_id != other.concept.concept_id and _share_of_smaller(one.box, other.box) < OVERLAP
+            for other in kept
+        ):
+            kept.append(one)
     return tuple(kept)
 
 

@@ -102,7 +102,7 @@ MARK_RETURNED = "DELETE FROM departure WHERE owner_id = $1 AND user_id = $2"
 
 DEPARTED_BEFORE = "SELECT user_id FROM departure WHERE owner_id = $1 AND since < now() - $2::interval"
 
-OF_A_SERVER = ("concept", "picture", "set_aside", "audit", "departure", "rate", "server")
+OF_A_SERVER = ("concept", "picture", "set_aside", "audit", "departure", "rate", "embedding_use", "server")
 """The tables with rows of a server; references and embeddings go with their concepts."""
 
 

@@ -198,6 +198,18 @@ def load_pack(name: str = DEFAULT) -> Pack:
         raise PackProblem(f"The pack {files[name]} can't be used: {error}.") from error
 
 
+def pack_that_makes(embedding_id: str) -> Pack | None:
+    """Return the pack whose embeddings have this id; None when there is none (any more)."""
+    for name in pack_files():
+        try:
+            pack = load_pack(name)
+        except PackProblem:
+            continue
+        if pack.embedding_id == embedding_id:
+            return pack
+    return None
+
+
 def weights_problems(pack: Pack) -> list[str]:
     """Return a sentence for each file of weights that is missing or was changed; reads all of them."""
     return [problem for weights in pack.weights if (problem := _problem_of(weights)) is not None]

@@ -26,13 +26,21 @@ class FakeSight:
 
 @dataclass
 class FakePerceiver:
-    """Its embedding is the picture's mean colour; it notes the sizes of its batches."""
+    """Its embedding is the picture's mean colour; it notes the sizes of its batches.
+
+    ``turned`` is for another pack's: red is embedded as the first one embeds green, so that who compares the embeddings
+    of one with those of the other takes one thing for another.
+    """
 
     batches: list[int] = field(default_factory=list)
     pause: float = 0.0
     broken: bool = False
     embedding_id: str = "fake/1"
-    calibration: Calibration = field(default_factory=lambda: Calibration("fake/1", 10.0, -5.0, 0.5))
+    turned: int = 0
+
+    @property
+    def calibration(self) -> Calibration:
+        return Calibration(self.embedding_id, 10.0, -5.0, 0.5)
 
     def perceive(self, pictures: Sequence[Image.Image]) -> list[FakeSight]:
         self.batches.append(len(pictures))
@@ -46,7 +54,8 @@ class FakePerceiver:
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         mean = np.asarray(picture, dtype=np.float32).mean(axis=(0, 1)) / 255
-        return Region(box or WHOLE, mean.astype(np.float32), 1.0)
+        colour = np.roll(mean, self.turned) / max(float(np.linalg.norm(mean)), 1e-6)
+        return Region(box or WHOLE, colour.astype(np.float32), 1.0)
 
 
 @dataclass

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from db.models import Box, NewConcept, OwnerId, Reference, Vector
+from db.models import Box, Calibration, NewConcept, OwnerId, Reference, Region, Vector
 
 PACK = "test-pack"
 DIMENSIONS = 8
+
+
+@dataclass(frozen=True)
+class ASight:
+    regions: Sequence[Region]
+    calibration: Calibration
 
 
 def a_jpeg(seed: int = 0) -> bytes:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 import asyncpg
 import psycopg
 
+from bot.assistant import Assistant
 from bot.governance import nobody_on
 from bot.jobs import look_after_servers, make_queue, working
+from bot.worker_client import WorkerClient
 from db import concepts, servers, snapshots
 from db.models import Concept, Viewer, server_owner, user_owner
 from db.pool import viewing
@@ -55,7 +57,8 @@ async def test_what_is_due_is_deleted_by_a_job_of_the_queue(pool: asyncpg.Pool, 
     async with viewing(pool, ANNA) as connection:
         await snapshots.forget_for_now(connection, mochi, 1)
     wind_back(database_url, "UPDATE set_aside SET expires_at = now() - interval '1 second'")
-    queue = make_queue(app_url(database_url), pool, None)
+    worker = WorkerClient("http://127.0.0.1:9", "nobody is there")
+    queue = make_queue(app_url(database_url), Assistant(pool, worker), None)
 
     async with working(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)

@@ -228,10 +228,7 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
     """As on managed servers: one who owns the database and may create roles, bound by forced security too."""
     with EmbeddedPostgres(directory) as server:
         url = server.start()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("CREATE ROLE boss LOGIN CREATEROLE")
-            connection.execute("CREATE DATABASE managed OWNER boss")
-        managed = url.replace("postgres:@", "boss:@").replace("/keepsake?", "/managed?")
+        managed = _managed(url)
         with pytest.raises(DatabaseProblem, match='extension "vector"'):
             migrate(managed)
         with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
@@ -246,6 +243,42 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
                 assert await connection.fetchval("SELECT count(*) FROM embedding") == 0
         finally:
             pool.terminate()
+
+
+def test_memories_that_are_there_already_go_by_the_embeddings_they_have(directory: Path, folder: Path) -> None:
+    """Also where forced row-level security binds the administrator."""
+    for later in sorted(folder.glob("*.sql"))[2:]:
+        later.unlink()
+    with EmbeddedPostgres(directory) as server:
+        url = server.start()
+        managed = _managed(url)
+        with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
+            connection.execute("CREATE EXTENSION vector")
+        migrate(managed, folder)
+        with psycopg.connect(managed) as connection:
+            for owner in ("user:1", "server:10"):
+                connection.execute("SELECT set_config('keepsake.personal', %s, true)", (owner,))
+                connection.execute(
+                    "INSERT INTO picture (owner_id, picture_sha256, jpeg, width, height) "
+                    "VALUES (%s, repeat('0', 64), 'x', 1, 1)",
+                    (owner,),
+                )
+                connection.execute(
+                    "WITH made AS (INSERT INTO concept (owner_id, name, name_key, created_by) VALUES (%s, 'a', 'a', 1) "
+                    "RETURNING *) INSERT INTO reference SELECT owner_id, gen_random_uuid(), concept_id, "
+                    "repeat('0', 64), 0, 0, 1, 1, 1 FROM made",
+                    (owner,),
+                )
+                connection.execute(
+                    "INSERT INTO embedding SELECT owner_id, concept_id, reference_id, 'pack/1', 0, '[1]' FROM reference"
+                )
+
+        migrate(managed)
+
+        with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
+            rows = connection.execute("SELECT owner_id, embedding_id, missing FROM embedding_use ORDER BY 1").fetchall()
+    assert rows == [("server:10", "pack/1", 0), ("user:1", "pack/1", 0)]
+    # and afterwards it is protected like every other table (test_row_level_security_is_on_wherever_there_is_an_owner)
 
 
 def test_the_command_line(empty_database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -306,6 +339,14 @@ def test_embedded_says_what_is_wrong(tmp_path: Path) -> None:
     file.write_text("not a directory")
     with pytest.raises(DatabaseProblem, match="can't be made"):
         EmbeddedPostgres(file / "postgres").start()
+
+
+def _managed(url: str) -> str:
+    """Make a database as managed servers give it; returns the URL of its administrator, who is no superuser."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE boss LOGIN CREATEROLE")
+        connection.execute("CREATE DATABASE managed OWNER boss")
+    return url.replace("postgres:@", "boss:@").replace("/keepsake?", "/managed?")
 
 
 def _servers_in(directory: Path) -> list[int]:

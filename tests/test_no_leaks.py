@@ -42,7 +42,7 @@ from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from tests.conftest import OWNED_TABLES
-from tests.memory import PACK, a_concept, a_jpeg, a_reference
+from tests.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 
 pytestmark = pytest.mark.slow
 
@@ -370,7 +370,7 @@ class Leaks(RuleBasedStateMachine):
         """Show a picture that is exactly somebody's reference: only whose it is recognises it."""
         vector = data.draw(st.sampled_from(self.world.embeddings))
         region = Region(Box(0, 0, 1, 1), vector, 1.0)
-        found = self.as_viewer(viewer, lambda c: recall.recall(c, viewer, [region], CALIBRATION))
+        found = self.as_viewer(viewer, lambda c: recall.recall(c, viewer, [ASight([region], CALIBRATION)]))
         self.check(viewer, found)
         known = self.world.seen_by(viewer)
         likeness = [max(float(vector @ one) for one in concept.vectors) for concept in known]
@@ -501,7 +501,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
             await concepts.did_you_mean(connection, BO, "mochi"),
             await concepts.find(connection, BO, "Mochi user:9001"),
             await recall.mentioned_in(connection, BO, "Mochi user:9001 and Mochi server:7001"),
-            await recall.recall(connection, BO, regions, CALIBRATION),
+            await recall.recall(connection, BO, [ASight(regions, CALIBRATION)]),
             await archiving.whole_concepts(connection, BO.personal),
             await archiving.corrections_of(connection, BO.personal),
             await archiving.answers_of(connection, BO),

@@ -22,7 +22,7 @@ from db.models import (
 )
 from db.pool import viewing
 from db.recall import recall
-from tests.memory import PACK, a_concept, a_reference, an_embedding
+from tests.memory import PACK, ASight, a_concept, a_reference, an_embedding
 
 ANNA = Viewer(1, 10)
 BO = Viewer(2, 10)
@@ -40,13 +40,13 @@ async def remember(
 
 async def seen(pool: asyncpg.Pool, *regions: Region, viewer: Viewer = ANNA, text: str = "") -> list[tuple[str, int]]:
     async with viewing(pool, viewer) as connection:
-        recalled = await recall(connection, viewer, regions, CALIBRATION, text)
+        recalled = await recall(connection, viewer, [ASight(regions, CALIBRATION)], text)
     return [(one.concept.name, one.region) for one in recalled.recognised]
 
 
 async def named(pool: asyncpg.Pool, text: str, viewer: Viewer = ANNA) -> list[str]:
     async with viewing(pool, viewer) as connection:
-        return [one.name for one in (await recall(connection, viewer, (), CALIBRATION, text)).mentioned]
+        return [one.name for one in (await recall(connection, viewer, (), text)).mentioned]
 
 
 def region(embedding: Vector, box: Box = WHOLE) -> Region:
@@ -96,7 +96,7 @@ async def test_embeddings_of_another_pack_are_not_compared(pool: asyncpg.Pool) -
     await remember(pool, "Mochi", an_embedding(1))
     other = Calibration("another-pack", 12.0, -6.0, 0.5)
     async with viewing(pool, ANNA) as connection:
-        recalled = await recall(connection, ANNA, [region(an_embedding(1))], other)
+        recalled = await recall(connection, ANNA, [ASight([region(an_embedding(1))], other)])
     assert recalled.recognised == ()
 
 
@@ -158,5 +158,5 @@ async def test_ones_own_comes_before_the_servers_of_the_same_name(pool: asyncpg.
     await remember(pool, "Mochi", an_embedding(1))
     await remember(pool, "Mochi", an_embedding(2), owner=server_owner(10))
     async with viewing(pool, ANNA) as connection:
-        mentioned = (await recall(connection, ANNA, (), CALIBRATION, "mochi")).mentioned
+        mentioned = (await recall(connection, ANNA, (), "mochi")).mentioned
     assert [one.owner_id for one in mentioned] == [user_owner(1)]

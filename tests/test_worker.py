@@ -18,7 +18,7 @@ from bot.demo.pictures import png
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
 from db.models import Box
 from model_worker.server.app import Worker
-from model_worker.server.models import Models
+from model_worker.server.models import LoadFormer, Models, load_former
 from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.wire import GenerateRequest, PromptConcept
 from tests.fake_models import FakePerceiver, FakeWriter
@@ -48,9 +48,12 @@ async def served(
     load: Callable[[], Models] | None = None,
     most_waiting: int = 32,
     wait: bool = True,
+    load_former: LoadFormer = load_former,
 ) -> AsyncIterator[Served]:
     sees, writes = sees or FakePerceiver(), writes or FakeWriter()
-    worker = Worker(load or (lambda: Models("fake", sees, writes)), TOKEN, most_waiting=most_waiting)
+    worker = Worker(
+        load or (lambda: Models("fake", sees, writes)), TOKEN, most_waiting=most_waiting, load_former=load_former
+    )
     runner = web.AppRunner(worker.app(), handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)

@@ -10,14 +10,14 @@ import json
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiohttp import web
 from PIL import Image
 
-from db.models import Box, Region
+from db.models import Box
 from model_worker.pictures import (
     LARGEST_BYTES,
     WORKING_SIDE,
@@ -26,9 +26,10 @@ from model_worker.pictures import (
     encode_jpeg,
     is_plain_jpeg,
 )
-from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
+from model_worker.server.batching import Busy, in_a_thread_that_ends
+from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, ReferenceRequest
 from model_worker.server.measures import Measures
-from model_worker.server.models import Load, Models, Sees, Sight
+from model_worker.server.models import Load, LoadFormer, Models, NoSuchEmbedder, load_former
 from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.server.writing import WritingDesk
 from model_worker.wire import (
@@ -43,7 +44,6 @@ from model_worker.words.asked import Asked
 
 log = logging.getLogger("keepsake.worker")
 
-LARGEST_BATCH = 8
 MOST_WAITING = 32
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
@@ -62,29 +62,22 @@ class Problem(Exception):  # noqa: N818 (it says what is the matter)
 
 
 @dataclass(frozen=True, slots=True)
-class ReferenceRequest:
-    """A picture to be remembered; ``box`` is where to look in it, or, if ``exact``, the thing itself."""
-
-    picture: Image.Image
-    box: Box | None
-    exact: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Desks:
-    """The models at work: each has its own thread and its own queue."""
+    """The models at work: each has its own queue."""
 
     models: Models
-    perceive: Batcher[Image.Image, Sight]
-    refer: Batcher[ReferenceRequest, Region]
+    eyes: Eyes
     writing: WritingDesk
 
 
 class Worker:
     """One pack, served. The models load in the background; until then requests are told so."""
 
-    def __init__(self, load: Load, token: str, *, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, load: Load, token: str, *, most_waiting: int = MOST_WAITING, load_former: LoadFormer = load_former
+    ) -> None:
         self._load = load
+        self._load_former = load_former
         self._token = token
         self._most_waiting = most_waiting
         self._held = PicturesHeld(HELD_BYTES)
@@ -124,14 +117,9 @@ class Worker:
             log.exception("The models could not be loaded")
             self._failure = f"The models could not be loaded: {error}"
             return
-
-        def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
-            return [_referred(models.sees, one) for one in items]
-
         self._desks = Desks(
             models=models,
-            perceive=Batcher(models.sees.perceive, LARGEST_BATCH, self._most_waiting),
-            refer=Batcher(refer, LARGEST_BATCH, self._most_waiting),
+            eyes=Eyes(models.sees, self._load_former, self._most_waiting),
             writing=WritingDesk(models.writes.write, LARGEST_BATCH, self._most_waiting),
         )
 
@@ -184,16 +172,16 @@ class Worker:
         return web.Response(status=204)
 
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
-        sha256, held, _ = await self._picture_of(request)
-        picture, desks = held.picture, self._ready()
-        sight = await desks.perceive.do(picture)
+        sha256, held, data = await self._picture_of(request)
+        picture, eye = held.picture, await self._eye_for(data)
+        sight = await eye.perceive.do(picture)
         perception = Perception(
             picture_sha256=sha256,
             width=picture.width,
             height=picture.height,
             regions=sight.regions,
             tags=sight.tags,
-            calibration=desks.models.sees.calibration,
+            calibration=eye.sees.calibration,
         )
         return web.Response(text=perception_to_json(perception), content_type="application/json")
 
@@ -202,18 +190,28 @@ class Worker:
         box = _box(data.get("box"))
         if data.get("exact") is True and box is None:
             raise Problem(400, "“exact” needs a “box”.")
-        desks = self._ready()
+        eye = await self._eye_for(data)
         jpeg, picture = await asyncio.get_running_loop().run_in_executor(self._decoding, _stored, held)
-        region = await desks.refer.do(ReferenceRequest(picture, box, data.get("exact") is True))
+        region = await eye.refer.do(ReferenceRequest(picture, box, data.get("exact") is True))
         view = ReferenceView(
             jpeg=jpeg,
             picture_sha256=hashlib.sha256(jpeg).hexdigest(),
             width=picture.width,
             height=picture.height,
             region=region,
-            calibration=desks.models.sees.calibration,
+            calibration=eye.sees.calibration,
         )
         return web.Response(text=reference_to_json(view), content_type="application/json")
+
+    async def _eye_for(self, data: Mapping[str, object]) -> Eye:
+        """Return the eye that a request wants: by the id of its embeddings, or else the pack's own."""
+        embedding_id = data.get("embedding_id")
+        if embedding_id is not None and not isinstance(embedding_id, str):
+            raise Problem(400, "“embedding_id” has to be text.")
+        try:
+            return await self._ready().eyes.that_make(embedding_id)
+        except NoSuchEmbedder as error:
+            raise Problem(409, str(error)) from error
 
     async def _picture_of(self, request: web.Request) -> tuple[str, Held, dict[str, object]]:
         data = _json_object(await request.text())
@@ -281,19 +279,13 @@ class Worker:
                 "sees_pictures": desks is not None and desks.models.writes.sees_pictures,
                 "device": _device(),
                 "pictures_held": len(self._held),
-                "waiting": 0 if desks is None else desks.perceive.waiting + desks.writing.waiting,
+                "waiting": 0 if desks is None else desks.eyes.waiting + desks.writing.waiting,
             }
         )
 
     async def _show_measures(self, _: web.Request) -> web.StreamResponse:
         self._measures.hold(len(self._held), self._held.bytes)
         return web.Response(body=self._measures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
-
-
-def _referred(sees: Sees, one: ReferenceRequest) -> Region:
-    if one.exact and one.box is not None:
-        return sees.embed(one.picture, one.box)
-    return sees.refer(one.picture, one.box)
 
 
 def _held(data: bytes) -> Held:

@@ -10,7 +10,7 @@ from typing import Protocol
 from PIL import Image
 
 from db.models import Box, Calibration, Region
-from model_worker.packs import OnePass, Pack, ServedWriting, TextWriting, load_pack
+from model_worker.packs import OnePass, Pack, PackProblem, ServedWriting, TextWriting, load_pack, pack_that_makes
 from model_worker.wire import Tag
 from model_worker.words.asked import Asked
 
@@ -55,13 +55,30 @@ class Models:
     writes: Writes
 
 
+class NoSuchEmbedder(Exception):  # noqa: N818 (it says what is the matter)
+    """No pack here makes the embeddings that were asked for, or its models can't be loaded."""
+
+
 Load = Callable[[], Models]
+LoadFormer = Callable[[str], Sees]
+"""From an embedding id to what sees in the pack that makes such embeddings. Raises NoSuchEmbedder."""
 
 
 def load_models(pack_name: str) -> Models:
     """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
     pack = load_pack(pack_name)
     return Models(pack.name, load_perceiver(pack), load_writer(pack))
+
+
+def load_former(embedding_id: str) -> Sees:
+    """Load what sees in the pack that makes embeddings of this id: seconds. Raises NoSuchEmbedder."""
+    pack = pack_that_makes(embedding_id)
+    if pack is None:
+        raise NoSuchEmbedder(f"No pack here makes embeddings “{embedding_id}”, which this memory goes by.")
+    try:
+        return load_perceiver(pack)
+    except (PackProblem, RuntimeError) as error:
+        raise NoSuchEmbedder(f"This memory goes by the pack “{pack.name}”, which can't be loaded: {error}") from error
 
 
 def load_writer(pack: Pack) -> Writes:
