@@ -43,7 +43,8 @@ SERVERS_WITH_MINE = """
     UNION
     SELECT owner_id FROM reference WHERE owner_id LIKE 'server:%' AND created_by = $1
     UNION
-    SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND $1 IN (set_by, linked_user)
+    SELECT owner_id FROM set_aside
+     WHERE owner_id LIKE 'server:%' AND (set_by = $1 OR linked_user = $1 OR people @> to_jsonb($1::bigint))
     UNION
     SELECT owner_id FROM audit WHERE actor = $1
     UNION

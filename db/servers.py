@@ -70,7 +70,7 @@ PURGE_REFERENCES = """
 PURGE_PROPOSALS = """
     DELETE FROM set_aside
      WHERE owner_id = $1
-       AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2)
+       AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2 OR people @> to_jsonb($2::bigint))
        AND ($3::timestamptz IS NULL OR created_at < $3)
 """
 

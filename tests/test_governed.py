@@ -443,6 +443,23 @@ async def test_linking_and_objecting_in_the_same_moment_never_both_hold(pool: as
     assert await names(pool, BO, SERVER) == []
 
 
+async def test_erasing_takes_what_somebody_else_forgot_too(pool: asyncpg.Pool) -> None:
+    mug = await remember(pool, ANNA, "The mug", owner=SERVER)
+    lamp = await remember(pool, BO, "The lamp", owner=SERVER)
+    async with viewing(pool, ANNA) as connection:
+        await concepts.add_reference(connection, lamp, a_reference(30), 1)
+    async with viewing(pool, BO) as connection:
+        forgotten = [await snapshots.forget_for_now(connection, one, 2) for one in (mug, lamp)]
+
+    async with viewing(pool, Viewer(1)) as connection:
+        await people.erase(connection, Viewer(1))
+
+    for one in forgotten:
+        with pytest.raises(NotRemembered):
+            async with viewing(pool, BO) as connection:
+                await snapshots.undo(connection, SERVER, one.set_aside_id)
+
+
 async def test_erasing_takes_everything_of_one_and_nothing_of_others(pool: asyncpg.Pool, database_url: str) -> None:
     mochi = await remember(pool, ANNA, "Mochi")
     await remember(pool, ANNA, "The mug", owner=SERVER)
