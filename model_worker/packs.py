@@ -117,11 +117,12 @@ class TextWriting:
 
 @dataclass(frozen=True, slots=True)
 class ImageTextWriting:
-    """A multimodal model that sees references and picture. Lengths are tokens."""
+    """A multimodal model that sees references and picture. Lengths are tokens; ``bits`` a weight takes: 16, 8 or 4."""
 
     hub: HubModel
     context: int
     longest_answer: int
+    bits: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,7 @@ class LlavaWriting:
     conversation: str
     context: int
     longest_answer: int
+    bits: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,16 +267,24 @@ def _writing_from(data: Mapping[str, Any]) -> Writing:
     if data["kind"] == "text":
         return TextWriting()
     if data["kind"] == "image-text":
-        return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"])
+        return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"], _bits_from(data))
     if data["kind"] == "llava":
         if data["conversation"] not in {"v0", "v1"}:
             raise ValueError(f"a conversation is v0 or v1, not {data['conversation']}")
         return LlavaWriting(
-            _hub_from(data), _hub_from(data["vision"]), data["conversation"], data["context"], data["longest_answer"]
+            *(_hub_from(data), _hub_from(data["vision"]), data["conversation"]),
+            *(data["context"], data["longest_answer"], _bits_from(data)),
         )
     if data["kind"] == "served":
         return ServedWriting(data["url"], data["model"], data["longest_answer"])
     raise ValueError(f"a writer is text, image-text, llava or served, not {data['kind']}")
+
+
+def _bits_from(data: Mapping[str, Any]) -> int:
+    bits = data.get("bits", 16)
+    if bits not in {4, 8, 16}:
+        raise ValueError(f"a weight has 16, 8 or 4 bits, not {bits}")
+    return int(bits)
 
 
 def _hub_from(data: Mapping[str, Any]) -> HubModel:

@@ -96,7 +96,7 @@ def test_every_weight_finds_its_place(writing: LlavaWriting, tmp_path: Path) -> 
 
 def test_tokens_and_image_positions_are_those_of_the_prompt(writing: LlavaWriting) -> None:
     speaker = load_llava(writing)
-    inputs = speaker.inputs([asked()], 8)
+    inputs = speaker.ask([asked()], 8).inputs
     [tokens] = inputs["input_ids"].tolist()
     image = speaker.model.config.image_token_index
     an_image = 16  # (56 / 14)², the class token dropped; with 336 pixels it is 576
@@ -115,9 +115,9 @@ def test_pictures_are_padded_to_squares_and_not_cut(writing: LlavaWriting) -> No
     wide = Image.new("RGB", (400, 100), "white")
     with_mark = wide.copy()
     with_mark.paste("red", (0, 0, 60, 100))  # a centre crop would lose it
-    inputs = load_llava(writing).inputs
+    ask = load_llava(writing).ask
     one, other = (
-        inputs([Asked(GenerateRequest("?", True, picture="p"), {"p": picture})], 0)["pixel_values"]
+        ask([Asked(GenerateRequest("?", True, picture="p"), {"p": picture})], 0).inputs["pixel_values"]
         for picture in (wide, with_mark)
     )
     assert not torch.equal(one, other)

@@ -157,7 +157,7 @@ def save_omdet(folder: Path) -> None:
     OmDetTurboProcessor(processor, tokenizer).save_pretrained(folder)
 
 
-def save_llava(folder: Path) -> None:
+def save_llava(folder: Path, width: int = 32) -> None:
     """A LLaVA of transformers: a tiny CLIP sees, a tiny Llama writes; 28 pixels, 4 tokens an image."""
     from transformers import (
         CLIPImageProcessor,
@@ -170,7 +170,7 @@ def save_llava(folder: Path) -> None:
 
     torch.manual_seed(7)
     tokenizer = _letters_tokenizer(["<image>"])
-    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    small = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(**small, image_size=28, patch_size=14),
         text_config=LlamaConfig(
@@ -191,6 +191,45 @@ def save_llava(folder: Path) -> None:
         processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
         num_additional_image_tokens=1,
     ).save_pretrained(folder)  # fmt: skip
+
+
+def save_qwen3_vl(folder: Path) -> None:
+    """A Qwen3-VL of transformers, as the pack `standard` has it: pictures of any size, features for deeper layers."""
+    from transformers import (
+        Qwen2VLImageProcessor,
+        Qwen3VLConfig,
+        Qwen3VLForConditionalGeneration,
+        Qwen3VLProcessor,
+        Qwen3VLVideoProcessor,
+    )
+
+    torch.manual_seed(9)
+    own = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    tokenizer = _letters_tokenizer(own)
+    start, end, image, video = tokenizer.convert_tokens_to_ids(own[2:])
+    config = Qwen3VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3,
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 4096,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 2, 2]},
+        },
+        vision_config={
+            "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "out_hidden_size": 32,
+            "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
+        },
+        image_token_id=image, video_token_id=video, vision_start_token_id=start, vision_end_token_id=end,
+    )  # fmt: skip
+    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    pixels = {"shortest_edge": 32 * 32, "longest_edge": 128 * 128}
+    pictures = Qwen2VLImageProcessor(patch_size=16, merge_size=2, size=pixels)
+    template = (
+        "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}"
+        "{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    videos = Qwen3VLVideoProcessor(patch_size=16, merge_size=2)
+    Qwen3VLProcessor(pictures, tokenizer, videos, chat_template=template).save_pretrained(folder)
 
 
 def save_original_llava(folder: Path, vision: Path, *, with_tower: bool) -> None:

@@ -9,16 +9,21 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
 from model_worker.packs import ImageTextWriting, LlavaWriting
 from model_worker.perception.embedders import device
 from model_worker.words.asked import Asked
+from model_worker.words.features import PictureFeatures, can_be_kept
 from model_worker.words.llava import load_llava
-from model_worker.words.speaker import dtype, load_speaker
+from model_worker.words.pair import Pair
+from model_worker.words.speaker import FULL, Prompted, dtype, load_speaker
 
 log = logging.getLogger("keepsake.worker")
 
 MOST_TURNS = 8
+YES = ("Yes", "yes", " Yes", " yes", "YES")
+NO = ("No", "no", " No", " no", "NO")
 LET_GO = "I ran out of memory for that picture. Please ask again, perhaps with a smaller one."
 
 
@@ -34,7 +39,45 @@ class ImageTextWriter:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self._speaker.model.train(False)
-        torch.nn.Module.to(self._speaker.model, device())
+        if writing.bits == FULL:  # fewer are where they belong from the start
+            torch.nn.Module.to(self._speaker.model, device())
+        self._turn = threading.Lock()
+        yes, no = _first_tokens(tokenizer, YES), _first_tokens(tokenizer, NO)
+        self._yes, self._no = sorted(yes - no), sorted(no - yes)
+        self.features = PictureFeatures(self._speaker.model, self._speaker.pixels)
+        self._keeps_features = self._try_features()
+
+    def verify(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return for each pair how probable it is, to the model, that both pictures show the same.
+
+        Read from the probabilities of "yes" and "no" as the first word of its answer; nothing is written.
+        """
+        try:
+            with self._turn:
+                return self._verify(pairs)
+        except torch.OutOfMemoryError:
+            _free_memory()
+            if len(pairs) == 1:
+                raise
+            log.warning("Out of memory with %s pairs", len(pairs))
+        half = len(pairs) // 2
+        return [*self.verify(pairs[:half]), *self.verify(pairs[half:])]
+
+    def _verify(self, pairs: Sequence[Pair]) -> list[float]:
+        with torch.inference_mode():
+            found = self._speaker.model.generate(
+                **self._ready(self._speaker.verify(pairs)),
+                max_new_tokens=1,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+                pad_token_id=self._speaker.tokenizer.pad_token_id,
+            )
+        words = torch.log_softmax(found.logits[0].float(), dim=-1)
+        yes = torch.logsumexp(words[:, self._yes], dim=-1)
+        no = torch.logsumexp(words[:, self._no], dim=-1)
+        probabilities: list[float] = torch.sigmoid(yes - no).tolist()
+        return probabilities
 
     def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
@@ -55,8 +98,7 @@ class ImageTextWriter:
                 spoke = True
                 yield [(rows[index], piece) for index, piece in pieces]
         except torch.OutOfMemoryError:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            _free_memory()
             log.warning("Out of memory with a batch of %s", len(rows))
             if spoke or len(rows) == 1:
                 yield [(row, LET_GO) for row in rows]
@@ -68,7 +110,7 @@ class ImageTextWriter:
     def _generate(
         self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
-        inputs = self._inputs(asked)
+        inputs = self._ready(self._prompted(asked))
         steps = _Steps(self._speaker.tokenizer, len(asked))
 
         def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
@@ -76,7 +118,7 @@ class ImageTextWriter:
 
         def run() -> None:
             try:
-                with torch.inference_mode():
+                with self._turn, torch.inference_mode():
                     self._speaker.model.generate(
                         **inputs,
                         max_new_tokens=self._writing.longest_answer,
@@ -98,14 +140,41 @@ class ImageTextWriter:
         finally:
             thread.join()
 
-    def _inputs(self, asked: Sequence[Asked]) -> Any:
-        """Return the batch's inputs; earlier turns are dropped, the oldest first, until each fits the context."""
+    def _prompted(self, asked: Sequence[Asked]) -> Prompted:
+        """Return the batch's prompt; earlier turns are dropped, the oldest first, until each fits the context."""
         turns = MOST_TURNS
         while True:
-            inputs = self._speaker.inputs(asked, turns)
-            if turns == 0 or inputs["input_ids"].shape[1] <= self._writing.context:
-                return inputs.to(device(), dtype())
+            prompted = self._speaker.ask(asked, turns)
+            if turns == 0 or prompted.inputs["input_ids"].shape[1] <= self._writing.context:
+                return prompted
             turns //= 2
+
+    def _ready(self, prompted: Prompted) -> dict[str, Any]:
+        """Return what the model takes, where it computes; of its pictures only new ones are encoded."""
+        inputs = prompted.inputs.to(device(), dtype())
+        if not self._keeps_features:
+            return dict(inputs)
+        with torch.inference_mode():
+            return self.features.in_place_of_pixels(inputs, prompted.pictures)
+
+    def _try_features(self) -> bool:
+        """Try whether this model's pictures can be encoded one by one."""
+        pictures = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+        prompted = self._speaker.verify([Pair(pictures[0], pictures[1], "it")])
+        can = can_be_kept(self._speaker.model, self.features, prompted.inputs.to(device(), dtype()), prompted.pictures)
+        self.features.hits = self.features.misses = 0
+        return can
+
+
+def _first_tokens(tokenizer: Any, spellings: Sequence[str]) -> set[int]:
+    """Return the tokens that a word, in any of its spellings, begins with."""
+    tokens = (tokenizer.encode(word, add_special_tokens=False) for word in spellings)
+    return {one[0] for one in tokens if one}
+
+
+def _free_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class _Steps:

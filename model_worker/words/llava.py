@@ -6,7 +6,6 @@ Nothing is believed about such a folder: every weight has to find its place, and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from PIL import Image
 
 from model_worker.hub import checkpoint
 from model_worker.packs import LlavaWriting, PackProblem
+from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import declare_missing_operators
-from model_worker.words.asked import Asked
-from model_worker.words.rap_prompt import IMAGE, rap_prompt
-from model_worker.words.speaker import Speaker, dtype
+from model_worker.words.rap_prompt import IMAGE, rap_prompt, rap_recognition
+from model_worker.words.speaker import Prompted, Speaker, dtype, loading
 
 KEY_MAPPING = {
     r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_tower.",
@@ -41,17 +40,23 @@ def load_llava(writing: LlavaWriting) -> Speaker:
     folder, vision = checkpoint(writing.hub), checkpoint(writing.vision)
     try:
         processor = _processor(folder, vision)
-        model = _model(folder, vision, len(processor.tokenizer) - 1)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        model = _model(folder, vision, len(processor.tokenizer) - 1, writing.bits)
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         raise PackProblem(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
     colour = tuple(int(255 * one) for one in processor.image_processor.image_mean)
 
-    def inputs(asked: Sequence[Asked], turns: int) -> Any:
-        prompts = [rap_prompt(one, writing.conversation, turns) for one in asked]
+    def prompted(prompts: list[tuple[str, list[Image.Image]]]) -> Prompted:
         pictures = [_squared(picture, colour) for _, shown in prompts for picture in shown]
-        return processor(images=pictures or None, text=[text for text, _ in prompts], padding=True, return_tensors="pt")
+        texts = [text for text, _ in prompts]
+        return Prompted(processor(images=pictures or None, text=texts, padding=True, return_tensors="pt"), pictures)
 
-    return Speaker(model, processor.tokenizer, inputs)
+    return Speaker(
+        model,
+        processor.tokenizer,
+        ask=lambda asked, turns: prompted([rap_prompt(one, writing.conversation, turns) for one in asked]),
+        verify=lambda pairs: prompted([rap_recognition(one, writing.conversation) for one in pairs]),
+        pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),
+    )
 
 
 def _processor(folder: Path, vision: Path) -> Any:
@@ -74,7 +79,7 @@ def _processor(folder: Path, vision: Path) -> Any:
     )
 
 
-def _model(folder: Path, vision: Path, image_token: int) -> Any:
+def _model(folder: Path, vision: Path, image_token: int, bits: int) -> Any:
     from transformers import AutoConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
     original = json.loads((folder / "config.json").read_text())
@@ -88,7 +93,7 @@ def _model(folder: Path, vision: Path, image_token: int) -> Any:
         image_seq_length=(tower.image_size // tower.patch_size) ** 2,
     )
     loaded: Any = LlavaForConditionalGeneration.from_pretrained(
-        folder, config=config, key_mapping=KEY_MAPPING, output_loading_info=True, dtype=dtype()
+        folder, config=config, key_mapping=KEY_MAPPING, output_loading_info=True, **loading(bits)
     )
     model, report = loaded
     if _check_report(report):

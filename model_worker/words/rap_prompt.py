@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from PIL import Image
 
-from model_worker.wire import PromptConcept
+from model_worker.wire import GenerateRequest, PromptConcept
 from model_worker.words.asked import Asked
+from model_worker.words.pair import Pair
 
 IMAGE = "<image>"
 CONVERSATIONS = {
@@ -35,6 +36,17 @@ def rap_prompt(asked: Asked, conversation: str, turns: int) -> tuple[str, list[I
     earlier = [(turn.role == "user", harmless(turn.text)) for turn in history]
     text = _as_v0(earlier, content) if conversation == "v0" else _as_v1(earlier, content)
     return text, pictures
+
+
+def rap_recognition(pair: Pair, conversation: str) -> tuple[str, list[Image.Image]]:
+    """Return RAP's recognition prompt for a region and one reference, and its pictures, as `rap_prompt` does."""
+    request = GenerateRequest(
+        question=f"Is <{pair.name}> in this image? Answer with a single word or phrase.",
+        has_picture=True,
+        concepts=(PromptConcept(pair.name, avatar="reference"),),
+        picture="region",
+    )
+    return rap_prompt(Asked(request, {"region": pair.region, "reference": pair.reference}), conversation, 0)
 
 
 def harmless(text: str) -> str:

@@ -7,22 +7,41 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from PIL import Image
 
 from model_worker.hub import checkpoint
 from model_worker.packs import ImageTextWriting, PackProblem
 from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import declare_missing_operators
 from model_worker.words.asked import Asked
-from model_worker.words.messages import messages_for
+from model_worker.words.messages import Message, messages_for, messages_to_verify, pictures_in
+from model_worker.words.pair import Pair
+
+FULL = 16
+NOT_QUANTISED = ("lm_head", "vision_tower", "visual", "vision_model", "multi_modal_projector", "connector")
+"""Small parts of a model that few bits do harm to: what sees, what leads from there to the words, the last layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompted:
+    """A batch as the model takes it, and its pictures in the order of their tokens."""
+
+    inputs: Any
+    pictures: list[Image.Image]
 
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """``inputs`` makes a batch of questions, with at most so many earlier turns, what the model takes."""
+    """``ask`` prompts with a batch of questions and at most so many earlier turns, ``verify`` with pairs of pictures.
+
+    ``pixels`` makes one picture what the model's encoder takes.
+    """
 
     model: Any
     tokenizer: Any
-    inputs: Callable[[Sequence[Asked], int], Any]
+    ask: Callable[[Sequence[Asked], int], Prompted]
+    verify: Callable[[Sequence[Pair]], Prompted]
+    pixels: Callable[[Image.Image], Any]
 
 
 def load_speaker(writing: ImageTextWriting) -> Speaker:
@@ -33,23 +52,45 @@ def load_speaker(writing: ImageTextWriting) -> Speaker:
     folder = checkpoint(writing.hub)
     try:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-        model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype())
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        model = AutoModelForImageTextToText.from_pretrained(folder, **loading(writing.bits))
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         raise PackProblem(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
     processor.tokenizer.padding_side = "left"
 
-    def inputs(asked: Sequence[Asked], turns: int) -> Any:
-        return processor.apply_chat_template(
-            [messages_for(one, turns) for one in asked],
+    def prompted(conversations: list[list[Message]]) -> Prompted:
+        inputs = processor.apply_chat_template(
+            conversations,
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
-            return_tensors="pt",
-            padding=True,
             sanitize_control_tokens=True,
+            processor_kwargs={"padding": True, "return_tensors": "pt"},
         )
+        return Prompted(inputs, [picture for one in conversations for picture in pictures_in(one)])
 
-    return Speaker(model, processor.tokenizer, inputs)
+    return Speaker(
+        model,
+        processor.tokenizer,
+        ask=lambda asked, turns: prompted([messages_for(one, turns) for one in asked]),
+        verify=lambda pairs: prompted([messages_to_verify(one) for one in pairs]),
+        pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),
+    )
+
+
+def loading(bits: int) -> dict[str, Any]:
+    """Return how weights are loaded: as they compute, or the language model's in 8 or 4 bits (bitsandbytes)."""
+    if bits == FULL:
+        return {"dtype": dtype()}
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_8bit=bits == 8,
+        load_in_4bit=bits == 4,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=dtype(),
+        llm_int8_skip_modules=list(NOT_QUANTISED),
+    )
+    return {"dtype": dtype(), "quantization_config": config, "device_map": device()}
 
 
 def dtype() -> torch.dtype:
