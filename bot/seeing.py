@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import asyncpg
 
+from bot.verifying import lowered, verified
 from bot.worker_client import NoSuchEmbedder, WorkerClient
 from db import embeddings
 from db.concepts import owners
-from db.models import Box, Embedded, OwnerId, Recalled, Reference, Region, Viewer
+from db.models import Box, Calibration, Embedded, OwnerId, Recalled, Reference, Region, Viewer
 from db.pool import viewing
 from db.recall import recall
 from model_worker.wire import Perception, ReferenceView, Tag
@@ -54,8 +55,12 @@ class Seen:
 
     def embedding_of(self, region: int) -> Embedded:
         """Return the embedding of a region, with its kind."""
-        ids = chain.from_iterable([one.calibration.embedding_id] * len(one.regions) for one in self.perceptions)
-        return Embedded(list(ids)[region], self.regions[region].embedding)
+        return Embedded(self.calibration_of(region).embedding_id, self.regions[region].embedding)
+
+    def calibration_of(self, region: int) -> Calibration:
+        """Return the calibration of the pack that saw a region."""
+        each = chain.from_iterable([one.calibration] * len(one.regions) for one in self.perceptions)
+        return list(each)[region]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +94,26 @@ class ReadyReference:
 async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, text: str = "") -> Seen:
     """Perceive a picture, and recall who of the viewer's memories is in it, and who a text names.
 
-    A memory that moves to another embedder in just this moment is looked at again.
+    A memory that moves to another embedder in just this moment is looked at again. Where the pack verifies, what recall
+    isn't sure of is confirmed or rejected.
     """
+    verification = await worker.verification()
     async with viewing(pool, viewer) as connection:
         used = await embeddings.in_use(connection, owners(viewer))
     for _ in range(MOST_TRIES):
         perceptions = await _perceived(worker, picture, used)
+        sights = [replace(one, calibration=lowered(one.calibration, verification)) for one in perceptions]
         async with viewing(pool, viewer) as connection:
-            seen = Seen(perceptions, await recall(connection, viewer, perceptions, text))
+            seen = Seen(perceptions, await recall(connection, viewer, sights, text))
             before, used = used, await embeddings.in_use(connection, owners(viewer))
         if used == before:
             break
-    return seen
+    if verification is None or not seen.recalled.recognised:
+        return seen
+    found = seen.recalled.recognised
+    thresholds = [seen.calibration_of(one.region).threshold for one in found]
+    sure = await verified(pool, worker, viewer, picture, found, thresholds, verification)
+    return replace(seen, recalled=replace(seen.recalled, recognised=sure))
 
 
 async def make_ready(

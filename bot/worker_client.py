@@ -13,13 +13,16 @@ from typing import Any
 import aiohttp
 
 from db.models import Box
+from model_worker.packs import Verification
 from model_worker.wire import (
     GenerateRequest,
     Perception,
     ReferenceView,
+    VerifyRequest,
     perception_from_json,
     reference_from_json,
     request_to_json,
+    verify_to_json,
 )
 
 CONNECT_SECONDS = 5.0
@@ -66,6 +69,7 @@ class WorkerHealth:
     embedding_id: str | None
     device: str
     sees_pictures: bool
+    verification: Verification | None
 
 
 class WorkerClient:
@@ -75,7 +79,7 @@ class WorkerClient:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
-        self._sees_pictures: bool | None = None
+        self._ready: WorkerHealth | None = None
 
     async def close(self) -> None:
         """Close the session."""
@@ -115,8 +119,8 @@ class WorkerClient:
         ``pictures`` are those that the request names, by their SHA-256; only what the worker lacks is sent.
         """
         body = request_to_json(request)
-        if pictures:
-            await self._send_missing(body, pictures)
+        if pictures and await self.sees_pictures():
+            await self._send_missing(pictures)
         async with self._asked("POST", "/generate", data=body) as response:
             async for line in response.content:
                 said: dict[str, Any] = json.loads(line)
@@ -129,16 +133,32 @@ class WorkerClient:
 
     async def sees_pictures(self) -> bool:
         """Whether the pack's writer looks at pictures itself; asked once a session."""
-        if self._sees_pictures is None:
+        ready = await self._once_ready()
+        return ready is not None and ready.sees_pictures
+
+    async def verification(self) -> Verification | None:
+        """Return when the pack's writer verifies what recall found; asked once a session."""
+        ready = await self._once_ready()
+        return None if ready is None else ready.verification
+
+    async def verify(self, request: VerifyRequest, pictures: Mapping[str, bytes]) -> list[float]:
+        """Return how probable each candidate is to the writer. ``pictures`` are all that the request names."""
+        await self._send_missing(pictures)
+        async with self._asked("POST", "/verify", data=verify_to_json(request)) as response:
+            return [float(one) for one in (await response.json())["probabilities"]]
+
+    async def _once_ready(self) -> WorkerHealth | None:
+        """Return how the worker is, asked until it is ready, and then no more."""
+        if self._ready is None:
             health = await self.health()
             if health.state != "ready":
-                return False
-            self._sees_pictures = health.sees_pictures
-        return self._sees_pictures
+                return None
+            self._ready = health
+        return self._ready
 
-    async def _send_missing(self, body: str, pictures: Mapping[str, bytes]) -> None:
-        """Send the pictures of a request that the worker says it lacks."""
-        async with self._asked("POST", "/generate/missing", data=body) as response:
+    async def _send_missing(self, pictures: Mapping[str, bytes]) -> None:
+        """Send those of some pictures that the worker says it lacks."""
+        async with self._asked("POST", "/pictures/missing", data=json.dumps({"pictures": list(pictures)})) as response:
             missing = (await response.json())["missing"]
         for sha256 in missing:
             async with self._asked("PUT", f"/pictures/{sha256}", data=pictures[sha256]):
@@ -149,7 +169,8 @@ class WorkerClient:
         async with self._asked("GET", "/health") as response:
             said = await response.json()
         return WorkerHealth(
-            said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]
+            *(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]),
+            None if said["verification"] is None else Verification(**said["verification"]),
         )
 
     async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:

@@ -29,7 +29,7 @@ from db.models import Box, Calibration, Region
 from model_worker.perception.perceive import Perceived
 from model_worker.server.app import Worker
 from model_worker.server.batching import in_a_thread_that_ends
-from model_worker.server.models import Models
+from model_worker.server.models import Looks, Models
 from model_worker.wire import GenerateRequest, PromptConcept, request_to_json
 from model_worker.words.asked import Asked
 
@@ -56,7 +56,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class BenchResult:
-    """The result. ``loop`` is requests a second of the same models called one by one, without a server."""
+    """The result. ``loop`` is requests a second of the same models called one by one, without a server.
+
+    ``pictures_kept`` is the share of the pictures shown to the writer that it had encoded before; None for a blind one.
+    """
 
     pack: str
     device: str
@@ -67,6 +70,7 @@ class BenchResult:
     server_ms: float
     memory_gb: float
     gpu_memory_gb: float
+    pictures_kept: float | None
 
 
 def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
@@ -92,6 +96,7 @@ def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
         server_ms=round(asyncio.run(_server_ms(pictures)), 2),
         memory_gb=round(psutil.Process().memory_info().rss / 1e9, 2),
         gpu_memory_gb=round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else 0.0,
+        pictures_kept=_pictures_kept(models),
     )
     if plot is not None:
         draw_loads(result, plot)
@@ -118,6 +123,13 @@ def draw_loads(result: BenchResult, path: Path) -> None:
         draw.text((across - 6, MARGIN + SIDE + 8), str(clients), fill="black", font=font)
     draw.text((MARGIN, 20), f"{result.pack}: times the loop (up to {top:.1f}), by clients", fill="black", font=font)
     picture.save(path)
+
+
+def _pictures_kept(models: Models) -> float | None:
+    if not isinstance(models.writes, Looks):
+        return None
+    features = models.writes.features
+    return round(features.hits / max(1, features.hits + features.misses), 3)
 
 
 def _loop(call: Callable[[int], object], seconds: float) -> float:

@@ -146,6 +146,19 @@ class ServedWriting:
     longest_answer: int
 
 
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """When the writer is asked whether a region shows what recall took it for.
+
+    It is where the match probability is ``lowest`` or more, and below ``highest``; it confirms what is ``accept`` or more
+    probable to itself.
+    """
+
+    lowest: float
+    highest: float
+    accept: float
+
+
 Writing = TextWriting | ImageTextWriting | LlavaWriting | ServedWriting
 
 
@@ -160,6 +173,7 @@ class Pack:
     perception: OnePass | Crops
     calibration: Calibration
     writing: Writing
+    verification: Verification | None
     weights: tuple[Weights, ...]
 
     @property
@@ -228,6 +242,7 @@ def _pack_from(name: str, file: Path) -> Pack:
         perception=_perception_from(data["embedder"], data["regions"], file.parent),
         calibration=Calibration(embedding_id, **data["calibration"]),
         writing=_writing_from(data["writer"]),
+        verification=_verification_from(data.get("verification"), data["writer"]["kind"]),
         weights=tuple(Weights(**weights) for weights in data.get("weights", [])),
     )
 
@@ -278,6 +293,17 @@ def _writing_from(data: Mapping[str, Any]) -> Writing:
     if data["kind"] == "served":
         return ServedWriting(data["url"], data["model"], data["longest_answer"])
     raise ValueError(f"a writer is text, image-text, llava or served, not {data['kind']}")
+
+
+def _verification_from(data: Mapping[str, Any] | None, writer: str) -> Verification | None:
+    if data is None:
+        return None
+    if writer not in {"image-text", "llava"}:
+        raise ValueError(f"a writer of kind {writer} can't verify: it has to look at pictures here")
+    (lowest, highest), accept = data["uncertain"], data["accept"]
+    if not 0 < lowest < highest <= 1 or not 0 < accept < 1:
+        raise ValueError("verification needs probabilities: uncertain = [lowest, highest] and accept")
+    return Verification(float(lowest), float(highest), float(accept))
 
 
 def _bits_from(data: Mapping[str, Any]) -> int:

@@ -86,6 +86,24 @@ class GenerateRequest:
         return tuple(dict.fromkeys(one for one in named if one is not None))
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a region was taken for by recall; ``reference`` is the SHA-256 of a picture of it."""
+
+    box: Box
+    reference: str
+    name: str
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """Whether the regions of a picture (its SHA-256) show what recall took them for."""
+
+    picture: str
+    candidates: tuple[Candidate, ...]
+
+
 def pack_vector(vector: Vector) -> str:
     """Encode an embedding as base64 of little-endian float16."""
     return base64.b64encode(vector.astype("<f2").tobytes()).decode()
@@ -160,6 +178,24 @@ def reference_from_json(text: str) -> ReferenceView:
         region=_region_from_json(data["region"]),
         calibration=Calibration(**data["calibration"]),
     )
+
+
+def verify_to_json(request: VerifyRequest) -> str:
+    """Serialise a verify request for the wire."""
+    return json.dumps(asdict(request), ensure_ascii=False)
+
+
+def verify_from_json(text: str) -> VerifyRequest:
+    """Parse `verify_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
+    data = cast("dict[str, Any]", json.loads(text))
+    candidates = tuple(
+        Candidate(Box(**one["box"]), str(one["reference"]), str(one["name"]), str(one.get("category", "")))
+        for one in data["candidates"]
+    )
+    for one in candidates:
+        if not (0 <= one.box.left < one.box.right <= 1 and 0 <= one.box.top < one.box.bottom <= 1):
+            raise ValueError("a box has to lie within the picture")
+    return VerifyRequest(str(data["picture"]), candidates)
 
 
 def request_to_json(request: GenerateRequest) -> str:

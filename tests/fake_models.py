@@ -16,6 +16,7 @@ from db.models import Box, Calibration, Region
 from model_worker.perception.regions import WHOLE
 from model_worker.wire import Tag
 from model_worker.words.asked import Asked
+from model_worker.words.pair import Pair
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class FakePerceiver:
 
 
 @dataclass
+class FakeFeatures:
+    hits: int = 0
+    misses: int = 0
+
+
+@dataclass
 class FakeWriter:
     """Says the question back, word by word."""
 
@@ -79,3 +86,25 @@ class FakeWriter:
             ]
             self.written += [piece for _, piece in pieces]
             yield pieces
+
+
+@dataclass
+class FakeLooker(FakeWriter):
+    """Looks at pairs of pictures, too, and notes them: the name, and the mean colours of region and reference."""
+
+    sees_pictures: bool = True
+    yes: float = 0.9
+    broken: bool = False
+    features: FakeFeatures = field(default_factory=FakeFeatures)
+    looked_at: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+
+    def verify(self, pairs: Sequence[Pair]) -> list[float]:
+        if self.broken:
+            raise RuntimeError("out of memory, say")
+        for one in pairs:
+            colours = [
+                tuple(np.asarray(p).reshape(-1, 3).mean(axis=0).round().astype(int))
+                for p in (one.region, one.reference)
+            ]
+            self.looked_at.append((one.name, colours[0], colours[1]))
+        return [self.yes] * len(pairs)

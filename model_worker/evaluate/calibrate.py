@@ -71,8 +71,8 @@ def calibrate(perceiver: Sees, folder: Path, plot: Path | None) -> Fit:
 
 def samples_of(asked: Sequence[Asked]) -> Samples:
     """Return two samples a question: as it was asked, and with the thing a stranger."""
-    known = [(one.best[1], float(one.best[0] == one.thing), one.thing) for one in asked]
-    strangers = [(one.as_stranger, 0.0, one.thing) for one in asked]
+    known = [(one.best.similarity, float(one.best.name == one.thing), one.thing) for one in asked]
+    strangers = [(one.as_stranger.similarity, 0.0, one.thing) for one in asked]
     similarity, is_right, thing = zip(*known, *strangers, strict=True)
     return Samples(np.array(similarity), np.array(is_right), np.array(thing))
 

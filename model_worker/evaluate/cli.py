@@ -25,9 +25,12 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     scenes.add_argument("--photos", type=Path, required=True, help="where the memory's references are")
     scenes.add_argument("--sheet", type=Path, help="picture sheet of the worst cases (default: beside OUT)")
     scenes.set_defaults(run=_scenes)
+    verification = commands.add_parser("verification", help="let the writer confirm or reject what recall is unsure of")
+    verification.add_argument("photos", type=Path, help="a folder with a folder a thing")
+    verification.set_defaults(run=_verification)
     words = commands.add_parser("words", help="answer the house's own questions")
     words.set_defaults(run=_words)
-    for command in (identify, scenes, words):
+    for command in (identify, scenes, verification, words):
         command.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
         command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
 
@@ -66,6 +69,17 @@ def _scenes(options: argparse.Namespace) -> int:
         lambda: evaluate_scenes(load_perceiver(load_pack(options.pack)), options.scenes, options.photos, sheet),
         options.json,
     )
+
+
+def _verification(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.verification import evaluate_verification
+    from model_worker.server.models import load_models
+
+    def evaluate() -> Any:
+        models = load_models(options.pack)
+        return evaluate_verification(models.sees, models.writes, models.verification, options.photos)
+
+    return _report(evaluate, options.json)
 
 
 def _words(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,15 +21,15 @@ import numpy as np
 from PIL import Image
 
 from db import concepts
-from db.models import Recognition, Region
+from db.models import Box, Recognition, Region
 from db.pool import viewing
 from db.recall import match_probability, recognised_in
 from model_worker.evaluate.memory import VIEWER, forget_all, fresh_memory, remember
+from model_worker.perception.regions import WHOLE
 from model_worker.pictures import decode_picture
 from model_worker.server.models import Sees
 
 ACCEPTED = 0.95
-NOBODY = ("", -1.0)
 
 
 class NothingToAsk(ValueError):  # noqa: N818 (it says what is the matter)
@@ -46,17 +47,35 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question's answer: the best concept and its similarity, and the same once that concept is forgotten."""
+class Guess:
+    """The concept that a region is most similar to."""
 
-    thing: str
-    best: tuple[str, float]
-    second: tuple[str, float]
+    name: str
+    similarity: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question's answer: the best concept, and the best once that one is forgotten; ``known`` are the references."""
+
+    photo: Photo
+    best: Guess
+    second: Guess
+    known: Mapping[str, Photo]
 
     @property
-    def as_stranger(self) -> float:
-        """The best similarity when the pictured thing isn't in the memory."""
-        return self.second[1] if self.best[0] == self.thing else self.best[1]
+    def thing(self) -> str:
+        """What is in the picture."""
+        return self.photo.thing
+
+    @property
+    def as_stranger(self) -> Guess:
+        """The best guess when the pictured thing isn't in the memory."""
+        return self.second if self.best.name == self.thing else self.best
+
+
+NOBODY = Guess("", -1.0, WHOLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +136,16 @@ async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[lis
             for thing, photo in chosen.items():
                 await remember(pool, thing, [(photo.picture, photo.reference)], perceiver.embedding_id)
             for thing, group in photos.items():
-                asked += [await _ask(perceiver, pool, photo) for photo in group if photo is not chosen[thing]]
+                asked += [await _ask(perceiver, pool, photo, chosen) for photo in group if photo is not chosen[thing]]
         return asked, await _seconds_an_image(perceiver, pool, photos)
 
 
-async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo) -> Asked:
+async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Asked:
     """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
     async with viewing(pool, VIEWER) as connection:
         best = await _best(connection, perceiver, photo)
         if best is None:
-            return Asked(photo.thing, NOBODY, NOBODY)
+            return Asked(photo, NOBODY, NOBODY, known)
         taken_back = connection.transaction()
         await taken_back.start()
         try:
@@ -134,11 +153,11 @@ async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo) -> Asked:
             second = await _best(connection, perceiver, photo)
         finally:
             await taken_back.rollback()
-    return Asked(
-        photo.thing,
-        (best.concept.name, best.similarity),
-        NOBODY if second is None else (second.concept.name, second.similarity),
-    )
+    return Asked(photo, _guess(best), NOBODY if second is None else _guess(second), known)
+
+
+def _guess(recognition: Recognition) -> Guess:
+    return Guess(recognition.concept.name, recognition.similarity, recognition.box)
 
 
 async def _best(connection: asyncpg.Connection, perceiver: Sees, photo: Photo) -> Recognition | None:
@@ -158,8 +177,8 @@ async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[st
 
 
 def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Asked], seconds: float) -> IdentifyScores:
-    known = np.array([one.best[1] for one in asked])
-    strangers = np.array([one.as_stranger for one in asked])
+    known = np.array([one.best.similarity for one in asked])
+    strangers = np.array([one.as_stranger.similarity for one in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))
     calibration = perceiver.calibration
     passes = np.array([match_probability(one, calibration) for one in known]) >= calibration.threshold
@@ -168,8 +187,8 @@ def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Asked], sec
         things=things,
         pictures=pictures,
         questions=len(asked),
-        top1=round(float(np.mean([one.best[0] == one.thing for one in asked])), 4),
-        top2=round(float(np.mean([one.thing in (one.best[0], one.second[0]) for one in asked])), 4),
+        top1=round(float(np.mean([one.best.name == one.thing for one in asked])), 4),
+        top2=round(float(np.mean([one.thing in (one.best.name, one.second.name) for one in asked])), 4),
         auroc=round(float((known[:, None] > strangers[None, :]).mean()), 4),
         stranger_rejection=round(float((strangers < level).mean()), 4),
         similarity_of_95_percent=round(level, 4),

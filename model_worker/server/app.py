@@ -12,12 +12,13 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from aiohttp import web
 from PIL import Image
 
 from db.models import Box
+from model_worker.perception.regions import cropped
 from model_worker.pictures import (
     LARGEST_BYTES,
     WORKING_SIDE,
@@ -26,10 +27,10 @@ from model_worker.pictures import (
     encode_jpeg,
     is_plain_jpeg,
 )
-from model_worker.server.batching import Busy, in_a_thread_that_ends
+from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
 from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, ReferenceRequest
 from model_worker.server.measures import Measures
-from model_worker.server.models import Load, LoadFormer, Models, NoSuchEmbedder, load_former
+from model_worker.server.models import Load, LoadFormer, Looks, Models, NoSuchEmbedder, load_former
 from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.server.writing import WritingDesk
 from model_worker.wire import (
@@ -39,14 +40,17 @@ from model_worker.wire import (
     perception_to_json,
     reference_to_json,
     request_from_json,
+    verify_from_json,
 )
 from model_worker.words.asked import Asked
+from model_worker.words.pair import Pair
 
 log = logging.getLogger("keepsake.worker")
 
 MOST_WAITING = 32
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
+MOST_NAMED = 32
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,6 +72,7 @@ class Desks:
     models: Models
     eyes: Eyes
     writing: WritingDesk
+    verify: Batcher[Pair, float] | None
 
 
 class Worker:
@@ -95,7 +100,8 @@ class Worker:
                 web.post("/perceive", self._perceive),
                 web.post("/refer", self._refer),
                 web.post("/generate", self._generate),
-                web.post("/generate/missing", self._missing),
+                web.post("/verify", self._verify),
+                web.post("/pictures/missing", self._missing),
                 web.get("/health", self._health),
                 web.get("/metrics", self._show_measures),
             ]
@@ -121,6 +127,9 @@ class Worker:
             models=models,
             eyes=Eyes(models.sees, self._load_former, self._most_waiting),
             writing=WritingDesk(models.writes.write, LARGEST_BATCH, self._most_waiting),
+            verify=Batcher(models.writes.verify, LARGEST_BATCH, self._most_waiting)
+            if models.verification is not None and isinstance(models.writes, Looks)
+            else None,
         )
 
     @web.middleware
@@ -256,12 +265,30 @@ class Worker:
         return response
 
     async def _missing(self, request: web.Request) -> web.StreamResponse:
-        """Say which pictures of a question have to be sent before it is asked."""
+        """Say which of some pictures have to be sent before a question about them is asked."""
+        named = _json_object(await request.text()).get("pictures")
+        if not isinstance(named, list) or len(named) > MOST_NAMED:
+            raise Problem(400, f"“pictures” has to be a list of at most {MOST_NAMED}.")
+        return web.json_response({"missing": [one for one in named if self._held.get(str(one)) is None]})
+
+    async def _verify(self, request: web.Request) -> web.StreamResponse:
+        """Say how probable it is, to the writer, that regions show what recall took them for."""
         try:
-            question = request_from_json(await request.text())
+            question = verify_from_json(await request.text())
         except (KeyError, TypeError, ValueError) as error:
-            raise Problem(400, "That isn't a question I can read.") from error
-        return web.json_response({"missing": [one for one in self._needed(question) if self._held.get(one) is None]})
+            raise Problem(400, "Those aren't candidates I can read.") from error
+        desk = self._ready().verify
+        if desk is None or len(question.candidates) > MOST_NAMED:
+            raise Problem(409, "This pack's writer doesn't verify, or not so many at once.")
+        held = {one: self._held.get(one) for one in (question.picture, *(one.reference for one in question.candidates))}
+        pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
+        if len(pictures) < len(held):
+            raise Problem(404, "A picture isn't here (any more): send it again.")
+        pairs = [
+            Pair(cropped(pictures[question.picture], one.box), pictures[one.reference], one.name, one.category)
+            for one in question.candidates
+        ]
+        return web.json_response({"probabilities": await asyncio.gather(*(desk.do(one) for one in pairs))})
 
     def _needed(self, question: GenerateRequest) -> tuple[str, ...]:
         """Return the pictures that are needed to answer; a writer that doesn't see needs none."""
@@ -277,6 +304,9 @@ class Worker:
                 "pack": None if desks is None else desks.models.pack,
                 "embedding_id": None if desks is None else desks.models.sees.embedding_id,
                 "sees_pictures": desks is not None and desks.models.writes.sees_pictures,
+                "verification": None
+                if desks is None or desks.models.verification is None
+                else asdict(desks.models.verification),
                 "device": _device(),
                 "pictures_held": len(self._held),
                 "waiting": 0 if desks is None else desks.eyes.waiting + desks.writing.waiting,
@@ -285,6 +315,9 @@ class Worker:
 
     async def _show_measures(self, _: web.Request) -> web.StreamResponse:
         self._measures.hold(len(self._held), self._held.bytes)
+        if self._desks is not None and isinstance(self._desks.models.writes, Looks):
+            features = self._desks.models.writes.features
+            self._measures.encode(features.hits, features.misses)
         return web.Response(body=self._measures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 

@@ -23,6 +23,13 @@ class Measures:
         self._held = Gauge("keepsake_pictures_held", "Pictures in the cache.", registry=self._registry)
         self._bytes = Gauge("keepsake_pictures_held_bytes", "Their pixels.", registry=self._registry)
 
+        self._encoded = Gauge(
+            "keepsake_pictures_encoded",
+            "Pictures that the writer was shown: encoded anew, or kept from before.",
+            ("how",),
+            registry=self._registry,
+        )
+
     def count(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""
         self._requests.labels(route, str(status)).inc()
@@ -32,6 +39,11 @@ class Measures:
         """Say how much the cache holds now."""
         self._held.set(pictures)
         self._bytes.set(size)
+
+    def encode(self, hits: int, misses: int) -> None:
+        """Say how many pictures the writer had encoded before, and how many it encoded."""
+        self._encoded.labels("kept").set(hits)
+        self._encoded.labels("new").set(misses)
 
     def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""

@@ -5,14 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
 from db.models import Box, Calibration, Region
-from model_worker.packs import OnePass, Pack, PackProblem, ServedWriting, TextWriting, load_pack, pack_that_makes
+from model_worker.packs import (
+    OnePass,
+    Pack,
+    PackProblem,
+    ServedWriting,
+    TextWriting,
+    Verification,
+    load_pack,
+    pack_that_makes,
+)
 from model_worker.wire import Tag
 from model_worker.words.asked import Asked
+from model_worker.words.pair import Pair
 
 
 class Sight(Protocol):
@@ -46,13 +56,31 @@ class Writes(Protocol):
     ) -> Iterator[list[tuple[int, str]]]: ...
 
 
+class Kept(Protocol):
+    """What is kept of pictures: `model_worker.words.features.PictureFeatures`."""
+
+    hits: int
+    misses: int
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A writer that looks at pictures itself: `model_worker.words.image_text.ImageTextWriter`."""
+
+    @property
+    def features(self) -> Kept: ...  # noqa: D102
+
+    def verify(self, pairs: Sequence[Pair]) -> list[float]: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a pack, loaded."""
+    """The models of a pack, loaded; ``verification`` is None where the pack doesn't verify."""
 
     pack: str
     sees: Sees
     writes: Writes
+    verification: Verification | None = None
 
 
 class NoSuchEmbedder(Exception):  # noqa: N818 (it says what is the matter)
@@ -67,7 +95,7 @@ LoadFormer = Callable[[str], Sees]
 def load_models(pack_name: str) -> Models:
     """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
     pack = load_pack(pack_name)
-    return Models(pack.name, load_perceiver(pack), load_writer(pack))
+    return Models(pack.name, load_perceiver(pack), load_writer(pack), pack.verification)
 
 
 def load_former(embedding_id: str) -> Sees:
