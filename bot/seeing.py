@@ -11,7 +11,7 @@ import asyncpg
 
 from bot.verifying import lowered, verified
 from bot.worker_client import NoSuchEmbedder, WorkerClient
-from db import embeddings
+from db import browsing, embeddings
 from db.concepts import owners
 from db.models import Box, Calibration, Embedded, OwnerId, Recalled, Reference, Region, Viewer
 from db.pool import viewing
@@ -100,8 +100,9 @@ async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture:
     verification = await worker.verification()
     async with viewing(pool, viewer) as connection:
         used = await embeddings.in_use(connection, owners(viewer))
+        categories = await browsing.categories(connection, owners(viewer))
     for _ in range(MOST_TRIES):
-        perceptions = await _perceived(worker, picture, used)
+        perceptions = await _perceived(worker, picture, used, categories)
         sights = [replace(one, calibration=lowered(one.calibration, verification)) for one in perceptions]
         async with viewing(pool, viewer) as connection:
             seen = Seen(perceptions, await recall(connection, viewer, sights, text))
@@ -142,12 +143,14 @@ async def make_ready(
         return ReadyReference(view, None)
 
 
-async def _perceived(worker: WorkerClient, picture: bytes, used: Sequence[str]) -> tuple[Perception, ...]:
+async def _perceived(
+    worker: WorkerClient, picture: bytes, used: Sequence[str], categories: Sequence[str]
+) -> tuple[Perception, ...]:
     """Perceive with these embedders; with the pack's own where there is none of them."""
     perceptions = []
     for embedding_id in used:
         try:
-            perceptions.append(await worker.perceive(picture, embedding_id))
+            perceptions.append(await worker.perceive(picture, embedding_id, categories))
         except NoSuchEmbedder as lacking:  # what is remembered by it comes back when it has been moved
             log.warning("%s", lacking)
-    return tuple(perceptions) or (await worker.perceive(picture),)
+    return tuple(perceptions) or (await worker.perceive(picture, None, categories),)

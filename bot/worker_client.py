@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -87,14 +87,18 @@ class WorkerClient:
             await self._session.close()
             self._session = None
 
-    async def perceive(self, picture: bytes, embedding_id: str | None = None) -> Perception:
+    async def perceive(
+        self, picture: bytes, embedding_id: str | None = None, categories: Sequence[str] = ()
+    ) -> Perception:
         """Return what the worker sees in a picture (any format it reads).
 
-        ``embedding_id`` asks for the embedder of another pack than the worker's own.
+        ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than
+        the worker's own.
 
         Raises NoSuchEmbedder, and WorkerAway, WorkerBusy and WorkerRefused, as everything here.
         """
-        return perception_from_json(await self._about(picture, "/perceive", {"embedding_id": embedding_id}))
+        about: dict[str, object] = {"embedding_id": embedding_id, "categories": list(categories)}
+        return perception_from_json(await self._about(picture, "/perceive", about))
 
     async def refer(
         self, picture: bytes, box: Box | None = None, *, exact: bool = False, embedding_id: str | None = None

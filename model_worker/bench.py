@@ -254,7 +254,9 @@ class _SeesAtOnce:
     embedding_id: str = "nothing/1"
     calibration: Calibration = field(default_factory=lambda: Calibration("nothing/1", 1.0, 0.0, 0.5))
 
-    def perceive(self, pictures: Sequence[Image.Image]) -> list[Perceived]:
+    def perceive(
+        self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
+    ) -> list[Perceived]:
         return [Perceived((self.refer(one),), ()) for one in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:

@@ -150,8 +150,8 @@ class ServedWriting:
 class Verification:
     """When the writer is asked whether a region shows what recall took it for.
 
-    It is where the match probability is ``lowest`` or more, and below ``highest``; it confirms what is ``accept`` or more
-    probable to itself.
+    It is where the match probability is ``lowest`` or more, and below ``highest``; it confirms what is ``accept`` or
+    more probable to itself.
     """
 
     lowest: float

@@ -38,13 +38,17 @@ class FakePerceiver:
     broken: bool = False
     embedding_id: str = "fake/1"
     turned: int = 0
+    categories: list[list[str]] = field(default_factory=list)
 
     @property
     def calibration(self) -> Calibration:
         return Calibration(self.embedding_id, 10.0, -5.0, 0.5)
 
-    def perceive(self, pictures: Sequence[Image.Image]) -> list[FakeSight]:
+    def perceive(
+        self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
+    ) -> list[FakeSight]:
         self.batches.append(len(pictures))
+        self.categories = [] if categories is None else [list(one) for one in categories]
         time.sleep(self.pause)
         if self.broken:
             raise RuntimeError("out of memory, say")
@@ -102,9 +106,9 @@ class FakeLooker(FakeWriter):
         if self.broken:
             raise RuntimeError("out of memory, say")
         for one in pairs:
-            colours = [
-                tuple(np.asarray(p).reshape(-1, 3).mean(axis=0).round().astype(int))
-                for p in (one.region, one.reference)
-            ]
-            self.looked_at.append((one.name, colours[0], colours[1]))
+            self.looked_at.append((one.name, _mean_colour(one.region), _mean_colour(one.reference)))
         return [self.yes] * len(pairs)
+
+
+def _mean_colour(picture: Image.Image) -> tuple[int, ...]:
+    return tuple(np.asarray(picture).reshape(-1, 3).mean(axis=0).round().astype(int))

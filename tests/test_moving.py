@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -184,8 +184,10 @@ class SwitchesMeanwhile(WorkerClient):
         super().__init__(client._url, TOKEN)
         self._meanwhile: list[Callable[[], Awaitable[None]]] = [meanwhile]
 
-    async def perceive(self, picture: bytes, embedding_id: str | None = None):  # type: ignore[no-untyped-def]  # noqa: ANN201
-        seen = await super().perceive(picture, embedding_id)
+    async def perceive(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        self, picture: bytes, embedding_id: str | None = None, categories: Sequence[str] = ()
+    ):
+        seen = await super().perceive(picture, embedding_id, categories)
         if self._meanwhile:
             await self._meanwhile.pop()()
         return seen

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from model_worker.packs import (
     VisionBackbone,
     load_pack,
 )
+from model_worker.perception import detector
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import check_activation, load_embedder, squared
 from model_worker.perception.regions import WHOLE
@@ -110,13 +112,26 @@ def test_a_silent_mismatch_of_activations_is_refused() -> None:
 @pytest.mark.parametrize("name", ["owlv2", "grounding_dino", "omdet"])
 def test_detectors_give_boxes_within_the_picture(name: str) -> None:
     detect = load_detector(Detector(tiny(name), ("cat", "cup"), confidence=0.0, most=5))
-    found = detect(CAT)
+    found = detect(CAT, ("Tabby. Cat!", "", "cup", "a very long category " * 3))
     assert 1 <= len(found) <= 5
     for box, score in found:
         assert 0 <= box.left < box.right <= 1
         assert 0 <= box.top < box.bottom <= 1
         assert 0 <= score <= 1
     assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+
+
+def test_detectors_are_asked_for_the_owners_categories_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[list[str]] = []
+    post_processed = detector._found
+
+    def spying(*arguments: Any) -> dict[str, torch.Tensor]:
+        asked_for.append(list(arguments[3]))
+        return post_processed(*arguments)
+
+    monkeypatch.setattr(detector, "_found", spying)
+    load_detector(Detector(tiny("omdet"), ("cat", "cup"), confidence=0.0, most=5))(CAT, ("Tabby. Cat!", "", "Cup"))
+    assert asked_for == [["tabby cat", "cup", "cat"]]
 
 
 def test_our_suppression_is_what_torchvision_documents() -> None:

@@ -10,13 +10,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
+import asyncpg
 import pytest
 from aiohttp import web
 from PIL import Image
 
+from bot.assistant import Assistant, Question
 from bot.demo.pictures import png
+from bot.rules import Standing
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
-from db.models import Box
+from db.models import Box, Place, Viewer
 from model_worker.server.app import Worker
 from model_worker.server.models import LoadFormer, Models, load_former
 from model_worker.server.pictures_held import Held, PicturesHeld
@@ -87,6 +90,18 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
     assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
     assert view.region.box == Box(0, 0, 0.5, 1)
     assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
+
+
+async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
+    anna = Standing(Viewer(1, 10), Place(10, 100))
+    async with served() as worker:
+        assistant = Assistant(pool, worker.client)
+        await assistant.remember(anna, "Mochi", a_picture(), category="tabby cat")
+        await assistant.remember(Standing(Viewer(2, 10), Place(10, 100)), "Rex", a_picture("blue"), category="dog")
+
+        await assistant.ask(Question(anna.viewer, "who is this?", a_picture()))
+
+    assert worker.sees.categories == [["tabby cat"]]  # and nobody else's
 
 
 async def test_a_writer_that_sees_gets_the_pictures_of_a_question_and_each_crosses_once() -> None:

@@ -71,7 +71,7 @@ def save_owlv2(folder: Path) -> None:
         projection_dim=32,
     )
     Owlv2ForObjectDetection(config).save_pretrained(folder)
-    tokenizer = _clip_tokenizer(folder)
+    tokenizer = _clip_tokenizer(folder, longest=16)
     Owlv2Processor(Owlv2ImageProcessor(size={"height": 64, "width": 64}), tokenizer).save_pretrained(folder)
 
 
@@ -112,7 +112,7 @@ def save_grounding_dino(folder: Path) -> None:
     GroundingDinoProcessor(processor, tokenizer).save_pretrained(folder)
 
 
-def _clip_tokenizer(folder: Path) -> object:
+def _clip_tokenizer(folder: Path, longest: int) -> object:
     from transformers import CLIPTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ def _clip_tokenizer(folder: Path) -> object:
     vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")
-    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=longest)
 
 
 def save_omdet(folder: Path) -> None:
@@ -152,7 +152,7 @@ def save_omdet(folder: Path) -> None:
         text_projection_out_dim=32, csp_activation="silu", apply_layernorm_after_vision_backbone=False,
     )  # fmt: skip
     OmDetTurboForObjectDetection(config).save_pretrained(folder)
-    tokenizer = _clip_tokenizer(folder)
+    tokenizer = _clip_tokenizer(folder, longest=77)
     processor = DetrImageProcessor(size={"height": 64, "width": 64}, do_pad=False)
     OmDetTurboProcessor(processor, tokenizer).save_pretrained(folder)
 

@@ -1,7 +1,8 @@
 """What verification by the writer is worth: `keepsake-worker evaluate verification`.
 
-The questions are those of `evaluate identify`: each picture with its thing in the memory, and as a stranger. Of each the
-best guess is taken as recall would (by the pack's threshold), and again after the writer was asked about the unsure ones.
+The questions are those of `evaluate identify`: each picture with its thing in the memory, and as a stranger. Of
+each the best guess is taken as recall would (by the pack's threshold), and again after the writer was asked about the
+unsure ones.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ CLEAR = 1.0
 """The objectness of what is surely a thing; windows have less."""
 GUESS = 0.9
 
-Propose = Callable[[Image.Image], list[tuple[Box, float]]]
-"""From a picture to boxes and their objectness, the best first."""
+Propose = Callable[[Image.Image, Sequence[str]], list[tuple[Box, float]]]
+"""From a picture, and what to look for in particular, to boxes and their objectness, the best first."""
 
 
 class CropPerceiver:
@@ -36,14 +36,22 @@ class CropPerceiver:
         self._embed = load_embedder(pack.perception.embedder)
         self._propose = load_proposer(pack.perception.regions)
 
-    def perceive(self, pictures: Sequence[Image.Image]) -> list[Perceived]:
-        """Perceive upright RGB pictures. There are no tags: the generator sees the picture itself."""
-        return [Perceived(self._regions_of(picture), ()) for picture in pictures]
+    def perceive(
+        self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
+    ) -> list[Perceived]:
+        """Perceive upright RGB pictures. There are no tags: the generator sees the picture itself.
+
+        ``categories`` are what to look for in each of them, beside the general things of the pack's detector.
+        """
+        wanted = categories or [()] * len(pictures)
+        return [
+            Perceived(self._regions_of(picture, special), ()) for picture, special in zip(pictures, wanted, strict=True)
+        ]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         """Return the region of a reference picture that is the thing: the clearest one in it, or in a part of it."""
         place = WHOLE if box is None else box
-        found = self._propose(cropped(picture, place))
+        found = self._propose(cropped(picture, place), ())
         inner = next((one for one, objectness in found if objectness >= CLEAR), WHOLE)
         return self.embed(picture, placed(inner, place))
 
@@ -51,8 +59,9 @@ class CropPerceiver:
         """Return the region of a reference picture that is known to be the thing."""
         return Region(box, self._embed([cropped(picture, box)])[0], CLEAR)
 
-    def _regions_of(self, picture: Image.Image) -> tuple[Region, ...]:
-        proposed = [(WHOLE, CLEAR), *((box, clear) for box, clear in self._propose(picture) if box != WHOLE)]
+    def _regions_of(self, picture: Image.Image, categories: Sequence[str]) -> tuple[Region, ...]:
+        found = self._propose(picture, categories)
+        proposed = [(WHOLE, CLEAR), *((box, clear) for box, clear in found if box != WHOLE)]
         embeddings = self._embed([cropped(picture, box) for box, _ in proposed])
         return tuple(
             Region(box, embedding, objectness)
@@ -64,9 +73,9 @@ def load_proposer(regions: Windows | Detector) -> Propose:
     """Load what proposes regions. Raises PackProblem."""
     if isinstance(regions, Detector):
         detect = load_detector(regions)
-        return lambda picture: [(box, CLEAR) for box, _ in detect(picture)]
+        return lambda picture, categories: [(box, CLEAR) for box, _ in detect(picture, categories)]
 
-    def by_geometry(picture: Image.Image) -> list[tuple[Box, float]]:
+    def by_geometry(picture: Image.Image, _: Sequence[str]) -> list[tuple[Box, float]]:
         panels = [(box, CLEAR) for box in find_panels(picture, regions.panels)]
         return panels or [(box, GUESS) for box in windows(*picture.size, regions.windows)[1:]]
 

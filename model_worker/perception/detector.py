@@ -19,8 +19,10 @@ from model_worker.perception.torchvision_shim import use_own_nms
 OVERLAP = 0.8
 """Of two boxes, the smaller of which lies in the other by more than this share, one is enough."""
 
-Detect = Callable[[Image.Image], list[tuple[Box, float]]]
-"""From an RGB picture to boxes and how sure the detector is of each (0 to 1), the surest first."""
+Detect = Callable[[Image.Image, Sequence[str]], list[tuple[Box, float]]]
+"""From an RGB picture, and what to look for beside the general things, to boxes and how sure the detector is of each
+(0 to 1), the surest first.
+"""
 
 
 def load_detector(detector: Detector) -> Detect:
@@ -37,9 +39,9 @@ def load_detector(detector: Detector) -> Detect:
     model.train(False)
     torch.nn.Module.to(model, device())
 
-    def detect(picture: Image.Image) -> list[tuple[Box, float]]:
-        things = list(detector.things)
-        inputs = processor(images=picture, text=[things], return_tensors="pt").to(device())
+    def detect(picture: Image.Image, categories: Sequence[str]) -> list[tuple[Box, float]]:
+        things = list(dict.fromkeys([*filter(None, map(_as_thing, categories)), *detector.things]))
+        inputs = processor(images=picture, text=[things], truncation=True, return_tensors="pt").to(device())
         with torch.inference_mode():
             outputs = model(**inputs)
         found = _found(processor, outputs, inputs, things, picture, detector.confidence)
@@ -70,6 +72,11 @@ def _found(
     [found] = process(**wanted)
     result: dict[str, torch.Tensor] = found
     return result
+
+
+def _as_thing(category: str) -> str:
+    """Return a category as detectors take it: lower-case words without what ends a thing in their prompts."""
+    return " ".join("".join(one if one.isalnum() else " " for one in category.lower()).split())
 
 
 def _fractions(box: Sequence[float], picture: Image.Image) -> Box:

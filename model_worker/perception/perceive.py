@@ -55,8 +55,10 @@ class Perceiver:
         mean: Vector = np.load(self._pass.mean).astype(np.float32)
         self._mean = mean * np.float32(self._pass.mean_share)
 
-    def perceive(self, pictures: Sequence[Image.Image]) -> list[Perceived]:
-        """Perceive upright RGB pictures."""
+    def perceive(
+        self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
+    ) -> list[Perceived]:
+        """Perceive upright RGB pictures. Things are found without being named: ``categories`` don't matter."""
         return [self._perceive_one(picture) for picture in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:

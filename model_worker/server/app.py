@@ -28,7 +28,7 @@ from model_worker.pictures import (
     is_plain_jpeg,
 )
 from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
-from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, ReferenceRequest
+from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, Look, ReferenceRequest
 from model_worker.server.measures import Measures
 from model_worker.server.models import Load, LoadFormer, Looks, Models, NoSuchEmbedder, load_former
 from model_worker.server.pictures_held import Held, PicturesHeld
@@ -51,6 +51,7 @@ MOST_WAITING = 32
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
 MOST_NAMED = 32
+LONGEST_CATEGORY = 64
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -183,7 +184,7 @@ class Worker:
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
         sha256, held, data = await self._picture_of(request)
         picture, eye = held.picture, await self._eye_for(data)
-        sight = await eye.perceive.do(picture)
+        sight = await eye.perceive.do(Look(picture, _categories(data.get("categories"))))
         perception = Perception(
             picture_sha256=sha256,
             width=picture.width,
@@ -365,6 +366,14 @@ def _box(data: object) -> Box | None:
     if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
         raise Problem(400, "“box” has to lie within the picture (fractions from 0 to 1).")
     return box
+
+
+def _categories(data: object) -> tuple[str, ...]:
+    if data is None:
+        return ()
+    if not isinstance(data, list) or not all(isinstance(one, str) and len(one) <= LONGEST_CATEGORY for one in data):
+        raise Problem(400, "“categories” has to be a list of words.")
+    return tuple(data[:MOST_NAMED])
 
 
 def _device() -> str:

@@ -21,6 +21,14 @@ IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """A picture to be perceived, and what to look for in particular."""
+
+    picture: Image.Image
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceRequest:
     """A picture to be remembered; ``box`` is where to look in it, or, if ``exact``, the thing itself."""
 
@@ -36,8 +44,11 @@ class Eye:
         def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
             return [_referred(sees, one) for one in items]
 
+        def look(items: Sequence[Look]) -> Sequence[Sight]:
+            return sees.perceive([one.picture for one in items], [one.categories for one in items])
+
         self.sees = sees
-        self.perceive: Batcher[Image.Image, Sight] = Batcher(sees.perceive, LARGEST_BATCH, most_waiting)
+        self.perceive: Batcher[Look, Sight] = Batcher(look, LARGEST_BATCH, most_waiting)
         self.refer: Batcher[ReferenceRequest, Region] = Batcher(refer, LARGEST_BATCH, most_waiting)
 
 

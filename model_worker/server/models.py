@@ -40,7 +40,9 @@ class Sees(Protocol):
     embedding_id: str
     calibration: Calibration
 
-    def perceive(self, pictures: Sequence[Image.Image]) -> Sequence[Sight]: ...  # noqa: D102
+    def perceive(  # noqa: D102
+        self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
+    ) -> Sequence[Sight]: ...
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region: ...  # noqa: D102
 
     def embed(self, picture: Image.Image, box: Box) -> Region: ...  # noqa: D102
