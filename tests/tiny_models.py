@@ -105,7 +105,7 @@ def save_grounding_dino(folder: Path) -> None:
     )
     config = GroundingDinoConfig(
         backbone_config=swin, text_config=bert, d_model=32, encoder_layers=1, decoder_layers=2, num_queries=10,
-        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_text_len=32,
+        encoder_attention_heads=2, decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_text_len=256,
     )  # fmt: skip
     GroundingDinoForObjectDetection(config).save_pretrained(folder)
     processor = GroundingDinoImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})

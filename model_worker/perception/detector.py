@@ -19,6 +19,8 @@ from model_worker.perception.torchvision_shim import use_own_nms
 OVERLAP = 0.8
 """Of two boxes, the smaller of which lies in the other by more than this share, one is enough."""
 
+CATEGORY_TOKENS = 96
+
 Detect = Callable[[Image.Image, Sequence[str]], list[tuple[Box, float]]]
 """From an RGB picture, and what to look for beside the general things, to boxes and how sure the detector is of each
 (0 to 1), the surest first.
@@ -40,7 +42,7 @@ def load_detector(detector: Detector) -> Detect:
     torch.nn.Module.to(model, device())
 
     def detect(picture: Image.Image, categories: Sequence[str]) -> list[tuple[Box, float]]:
-        things = list(dict.fromkeys([*filter(None, map(_as_thing, categories)), *detector.things]))
+        things = list(dict.fromkeys([*_as_things(categories, processor.tokenizer), *detector.things]))
         inputs = processor(images=picture, text=[things], truncation=True, return_tensors="pt").to(device())
         with torch.inference_mode():
             outputs = model(**inputs)
@@ -74,9 +76,19 @@ def _found(
     return result
 
 
-def _as_thing(category: str) -> str:
-    """Return a category as detectors take it: lower-case words without what ends a thing in their prompts."""
-    return " ".join("".join(one if one.isalnum() else " " for one in category.lower()).split())
+def _as_things(categories: Sequence[str], tokenizer: Any) -> list[str]:
+    """Return categories as detectors take them: lower-case words without what ends a thing in their prompts.
+
+    There is room for some: Grounding DINO reads all things as one text of 256 tokens.
+    """
+    things: list[str] = []
+    room = CATEGORY_TOKENS
+    for category in categories:
+        thing = " ".join("".join(one if one.isalnum() else " " for one in category.lower()).split())
+        room -= len(tokenizer(thing)["input_ids"])
+        if thing and room >= 0:
+            things.append(thing)
+    return things
 
 
 def _fractions(box: Sequence[float], picture: Image.Image) -> Box:
