@@ -284,8 +284,8 @@ def _writing_from(data: Mapping[str, Any]) -> Writing:
     if data["kind"] == "image-text":
         return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"], _bits_from(data))
     if data["kind"] == "llava":
-        if data["conversation"] not in {"v0", "v1"}:
-            raise ValueError(f"a conversation is v0 or v1, not {data['conversation']}")
+        if data["conversation"] not in {"v0", "v1", "phi3"}:
+            raise ValueError(f"a conversation is v0, v1 or phi3, not {data['conversation']}")
         return LlavaWriting(
             *(_hub_from(data), _hub_from(data["vision"]), data["conversation"]),
             *(data["context"], data["longest_answer"], _bits_from(data)),

@@ -232,7 +232,7 @@ def save_qwen3_vl(folder: Path) -> None:
     Qwen3VLProcessor(pictures, tokenizer, videos, chat_template=template).save_pretrained(folder)
 
 
-def save_original_llava(folder: Path, vision: Path, *, with_tower: bool) -> None:
+def save_original_llava(folder: Path, vision: Path, *, with_tower: bool, phi: bool = False) -> None:
     """A LLaVA in its authors' layout (their names of weights, their config.json), and the CLIP it was made with."""
     from safetensors.torch import save_file
     from transformers import (
@@ -242,13 +242,15 @@ def save_original_llava(folder: Path, vision: Path, *, with_tower: bool) -> None
         LlamaConfig,
         LlavaConfig,
         LlavaForConditionalGeneration,
+        Phi3Config,
     )
 
     torch.manual_seed(8)
     tokenizer = _letters_tokenizer([])
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     tower = CLIPVisionConfig(**small, image_size=56, patch_size=14)
-    llama = LlamaConfig(**small, vocab_size=len(tokenizer), max_position_embeddings=4096)
+    kind = Phi3Config if phi else LlamaConfig
+    llama = kind(**small, vocab_size=len(tokenizer), max_position_embeddings=4096, pad_token_id=2)
     CLIPModel(
         CLIPConfig(text_config={**small, "vocab_size": 64}, vision_config=tower.to_dict(), projection_dim=16)
     ).save_pretrained(vision)
@@ -272,9 +274,10 @@ def save_original_llava(folder: Path, vision: Path, *, with_tower: bool) -> None
         **{name: getattr(llama, name) for name in ("hidden_size", "intermediate_size", "num_hidden_layers")},
         **{name: getattr(llama, name) for name in ("num_attention_heads", "num_key_value_heads", "rms_norm_eps")},
         "vocab_size": len(tokenizer),
+        "pad_token_id": 2,
         "max_position_embeddings": 4096,
-        "model_type": "llava_llama",
-        "architectures": ["LlavaLlamaForCausalLM"],
+        "model_type": "llava_phi" if phi else "llava_llama",
+        "architectures": ["LlavaPhiForCausalLM" if phi else "LlavaLlamaForCausalLM"],
         "mm_vision_tower": "openai/clip-vit-large-patch14-336",
         "mm_vision_select_layer": -2,
         "mm_vision_select_feature": "patch",

@@ -111,7 +111,9 @@ class ImageTextWriter:
         self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
         inputs = self._ready(self._prompted(asked))
-        steps = _Steps(self._speaker.tokenizer, len(asked))
+        stop, tokenizer = self._speaker.stop, self._speaker.tokenizer
+        steps = _Steps(tokenizer, len(asked), stop)
+        ends = {} if stop is None else {"stop_strings": [stop], "tokenizer": tokenizer}
 
         def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
             return torch.tensor([event.is_set() for event in cancelled], device=tokens.device)
@@ -125,7 +127,8 @@ class ImageTextWriter:
                         do_sample=False,
                         streamer=steps,
                         stopping_criteria=[is_done],
-                        pad_token_id=self._speaker.tokenizer.pad_token_id,
+                        pad_token_id=tokenizer.pad_token_id,
+                        **ends,
                     )
             except BaseException as error:  # it goes on in the thread that reads
                 steps.fail(error)
@@ -180,8 +183,9 @@ def _free_memory() -> None:
 class _Steps:
     """What ``generate`` writes, row by row: it puts tokens in, whoever iterates takes text out."""
 
-    def __init__(self, tokenizer: Any, rows: int) -> None:
+    def __init__(self, tokenizer: Any, rows: int, stop: str | None) -> None:
         self._tokenizer = tokenizer
+        self._stop = stop
         self._tokens: list[list[int]] = [[] for _ in range(rows)]
         self._said = [""] * rows
         self._is_prompt = True
@@ -195,12 +199,20 @@ class _Steps:
         pieces = []
         for index, token in enumerate(tokens.reshape(-1).tolist()):
             self._tokens[index].append(token)
-            text = self._tokenizer.decode(self._tokens[index], skip_special_tokens=True)
+            text = self._before_stop(self._tokenizer.decode(self._tokens[index], skip_special_tokens=True))
             if len(text) > len(self._said[index]) and not text.endswith("�"):
                 pieces.append((index, text[len(self._said[index]) :]))
                 self._said[index] = text
         if pieces:
             self._queue.put(pieces)
+
+    def _before_stop(self, text: str) -> str:
+        """Return what of a text comes before what ends it, or before what may become that."""
+        if self._stop is None:
+            return text
+        text = text.partition(self._stop)[0]
+        begun = (length for length in range(len(self._stop) - 1, 0, -1) if text.endswith(self._stop[:length]))
+        return text[: len(text) - next(begun, 0)]
 
     def end(self) -> None:
         """Note that all rows are written."""

@@ -15,7 +15,7 @@ from model_worker.hub import checkpoint
 from model_worker.packs import LlavaWriting, PackProblem
 from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import declare_missing_operators
-from model_worker.words.rap_prompt import IMAGE, rap_prompt, rap_recognition
+from model_worker.words.rap_prompt import IMAGE, STOP, rap_prompt, rap_recognition
 from model_worker.words.speaker import Prompted, Speaker, dtype, loading
 
 KEY_MAPPING = {
@@ -25,10 +25,12 @@ KEY_MAPPING = {
     r"^model\.(?=embed_tokens|layers|norm)": "model.language_model.",
 }
 """From the authors' names of weights to transformers'."""
-OF_LLAMA = (
+OF_TEXT = (
     *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
     *("rms_norm_eps", "max_position_embeddings", "vocab_size", "bos_token_id", "eos_token_id", "hidden_act"),
+    *("pad_token_id", "sliding_window", "original_max_position_embeddings"),
 )
+"""What the language model's configuration is called in the authors' own, which mixes it with theirs."""
 ROUND_TO = 64
 """Rows of the embedding, after the image token is added: 32,000 become 32,064."""
 TOWER = "model.vision_tower."
@@ -55,6 +57,7 @@ def load_llava(writing: LlavaWriting) -> Speaker:
         processor.tokenizer,
         ask=lambda asked, turns: prompted([rap_prompt(one, writing.conversation, turns) for one in asked]),
         verify=lambda pairs: prompted([rap_recognition(one, writing.conversation) for one in pairs]),
+        stop=STOP[writing.conversation],
         pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),
     )
 
@@ -80,13 +83,13 @@ def _processor(folder: Path, vision: Path) -> Any:
 
 
 def _model(folder: Path, vision: Path, image_token: int, bits: int) -> Any:
-    from transformers import AutoConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
+    from transformers import AutoConfig, LlavaConfig, LlavaForConditionalGeneration
 
     original = json.loads((folder / "config.json").read_text())
     tower = AutoConfig.from_pretrained(vision).vision_config
     config = LlavaConfig(
         vision_config=tower,
-        text_config=LlamaConfig(**{name: original[name] for name in OF_LLAMA if name in original}),
+        text_config=_text_config(original),
         image_token_index=image_token,
         vision_feature_layer=original["mm_vision_select_layer"],
         vision_feature_select_strategy="default",
@@ -100,6 +103,14 @@ def _model(folder: Path, vision: Path, image_token: int, bits: int) -> Any:
         _load_tower(model, vision)
     model.resize_token_embeddings(image_token + 1, pad_to_multiple_of=ROUND_TO)
     return model
+
+
+def _text_config(original: dict[str, Any]) -> Any:
+    """Return the language model's configuration: a Llama's, or a Phi-3's, whose weights have the same places."""
+    from transformers import LlamaConfig, Phi3Config
+
+    given = {name: original[name] for name in OF_TEXT if original.get(name) is not None}
+    return Phi3Config(**given) if "phi" in original["model_type"] else LlamaConfig(**given)
 
 
 def _check_report(report: dict[str, Any]) -> list[str]:

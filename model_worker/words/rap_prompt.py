@@ -21,21 +21,27 @@ CONVERSATIONS = {
         "A chat between a curious human and an artificial intelligence assistant. "
         "The assistant gives helpful, detailed, and polite answers to the human's questions."
     ),
+    "phi3": "<|system|>\nYou are a helpful AI assistant.",
 }
-"""The system's words. The released model was trained with v1; the released command line picks v0."""
-MOST_CONCEPTS = 2
-"""What the model was trained with (2,048 tokens)."""
-CONTROL = ("<image>", "</s>", "<s>", "###")
+"""The system's words. RAP-LLaVA was trained with v1; the released command line picks v0. RAP-Phi3 has its own."""
+MOST_CONCEPTS = {"v1": 2, "v0": 2, "phi3": 3}
+"""What the models were trained with (in 2,048 and 4,096 tokens)."""
+STOP = {"v1": None, "v0": "###", "phi3": "<|end|>"}
+"""What ends an answer beside the end token."""
+CONTROL = (
+    *("<image>", "</s>", "<s>", "###"),
+    *("<|system|>", "<|user|>", "<|assistant|>", "<|end|>", "<|endoftext|>"),
+)
 """What would end a turn or ask for a picture: never from a person's text."""
 
 
 def rap_prompt(asked: Asked, conversation: str, turns: int) -> tuple[str, list[Image.Image]]:
     """Return the prompt and the pictures for its image tokens, in their order."""
-    content, pictures = _question(asked)
+    content, pictures = _question(asked, MOST_CONCEPTS[conversation])
     history = asked.request.history[-turns:] if turns else ()
     earlier = [(turn.role == "user", harmless(turn.text)) for turn in history]
-    text = _as_v0(earlier, content) if conversation == "v0" else _as_v1(earlier, content)
-    return text, pictures
+    written = {"v0": _as_v0, "v1": _as_v1, "phi3": _as_phi3}[conversation]
+    return written(earlier, content), pictures
 
 
 def rap_recognition(pair: Pair, conversation: str) -> tuple[str, list[Image.Image]]:
@@ -56,14 +62,14 @@ def harmless(text: str) -> str:
     return text
 
 
-def _question(asked: Asked) -> tuple[str, list[Image.Image]]:
+def _question(asked: Asked, most: int) -> tuple[str, list[Image.Image]]:
     request, pictures = asked.request, []
     shown = None if request.picture is None else asked.pictures.get(request.picture)
     text = ""
     if shown is not None:
         pictures.append(shown)
         text += f"{IMAGE}\n"
-    concepts = [one for one in request.concepts if one.avatar in asked.pictures][:MOST_CONCEPTS]
+    concepts = [one for one in request.concepts if one.avatar in asked.pictures][:most]
     if concepts:
         text += f"[{''.join(_concept(number, one) for number, one in enumerate(concepts, start=1))}]"
         pictures += [asked.pictures[one.avatar] for one in concepts if one.avatar is not None]
@@ -82,3 +88,8 @@ def _as_v1(earlier: list[tuple[bool, str]], content: str) -> str:
 def _as_v0(earlier: list[tuple[bool, str]], content: str) -> str:
     turns = "".join(f"{'Human' if is_user else 'Assistant'}: {text}###" for is_user, text in earlier)
     return f"{CONVERSATIONS['v0']}###{turns}Human: {content}###Assistant:"
+
+
+def _as_phi3(earlier: list[tuple[bool, str]], content: str) -> str:
+    turns = "".join(f"\n<|{'user' if is_user else 'assistant'}|>\n{text}<|end|>" for is_user, text in earlier)
+    return f"{CONVERSATIONS['phi3']}<|end|>{turns}\n<|user|>\n{content}<|end|>\n<|assistant|>\n"

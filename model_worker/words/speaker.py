@@ -34,7 +34,7 @@ class Prompted:
 class Speaker:
     """``ask`` prompts with a batch of questions and at most so many earlier turns, ``verify`` with pairs of pictures.
 
-    ``pixels`` makes one picture what the model's encoder takes.
+    ``pixels`` makes one picture what the model's encoder takes; ``stop`` ends an answer, beside the end token.
     """
 
     model: Any
@@ -42,6 +42,7 @@ class Speaker:
     ask: Callable[[Sequence[Asked], int], Prompted]
     verify: Callable[[Sequence[Pair]], Prompted]
     pixels: Callable[[Image.Image], Any]
+    stop: str | None = None
 
 
 def load_speaker(writing: ImageTextWriting) -> Speaker:
