@@ -193,7 +193,7 @@ def save_llava(folder: Path, width: int = 32) -> None:
     ).save_pretrained(folder)  # fmt: skip
 
 
-def save_qwen3_vl(folder: Path) -> None:
+def save_qwen3_vl(folder: Path, side: int = 128) -> None:
     """A Qwen3-VL of transformers, as the pack `standard` has it: pictures of any size, features for deeper layers."""
     from transformers import (
         Qwen2VLImageProcessor,
@@ -220,7 +220,7 @@ def save_qwen3_vl(folder: Path) -> None:
         image_token_id=image, video_token_id=video, vision_start_token_id=start, vision_end_token_id=end,
     )  # fmt: skip
     Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
-    pixels = {"shortest_edge": 32 * 32, "longest_edge": 128 * 128}
+    pixels = {"shortest_edge": 32 * 32, "longest_edge": side * side}
     pictures = Qwen2VLImageProcessor(patch_size=16, merge_size=2, size=pixels)
     template = (
         "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% for part in message['content'] %}"

@@ -15,6 +15,7 @@ from model_worker.packs import ImageTextWriting, LlavaWriting
 from model_worker.perception.embedders import device
 from model_worker.words.asked import Asked
 from model_worker.words.features import PictureFeatures, can_be_kept
+from model_worker.words.fitting import fit
 from model_worker.words.llava import load_llava
 from model_worker.words.pair import Pair
 from model_worker.words.speaker import FULL, Prompted, dtype, load_speaker
@@ -25,6 +26,9 @@ MOST_TURNS = 8
 YES = ("Yes", "yes", " Yes", " yes", "YES")
 NO = ("No", "no", " No", " no", "NO")
 LET_GO = "I ran out of memory for that picture. Please ask again, perhaps with a smaller one."
+TOO_LONG = (
+    "That is more than I can take in at once. Please ask a shorter question, or shorten what I was told about it."
+)
 
 
 class ImageTextWriter:
@@ -82,7 +86,8 @@ class ImageTextWriter:
     def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
-        Out of memory, a batch is halved and tried again; a single request that doesn't fit gets a sentence.
+        What is too long for the context is cut down (`model_worker.words.fitting`), or gets a sentence. Out of memory,
+        a batch is halved and tried again; a single request that doesn't fit gets a sentence.
         """
         yield from self._write(list(range(len(asked))), asked, cancelled)
 
@@ -92,9 +97,16 @@ class ImageTextWriter:
         rows = [row for row in rows if not cancelled[row].is_set()]
         if not rows:
             return
+        fitting, prompted = self._prompted([asked[row] for row in rows])
+        too_long = [(row, TOO_LONG) for index, row in enumerate(rows) if index not in fitting]
+        if too_long:
+            yield too_long
+        if prompted is None:
+            return
+        rows = [rows[index] for index in fitting]
         spoke = False
         try:
-            for pieces in self._generate([asked[row] for row in rows], [cancelled[row] for row in rows]):
+            for pieces in self._generate(prompted, [cancelled[row] for row in rows]):
                 spoke = True
                 yield [(rows[index], piece) for index, piece in pieces]
         except torch.OutOfMemoryError:
@@ -107,16 +119,16 @@ class ImageTextWriter:
             yield from self._write(rows[:half], asked, cancelled)
             yield from self._write(rows[half:], asked, cancelled)
 
-    def _generate(
-        self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]:
-        inputs = self._ready(self._prompted(asked))
+    def _generate(self, prompted: Prompted, cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+        inputs = self._ready(prompted)
+        padding = inputs["input_ids"].shape[1] - prompted.lengths.to(device())
         stop, tokenizer = self._speaker.stop, self._speaker.tokenizer
-        steps = _Steps(tokenizer, len(asked), stop)
+        steps = _Steps(tokenizer, len(cancelled), stop)
         ends = {} if stop is None else {"stop_strings": [stop], "tokenizer": tokenizer}
 
         def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
-            return torch.tensor([event.is_set() for event in cancelled], device=tokens.device)
+            is_full: torch.Tensor = tokens.shape[1] - padding >= self._writing.context
+            return is_full | torch.tensor([event.is_set() for event in cancelled], device=tokens.device)
 
         def run() -> None:
             try:
@@ -143,14 +155,20 @@ class ImageTextWriter:
         finally:
             thread.join()
 
-    def _prompted(self, asked: Sequence[Asked]) -> Prompted:
-        """Return the batch's prompt; earlier turns are dropped, the oldest first, until each fits the context."""
-        turns = MOST_TURNS
-        while True:
-            prompted = self._speaker.ask(asked, turns)
-            if turns == 0 or prompted.inputs["input_ids"].shape[1] <= self._writing.context:
-                return prompted
-            turns //= 2
+    def _prompted(self, asked: Sequence[Asked]) -> tuple[list[int], Prompted | None]:
+        """Return which of a batch fit the context, and their prompt; each is cut down only where it has to be."""
+        context, longest_answer = self._writing.context, self._writing.longest_answer
+        prompted = self._speaker.ask(asked, MOST_TURNS)
+        if int(prompted.lengths.max()) + longest_answer <= context:
+            return list(range(len(asked))), prompted
+
+        def length_of(one: Asked) -> int:
+            return int(self._speaker.ask([one], MOST_TURNS).lengths)
+
+        cut = [fit(one, context, longest_answer, length_of) for one in asked]
+        fitting = [one for one in cut if one is not None]
+        indices = [index for index, one in enumerate(cut) if one is not None]
+        return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
 
     def _ready(self, prompted: Prompted) -> dict[str, Any]:
         """Return what the model takes, where it computes; of its pictures only new ones are encoded."""

@@ -75,6 +75,13 @@ def pictures_in(messages: list[Message]) -> list[Image.Image]:
     return [part["image"] for one in messages for part in one["content"] if part["type"] == "image"]
 
 
+def scaled(picture: Image.Image, longest: int) -> Image.Image:
+    """Return a copy with a longest side of so many pixels, or as it is when that is smaller."""
+    smaller = picture.copy()
+    smaller.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return smaller
+
+
 def _notes(concept: PromptConcept) -> str:
     category = f", {plain(concept.category, 64)}" if concept.category else ""
     notes = plain(concept.info, INFO_LENGTH) or "nothing was said"
@@ -95,6 +102,4 @@ def _text(text: str) -> Message:
 
 
 def _image(picture: Image.Image, longest: int) -> Message:
-    smaller = picture.copy()
-    smaller.thumbnail((longest, longest), Image.Resampling.LANCZOS)
-    return {"type": "image", "image": smaller}
+    return {"type": "image", "image": scaled(picture, longest)}

@@ -29,6 +29,12 @@ class Prompted:
     inputs: Any
     pictures: list[Image.Image]
 
+    @property
+    def lengths(self) -> torch.Tensor:
+        """How many tokens each of the batch takes without its padding: shape ``(batch,)``."""
+        lengths: torch.Tensor = self.inputs["attention_mask"].sum(dim=1)
+        return lengths
+
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
