@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import itertools
 import json
 import threading
 import time
@@ -26,12 +27,14 @@ from aiohttp import web
 from PIL import Image, ImageDraw, ImageFont
 
 from db.models import Box, Calibration, Region
+from model_worker.bench_writer import WriterSpeed, writer_speed
 from model_worker.perception.perceive import Perceived
 from model_worker.server.app import Worker
 from model_worker.server.batching import in_a_thread_that_ends
 from model_worker.server.models import Looks, Models
 from model_worker.wire import GenerateRequest, PromptConcept, request_to_json
 from model_worker.words.asked import Asked
+from model_worker.words.image_text import ImageTextWriter
 
 CLIENTS = (1, 4, 16, 64)
 PICTURES = 16
@@ -59,6 +62,7 @@ class BenchResult:
     """The result. ``loop`` is requests a second of the same models called one by one, without a server.
 
     ``pictures_kept`` is the share of the pictures shown to the writer that it had encoded before; None for a blind one.
+    ``writer`` is None for one that is blind, or elsewhere.
     """
 
     pack: str
@@ -71,6 +75,7 @@ class BenchResult:
     memory_gb: float
     gpu_memory_gb: float
     pictures_kept: float | None
+    writer: WriterSpeed | None
 
 
 def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
@@ -97,6 +102,7 @@ def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
         memory_gb=round(psutil.Process().memory_info().rss / 1e9, 2),
         gpu_memory_gb=round(torch.cuda.max_memory_allocated() / 1e9, 2) if torch.cuda.is_available() else 0.0,
         pictures_kept=_pictures_kept(models),
+        writer=asyncio.run(in_a_thread_that_ends(lambda: _writer_speed(models))),
     )
     if plot is not None:
         draw_loads(result, plot)
@@ -130,6 +136,12 @@ def _pictures_kept(models: Models) -> float | None:
         return None
     features = models.writes.features
     return round(features.hits / max(1, features.hits + features.misses), 3)
+
+
+def _writer_speed(models: Models) -> WriterSpeed | None:
+    if not isinstance(models.writes, ImageTextWriter):
+        return None
+    return writer_speed(models.writes, (_picture(number) for number in itertools.count(PICTURES)))
 
 
 def _loop(call: Callable[[int], object], seconds: float) -> float:

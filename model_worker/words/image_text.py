@@ -51,6 +51,11 @@ class ImageTextWriter:
         self.features = PictureFeatures(self._speaker.model, self._speaker.pixels)
         self._keeps_features = self._try_features()
 
+    @property
+    def model(self) -> Any:
+        """The model of transformers, for who measures it."""
+        return self._speaker.model
+
     def verify(self, pairs: Sequence[Pair]) -> list[float]:
         """Return for each pair how probable it is, to the model, that both pictures show the same.
 
@@ -169,6 +174,10 @@ class ImageTextWriter:
         fitting = [one for one in cut if one is not None]
         indices = [index for index, one in enumerate(cut) if one is not None]
         return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
+
+    def ready(self, asked: Asked) -> dict[str, Any]:
+        """Return what the model takes for one question, for who measures it."""
+        return self._ready(self._speaker.ask([asked], MOST_TURNS))
 
     def _ready(self, prompted: Prompted) -> dict[str, Any]:
         """Return what the model takes, where it computes; of its pictures only new ones are encoded."""
