@@ -40,6 +40,20 @@ class Objected(Exception):  # noqa: N818 (it says what is the matter)
         super().__init__("This person doesn't want to be in a shared memory, so I can't share that.")
 
 
+class DataWithdrawn(Exception):  # noqa: N818 (it says what is the matter)
+    """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
+
+    def __init__(self) -> None:
+        super().__init__("Something I learned this from was taken away meanwhile, so I don't keep it.")
+
+
+class NothingToRollBack(Exception):  # noqa: N818 (it says what is the matter)
+    """An owner's answers come from the base model, and always did."""
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing to go back to: nothing that I learned is in use.")
+
+
 class TooOften(Exception):  # noqa: N818 (it says what is the matter)
     """A limit is used up; ``seconds`` is when the next use is possible."""
 

@@ -266,7 +266,8 @@ class ServerSettings:
     """How the admins of a server govern its memory.
 
     ``allowed_channels`` empty means all; a denied channel is denied whatever else is allowed. ``retention_days``
-    is how long answers given on the server are kept, 0 never.
+    is how long answers given on the server are kept, 0 never. While ``trains``, adapters are trained on the memory,
+    between the hours ``quiet_from`` and ``quiet_to`` (UTC; the same twice means at any time).
     """
 
     who_may_share: WhoMayShare = WhoMayShare.EVERYONE
@@ -278,6 +279,9 @@ class ServerSettings:
     most_of_server: int = 1000
     retention_days: int = 30
     locked: bool = False
+    trains: bool = True
+    quiet_from: int = 2
+    quiet_to: int = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import asyncpg
 
 from db import servers
-from db.concepts import lock_people
-from db.models import Erased, OwnerId, Stored, Viewer
+from db.concepts import WRITE_ALONE, lock_people
+from db.models import Erased, OwnerId, Stored, Viewer, user_owner
 
 COUNT_STORED = """
     SELECT (SELECT count(*) FROM concept WHERE owner_id = $1) AS concepts,
@@ -27,6 +29,8 @@ SET_MAY_TRAIN = """
     INSERT INTO person (owner_id, may_train) VALUES ($1, $2)
     ON CONFLICT (owner_id) DO UPDATE SET may_train = excluded.may_train, changed_at = now()
 """
+
+CONSENTING = "SELECT owner_id FROM person WHERE owner_id = ANY ($1::text[]) AND may_train"
 
 OBJECTS = "SELECT EXISTS (SELECT FROM objection WHERE user_id = $1)"
 
@@ -49,6 +53,10 @@ SERVERS_WITH_MINE = """
     SELECT owner_id FROM audit WHERE actor = $1
     UNION
     SELECT owner_id FROM departure WHERE user_id = $1
+    UNION
+    SELECT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)
+    UNION
+    SELECT owner_id FROM promotion WHERE owner_id LIKE 'server:%' AND actor = $1
 """
 
 SERVERS_WITH_ME = """
@@ -57,7 +65,11 @@ SERVERS_WITH_ME = """
     SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND linked_user = $1
 """
 
-OF_A_USER = ("correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
+SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
+
+OF_TRAINING = ("promotion", "adapter", "training_run")
+
+OF_A_USER = (*OF_TRAINING, "correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
 """The tables of a user's memory, in an order in which the numbers of a receipt are all counted."""
 
 REST_OF_A_USER = ("set_aside", "person", "rate", "embedding_use")
@@ -82,9 +94,24 @@ async def may_train(connection: asyncpg.Connection, viewer: Viewer) -> bool:
     return bool(await connection.fetchval(MAY_TRAIN, viewer.personal))
 
 
-async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> None:
-    """Store the viewer's consent, or that it is withdrawn."""
-    await connection.execute(SET_MAY_TRAIN, viewer.personal, may)
+async def consenting(connection: asyncpg.Connection, user_ids: Collection[int]) -> frozenset[int]:
+    """Return which of these users consented to being trained on."""
+    by_owner = {user_owner(user_id): user_id for user_id in user_ids}
+    await connection.execute(servers.TAKE_CARE, "on")
+    rows = await connection.fetch(CONSENTING, list(by_owner))
+    await connection.execute(servers.TAKE_CARE, "")
+    return frozenset(by_owner[row["owner_id"]] for row in rows)
+
+
+async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> list[OwnerId]:
+    """Store the viewer's consent, or that it is withdrawn; then what was trained on their data is deleted at once.
+
+    Returns the servers that lost an adapter by that: they can be trained again, without the viewer's data.
+    """
+    async with connection.transaction():
+        await lock_people(connection, viewer.user_id)
+        await connection.execute(SET_MAY_TRAIN, viewer.personal, may)
+        return [] if may else await _unlearn(connection, viewer)
 
 
 async def objects(connection: asyncpg.Connection, user_id: int) -> bool:
@@ -120,15 +147,18 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
     """
     rows: dict[str, int] = {}
     async with connection.transaction():
+        await lock_people(connection, viewer.user_id)
         mine = await _servers(connection, SERVERS_WITH_MINE, viewer)
-        rows["shared concepts"] = 0
+        rows["shared concepts"] = rows["shared adapters"] = 0
         for owner_id in mine:
             await connection.execute(ENTER_SERVER, owner_id)
+            adapters = await servers.count_adapters(connection, owner_id)
+            await servers.unlearn_member(connection, owner_id, viewer.user_id)
             rows["shared concepts"] += await servers.forget_member(connection, owner_id, viewer.user_id)
+            rows["shared adapters"] += adapters - await servers.count_adapters(connection, owner_id)
         await connection.execute(ENTER_SERVER, viewer.shared or "")
         for table in (*OF_A_USER, *REST_OF_A_USER):
-            done = await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", viewer.personal)  # noqa: S608
-            rows[table] = int(done.removeprefix("DELETE "))
+            rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = int((await connection.execute(DELETE_JOBS, viewer.personal)).removeprefix("DELETE "))
     return Erased(rows, len(mine))
 
@@ -145,3 +175,21 @@ async def _servers(connection: asyncpg.Connection, question: str, viewer: Viewer
     found = [OwnerId(row["owner_id"]) for row in await connection.fetch(question, viewer.user_id)]
     await connection.execute(ERASE, "")
     return sorted(found)
+
+
+async def _unlearn(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Delete what was trained on the viewer's data, theirs and that of servers; returns the servers."""
+    trained = await _servers(connection, SERVERS_TRAINED_ON_ME, viewer)
+    for owner_id in trained:
+        await connection.execute(ENTER_SERVER, owner_id)
+        await servers.unlearn_member(connection, owner_id, viewer.user_id)
+    await connection.execute(ENTER_SERVER, viewer.shared or "")
+    await connection.execute(WRITE_ALONE, viewer.personal)
+    for table in OF_TRAINING:
+        await _delete_own(connection, table, viewer)
+    return trained
+
+
+async def _delete_own(connection: asyncpg.Connection, table: str, viewer: Viewer) -> int:
+    done = await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", viewer.personal)  # noqa: S608 (ours)
+    return int(done.removeprefix("DELETE "))

@@ -12,21 +12,22 @@ from db.models import AuditEntry, OwnerId, ServerSettings, WhoMayShare
 
 GET_SETTINGS = """
     SELECT who_may_share, sharing_roles, needs_approval, allowed_channels, denied_channels,
-           most_of_member, most_of_server, retention_days, locked
+           most_of_member, most_of_server, retention_days, locked, trains, quiet_from, quiet_to
       FROM server
      WHERE owner_id = $1
 """
 
 SET_SETTINGS = """
     INSERT INTO server (owner_id, who_may_share, sharing_roles, needs_approval, allowed_channels, denied_channels,
-                        most_of_member, most_of_server, retention_days, locked)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                        most_of_member, most_of_server, retention_days, locked, trains, quiet_from, quiet_to)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (owner_id) DO UPDATE
        SET who_may_share = excluded.who_may_share, sharing_roles = excluded.sharing_roles,
            needs_approval = excluded.needs_approval, allowed_channels = excluded.allowed_channels,
            denied_channels = excluded.denied_channels, most_of_member = excluded.most_of_member,
            most_of_server = excluded.most_of_server, retention_days = excluded.retention_days,
-           locked = excluded.locked
+           locked = excluded.locked,
+           trains = excluded.trains, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to
 """
 
 NOTE = "INSERT INTO audit (owner_id, actor, action, subject) VALUES ($1, $2, $3, $4)"
@@ -80,6 +81,14 @@ FORGET_SUBJECTS = "UPDATE audit SET subject = '' WHERE owner_id = $1 AND concept
 
 NAMELESS_ACTOR = "UPDATE audit SET actor = 0 WHERE owner_id = $1 AND actor = $2"
 
+NAMELESS_PROMOTER = "UPDATE promotion SET actor = 0 WHERE owner_id = $1 AND actor = $2"
+
+COUNT_ADAPTERS = "SELECT count(*) FROM adapter WHERE owner_id = $1"
+
+DELETE_ADAPTERS_OF_MEMBER = "DELETE FROM adapter WHERE owner_id = $1 AND $2 = ANY (saw_users)"
+
+WITHDRAW_RUNS = "SELECT keepsake_withdraw_runs($1, '-infinity')"
+
 TAKE_CARE = "SELECT set_config('keepsake.caretaker', $1, true)"
 
 DELETE_ANSWERS = """
@@ -102,7 +111,10 @@ MARK_RETURNED = "DELETE FROM departure WHERE owner_id = $1 AND user_id = $2"
 
 DEPARTED_BEFORE = "SELECT user_id FROM departure WHERE owner_id = $1 AND since < now() - $2::interval"
 
-OF_A_SERVER = ("concept", "picture", "set_aside", "audit", "departure", "rate", "embedding_use", "server")
+OF_A_SERVER = (
+    *("promotion", "adapter", "training_run"),
+    *("concept", "picture", "set_aside", "audit", "departure", "rate", "embedding_use", "server"),
+)
 """The tables with rows of a server; references and embeddings go with their concepts."""
 
 
@@ -121,6 +133,9 @@ async def settings_of(connection: asyncpg.Connection, owner_id: OwnerId) -> Serv
         most_of_server=row["most_of_server"],
         retention_days=row["retention_days"],
         locked=row["locked"],
+        trains=row["trains"],
+        quiet_from=row["quiet_from"],
+        quiet_to=row["quiet_to"],
     )
 
 
@@ -144,6 +159,9 @@ async def change_settings(
             settings.most_of_server,
             settings.retention_days,
             settings.locked,
+            settings.trains,
+            settings.quiet_from,
+            settings.quiet_to,
         )
         await connection.execute(NOTE, owner_id, actor, action, "")
         before = await connection.fetchval("SELECT now()") - timedelta(days=settings.retention_days)
@@ -203,14 +221,29 @@ async def _purge(
 
 
 async def forget_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
-    """Purge a member, and take their name and what they shared out of the audit log; returns how many concepts."""
+    """Purge a member, and take their name and what they shared out of the logs; returns how many concepts."""
     async with connection.transaction():
         shared = [row["concept_id"] for row in await connection.fetch(SHARED_BY, owner_id, user_id)]
         gone = await _purge(connection, owner_id, user_id, None)
         await connection.execute(FORGET_SUBJECTS, owner_id, [*shared, *gone])
         await connection.execute(NAMELESS_ACTOR, owner_id, user_id)
+        await connection.execute(NAMELESS_PROMOTER, owner_id, user_id)
         await connection.execute(MARK_RETURNED, owner_id, user_id)
     return len(gone)
+
+
+async def unlearn_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> None:
+    """Delete a server's adapters that were trained on what is a member's, and what was reported about them."""
+    async with connection.transaction():
+        await connection.execute(WRITE_ALONE, owner_id)
+        done = await connection.execute(DELETE_ADAPTERS_OF_MEMBER, owner_id, user_id)
+        if done != "DELETE 0":
+            await connection.execute(WITHDRAW_RUNS, owner_id)
+
+
+async def count_adapters(connection: asyncpg.Connection, owner_id: OwnerId) -> int:
+    """Return how many adapters a server has."""
+    return int(await connection.fetchval(COUNT_ADAPTERS, owner_id))
 
 
 async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:

@@ -36,10 +36,11 @@ TAKE_SNAPSHOT = """
      WHERE owner_id = $1 AND concept_id = $2
 """
 
+# Coming back, or into another memory, is a change of that memory.
 RESTORE_CONCEPT = """
     INSERT INTO concept (owner_id, concept_id, name, name_key, info, category, created_by, created_at, updated_at,
                          times_recognised, last_seen, linked_user, learned_server, learned_channel)
-    SELECT $1, concept_id, name, name_key, info, category, created_by, created_at, updated_at,
+    SELECT $1, concept_id, name, name_key, info, category, created_by, created_at, now(),
            times_recognised, last_seen, linked_user, learned_server, learned_channel
       FROM jsonb_populate_record(NULL::concept, $2::jsonb -> 'concept')
     RETURNING concept_id
