@@ -1,6 +1,6 @@
 """Adapters: what was learned from one owner's memory, which of them answers, and going back.
 
-Every function takes the connection of `db.pool.viewing`, for a server's of whoever is there, as with its memory.
+Every function takes the connection of `db.pool.viewing`: the owner is that viewer, or the server they are on.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ async def check_still_given(
     """Raise DataWithdrawn when one of these concepts and references is gone, or one of these users' consent is."""
     if await connection.fetchval(IS_SOMETHING_GONE, owner, saw):
         raise DataWithdrawn
-    if await consenting(connection, saw_users) != frozenset(saw_users):
+    if not frozenset(saw_users) <= await consenting(connection, saw_users):
         raise DataWithdrawn
 
 

@@ -96,11 +96,10 @@ async def may_train(connection: asyncpg.Connection, viewer: Viewer) -> bool:
 
 async def consenting(connection: asyncpg.Connection, user_ids: Collection[int]) -> frozenset[int]:
     """Return which of these users consented to being trained on."""
-    by_owner = {user_owner(user_id): user_id for user_id in user_ids}
     await connection.execute(servers.TAKE_CARE, "on")
-    rows = await connection.fetch(CONSENTING, list(by_owner))
+    rows = await connection.fetch(CONSENTING, [user_owner(user_id) for user_id in user_ids])
     await connection.execute(servers.TAKE_CARE, "")
-    return frozenset(by_owner[row["owner_id"]] for row in rows)
+    return frozenset(int(row["owner_id"].removeprefix("user:")) for row in rows)
 
 
 async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> list[OwnerId]:

@@ -7,6 +7,8 @@ and no viewer may ever get a result with the marker of an owner they don't recal
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
@@ -22,8 +24,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
-from db import archiving, browsing, concepts, corrections, merging, people, recall, servers, sightings, snapshots
-from db.errors import NameTaken, NotRemembered, Objected
+from db import (
+    adapters,
+    archiving,
+    browsing,
+    concepts,
+    corrections,
+    merging,
+    people,
+    recall,
+    servers,
+    sightings,
+    snapshots,
+    training,
+)
+from db.adapters import Adapter
+from db.errors import NameTaken, NothingToRollBack, NotRemembered, Objected
 from db.models import (
     Box,
     Calibration,
@@ -41,6 +57,7 @@ from db.models import (
 from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
+from db.training import RunState
 from tests.conftest import OWNED_TABLES
 from tests.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 
@@ -53,6 +70,18 @@ NAMES = ("Mochi", "MOCHI", "Rex", "The cup", "もち", "Ⓜochi")
 CALIBRATION = Calibration(PACK, slope=20.0, offset=-10.0, threshold=0.5)
 EXAMPLES, STEPS = 50, 80
 MARKER = re.compile(r"secret-of-([a-z]+)-(\d+)")
+
+OUTLIVING = """
+    SELECT count(*) FROM adapter
+     WHERE EXISTS (SELECT FROM unnest(saw) AS seen (id)
+                    WHERE NOT EXISTS (SELECT FROM concept
+                                       WHERE concept.owner_id = adapter.owner_id AND concept_id = seen.id)
+                      AND NOT EXISTS (SELECT FROM reference
+                                       WHERE reference.owner_id = adapter.owner_id AND reference_id = seen.id))
+        OR EXISTS (SELECT FROM unnest(saw_users) AS seen (id)
+                    WHERE NOT EXISTS (SELECT FROM person WHERE person.owner_id = 'user:' || seen.id AND may_train))
+"""
+"""Adapters that were trained on what isn't there any more, or of people who don't consent any more."""
 
 viewers = st.builds(Viewer, st.sampled_from(USERS), st.sampled_from((None, *SERVERS)))
 Result = TypeVar("Result")
@@ -80,6 +109,7 @@ class World:
     undoable: list[tuple[OwnerId, int, UUID, Known]] = field(default_factory=list)
     answers: list[tuple[int, UUID]] = field(default_factory=list)
     embeddings: list[Vector] = field(default_factory=list)
+    learned: list[tuple[OwnerId, str]] = field(default_factory=list)
     operations: int = 0
 
     def of(self, owner: OwnerId) -> dict[UUID, Known]:
@@ -90,6 +120,21 @@ class World:
 
     def taken(self, owner: OwnerId, name: str) -> bool:
         return any(name_key(one.name) == name_key(name) for one in self.of(owner).values())
+
+
+async def learn(connection: asyncpg.Connection, owner: OwnerId) -> str | None:
+    """Learn what may be learned from a memory; returns the adapter's id. All of it carries the owner's marker."""
+    material = await training.material_of(connection, owner)
+    if not material.concepts:
+        return None
+    run_id = await training.start_run(connection, owner, PACK)
+    info = f"secret-of-{owner.replace(':', '-')} learned in {run_id}"
+    weights = info.encode()
+    adapter_id = hashlib.sha256(weights).hexdigest()
+    adapter = Adapter(adapter_id, "base", {"info": info}, weights, material.saw, material.saw_users, run_id)
+    await adapters.store_and_promote(connection, adapter, owner, info)
+    await training.finish_run(connection, owner, run_id, RunState.PROMOTED, {"info": info}, info)
+    return adapter_id
 
 
 class Leaks(RuleBasedStateMachine):
@@ -267,6 +312,31 @@ class Leaks(RuleBasedStateMachine):
 
             self.world.answers.append((viewer.user_id, self.as_viewer(viewer, ask)))
 
+    # What is learned from it.
+
+    @rule(viewer=viewers, shared=st.booleans())
+    def learn(self, viewer: Viewer, shared: bool) -> None:
+        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        self.as_viewer(viewer, lambda c: people.set_may_train(c, viewer, may=True))
+        adapter_id = self.as_viewer(viewer, lambda c: learn(c, owner))
+        if adapter_id:
+            [found] = self.as_viewer(viewer, lambda c: adapters.in_use(c, [owner]))
+            assert found.adapter_id == adapter_id
+            self.world.learned.append((owner, adapter_id))
+
+    @rule(viewer=viewers, shared=st.booleans(), off=st.booleans())
+    def answer_by_another(self, viewer: Viewer, shared: bool, off: bool) -> None:
+        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        act = adapters.disable if off else adapters.roll_back
+        with contextlib.suppress(NothingToRollBack):
+            self.as_viewer(viewer, lambda c: act(c, owner, viewer.user_id))
+
+    @rule()
+    @precondition(lambda self: self.world.learned)
+    def nothing_learned_outlives_what_it_was_learned_from(self) -> None:
+        with psycopg.connect(self.administrator_url) as connection:
+            assert connection.execute(OUTLIVING.encode()).fetchone() == (0,)
+
     # What they say about themselves.
 
     @rule(viewer=viewers)
@@ -416,6 +486,18 @@ class Leaks(RuleBasedStateMachine):
         assert answer is None or asker == viewer.user_id
         self.check(viewer, answer)
 
+    @rule(viewer=viewers, data=st.data())
+    @precondition(lambda self: self.world.learned)
+    def pry_into_what_was_learned(self, viewer: Viewer, data: st.DataObject) -> None:
+        owner, adapter_id = data.draw(st.sampled_from(self.world.learned))
+        all_owners = [user_owner(one) for one in USERS] + [server_owner(one) for one in SERVERS]
+        found = self.as_viewer(viewer, lambda c: adapters.in_use(c, all_owners))
+        assert {one.owner_id for one in found} <= set(concepts.owners(viewer))
+        self.check(viewer, self.as_viewer(viewer, lambda c: adapters.weights_of(c, owner, adapter_id)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: adapters.history(c, owner)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: training.latest_run(c, owner)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: training.material_of(c, owner)))
+
     @rule(viewer=viewers)
     def count(self, viewer: Viewer) -> None:
         stored = self.as_viewer(viewer, lambda c: people.stored(c, viewer))
@@ -475,7 +557,10 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
                 sighting = Sighting(0, Box(0, 0, 1, 1), PACK, a_reference(seed).embedding, made, 0.9)
                 await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
                 await corrections.store(connection, viewer, sighting, Verdict.RIGHT)
-    for module in (archiving, browsing, concepts, corrections, merging, people, recall, servers, sightings, snapshots):
+                await people.set_may_train(connection, viewer, may=True)
+                await learn(connection, owner)
+    memory = (archiving, browsing, concepts, corrections, merging, people, recall, servers, sightings, snapshots)
+    for module in (*memory, adapters, training):
         for name, value in list(vars(module).items()):
             if name.isupper() and isinstance(value, str) and FILTER.search(value):
                 monkeypatch.setattr(module, name, FILTER.sub(r"(\1 = \2 OR true)", value))
@@ -483,13 +568,21 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
 
 
 def test_there_are_filters_to_take_away() -> None:
-    for statement in (concepts.LIST_CONCEPTS, recall.RECOGNISED_IN, browsing.SCORED, snapshots.TAKE_SNAPSHOT):
+    for statement in (
+        concepts.LIST_CONCEPTS,
+        recall.RECOGNISED_IN,
+        browsing.SCORED,
+        snapshots.TAKE_SNAPSHOT,
+        adapters.IN_USE,
+    ):
         assert FILTER.search(statement)
 
 
 async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool) -> None:
     all_owners = [*concepts.owners(ANNA), *concepts.owners(BO)]
     whose = re.compile(r"secret-of-(?:user-900000000009001|server-700000000007001)")
+    async with viewing(pried_open, ANNA) as connection:
+        of_anna = [one.adapter_id for one in await adapters.in_use(connection, all_owners)]
     async with viewing(pried_open, BO) as connection:
         mine = await concepts.list_concepts(connection, BO.personal)
         regions = [Region(Box(0, 0, 1, 1), a_reference(int(owner[-4:])).embedding, 1.0) for owner in all_owners]
@@ -508,13 +601,20 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
             await archiving.answers_of(connection, BO),
             await servers.audit_log(connection, server_owner(700000000007002)),
             await snapshots.take(connection, mine[0]),
+            await adapters.in_use(connection, all_owners),
+            [await adapters.weights_of(connection, BO.personal, adapter_id) for adapter_id in of_anna],
+            await adapters.history(connection, BO.personal, 100),
+            await training.latest_run(connection, BO.personal),
+            await training.material_of(connection, BO.personal),
         ]
+        changes = await training.changes_since_last_run(connection, BO.personal)
         counted = await people.stored(connection, BO)
     assert len(mine) == 2  # the filter is gone: without row-level security there would be four
     assert not whose.search(repr(seen))
     assert "900000000009001" not in repr(seen)
     assert "700000000007001" not in repr(seen)
     assert counted.answers == 2
+    assert (len(of_anna), changes.total) == (2, 2)
 
 
 async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: asyncpg.Pool) -> None:
@@ -526,5 +626,7 @@ async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: async
     async with viewing(pried_open, ANNA) as connection:
         infos = {one.info for one in await concepts.list_concepts(connection, ANNA.personal)}
         answers = await archiving.answers_of(connection, ANNA)
+        learned = await adapters.in_use(connection, concepts.owners(ANNA))
     assert infos == {"secret-of-user-900000000009001", "secret-of-server-700000000007001"}
     assert len(answers) == 2
+    assert {one.owner_id for one in learned} == set(concepts.owners(ANNA))
