@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from psycopg import sql
 
 from db import (
@@ -314,9 +314,10 @@ class Leaks(RuleBasedStateMachine):
 
     # What is learned from it.
 
-    @rule(viewer=viewers, shared=st.booleans())
-    def learn(self, viewer: Viewer, shared: bool) -> None:
+    @rule(viewer=viewers, name=st.sampled_from(NAMES), seed=st.integers(0, 10**6), shared=st.booleans())
+    def remember_and_learn(self, viewer: Viewer, name: str, seed: int, shared: bool) -> None:
         owner = viewer.shared if shared and viewer.shared else viewer.personal
+        self._remember(viewer, owner, name, seed, None)
         self.as_viewer(viewer, lambda c: people.set_may_train(c, viewer, may=True))
         adapter_id = self.as_viewer(viewer, lambda c: learn(c, owner))
         if adapter_id:
@@ -331,7 +332,7 @@ class Leaks(RuleBasedStateMachine):
         with contextlib.suppress(NothingToRollBack):
             self.as_viewer(viewer, lambda c: act(c, owner, viewer.user_id))
 
-    @rule()
+    @invariant()
     @precondition(lambda self: self.world.learned)
     def nothing_learned_outlives_what_it_was_learned_from(self) -> None:
         with psycopg.connect(self.administrator_url) as connection:
