@@ -10,11 +10,11 @@ import discord
 
 from bot import texts
 from bot.assistant import Assistant, Question
-from bot.certainty import certainty
 from bot.ui.annotate import annotated
 from bot.ui.buttons import buttons_for
 from bot.ui.stream import Place, speak
 from db.models import Recognition
+from model_worker.words.certainty import certainty
 
 
 async def answer(assistant: Assistant, question: Question, place: Place) -> None:

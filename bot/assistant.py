@@ -16,7 +16,6 @@ from uuid import UUID
 import asyncpg
 
 from bot import rules, texts
-from bot.certainty import certainty, place_in_picture
 from bot.rules import Standing
 from bot.seeing import Seen, make_ready, see
 from bot.thumbnails import LARGE, thumbnail
@@ -42,6 +41,7 @@ from db.pool import viewing
 from db.recall import mentioned_in, recognised_in
 from model_worker.pictures import decode_picture, encode_jpeg
 from model_worker.wire import GenerateRequest, PromptConcept, ReferenceView, Turn
+from model_worker.words.certainty import certainty, place_in_picture
 
 MOST_CONCEPTS_IN_PROMPT = 6
 ANSWER_PICTURE_SIDE = 1280

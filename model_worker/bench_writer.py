@@ -95,8 +95,13 @@ def _token_seconds(writer: ImageTextWriter, asked: Asked, tokens: int) -> list[f
     _wait_for_device()
     clock = _Clock()
     with torch.inference_mode():
-        writer.model.generate(
-            **writer.ready(asked), min_new_tokens=tokens, max_new_tokens=tokens, do_sample=False, streamer=clock
+        writer.adapters.generate(
+            [None],
+            **writer.ready([asked]),
+            min_new_tokens=tokens,
+            max_new_tokens=tokens,
+            do_sample=False,
+            streamer=clock,
         )
     return clock.seconds[1:]
 

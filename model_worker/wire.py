@@ -70,7 +70,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """A question and everything that may be used to answer it; ``picture`` is its SHA-256, for writers that see."""
+    """A question and everything that may be used to answer it; ``picture`` is its SHA-256, for writers that see.
+
+    ``adapter`` names the weights that were trained for who asks, by the SHA-256 of their file.
+    """
 
     question: str
     has_picture: bool
@@ -78,6 +81,7 @@ class GenerateRequest:
     concepts: tuple[PromptConcept, ...] = ()
     history: tuple[Turn, ...] = field(default=())
     picture: str | None = None
+    adapter: str | None = None
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -213,6 +217,7 @@ def request_from_json(text: str) -> GenerateRequest:
         concepts=tuple(_concept_from_json(concept) for concept in data.get("concepts", ())),
         history=tuple(Turn(turn["role"], str(turn["text"])) for turn in data.get("history", ())),
         picture=_text_or_none(data.get("picture")),
+        adapter=_text_or_none(data.get("adapter")),
     )
 
 

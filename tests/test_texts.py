@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.certainty import certainty, place_in_picture
 from bot.texts import split
 from bot.ui import stream
 from bot.ui.annotate import label
 from bot.ui.stream import speak
 from db.models import Box
+from model_worker.words.certainty import certainty, place_in_picture
 
 
 def test_long_answers_are_split_after_a_sentence_and_lose_nothing() -> None:

@@ -11,7 +11,6 @@ from discord import ui
 
 from bot import memories, texts
 from bot.assistant import Assistant
-from bot.certainty import certainty, place_in_picture
 from bot.memories import Look, Part
 from bot.ui.annotate import numbered
 from bot.ui.cards import (
@@ -29,6 +28,7 @@ from bot.ui.cards import (
 )
 from bot.viewers import standing_of
 from db.models import Box, Concept
+from model_worker.words.certainty import certainty, place_in_picture
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 

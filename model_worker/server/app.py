@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from aiohttp import web
 from PIL import Image
@@ -30,7 +31,16 @@ from model_worker.pictures import (
 from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
 from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, Look, ReferenceRequest
 from model_worker.server.measures import Measures
-from model_worker.server.models import Load, LoadFormer, Looks, Models, NoSuchEmbedder, load_former
+from model_worker.server.models import (
+    Adapts,
+    HeldAdapters,
+    Load,
+    LoadFormer,
+    Looks,
+    Models,
+    NoSuchEmbedder,
+    load_former,
+)
 from model_worker.server.pictures_held import Held, PicturesHeld
 from model_worker.server.writing import WritingDesk
 from model_worker.wire import (
@@ -42,6 +52,7 @@ from model_worker.wire import (
     request_from_json,
     verify_from_json,
 )
+from model_worker.words.adapter_problem import AdapterProblem
 from model_worker.words.asked import Asked
 from model_worker.words.pair import Pair
 
@@ -50,6 +61,7 @@ log = logging.getLogger("keepsake.worker")
 MOST_WAITING = 32
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
+LARGEST_ADAPTER = 512 * 1024 * 1024
 MOST_NAMED = 32
 LONGEST_CATEGORY = 64
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -100,6 +112,7 @@ class Worker:
                 web.put("/pictures/{sha256}", self._take_picture),
                 web.post("/perceive", self._perceive),
                 web.post("/refer", self._refer),
+                web.put("/adapters/{sha256}", self._take_adapter),
                 web.post("/generate", self._generate),
                 web.post("/verify", self._verify),
                 web.post("/pictures/missing", self._missing),
@@ -181,6 +194,25 @@ class Worker:
             self._held.put(sha256, await loop.run_in_executor(self._decoding, _held, data))
         return web.Response(status=204)
 
+    async def _take_adapter(self, request: web.Request) -> web.StreamResponse:
+        """Hold weights that were trained for somebody, so that requests may name them; whose they are isn't said."""
+        adapters = self._adapters()
+        if adapters is None:
+            raise Problem(409, "This pack's writer takes no adapters.")
+        data = await _read_adapter(request)
+        if hashlib.sha256(data).hexdigest() != request.match_info["sha256"]:
+            raise Problem(400, "The adapter isn't the one its SHA-256 says.")
+        take = partial(adapters.take, request.match_info["sha256"], data)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._decoding, take)
+        except AdapterProblem as problem:
+            raise Problem(422, str(problem)) from problem
+        return web.Response(status=204)
+
+    def _adapters(self) -> HeldAdapters | None:
+        writes = self._ready().models.writes
+        return writes.adapters if isinstance(writes, Adapts) else None
+
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
         sha256, held, data = await self._picture_of(request)
         picture, eye = held.picture, await self._eye_for(data)
@@ -241,7 +273,9 @@ class Worker:
             question = request_from_json(text)
         except (KeyError, TypeError, ValueError) as error:
             raise Problem(400, "That isn't a question I can read.") from error
-        desks = self._ready()
+        desks, adapters = self._ready(), self._adapters()
+        if question.adapter is not None and adapters is not None and question.adapter not in adapters:
+            raise Problem(404, "That adapter isn't here (any more): send it again.")
         held = {sha256: self._held.get(sha256) for sha256 in self._needed(question)}
         pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
         pieces = desks.writing.stream(Asked(question, pictures))
@@ -308,9 +342,13 @@ class Worker:
                 "verification": None
                 if desks is None or desks.models.verification is None
                 else asdict(desks.models.verification),
+                "base": desks.models.writes.adapters.base
+                if desks is not None and isinstance(desks.models.writes, Adapts)
+                else None,
                 "device": _device(),
                 "pictures_held": len(self._held),
                 "waiting": 0 if desks is None else desks.eyes.waiting + desks.writing.waiting,
+                "at_work": desks is not None and (desks.eyes.at_work or desks.writing.at_work),
             }
         )
 
@@ -320,6 +358,17 @@ class Worker:
             features = self._desks.models.writes.features
             self._measures.encode(features.hits, features.misses)
         return web.Response(body=self._measures.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _read_adapter(request: web.Request) -> bytes:
+    """Return a body that may be larger than a picture. Raises Problem when it is too large."""
+    parts, size = [], 0
+    async for part in request.content.iter_chunked(1024 * 1024):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ADAPTER:
+            raise Problem(413, "That adapter is too large.")
+    return b"".join(parts)
 
 
 def _held(data: bytes) -> Held:

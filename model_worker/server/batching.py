@@ -59,6 +59,11 @@ class Batcher(Generic[Item, Result]):
         """How many items wait."""
         return len(self._waiting)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something waits, or is being done."""
+        return self._runner is not None and not self._runner.done()
+
     async def do(self, item: Item) -> Result:
         """Wait for an item's result. Raises Busy, and whatever the work raised."""
         if len(self._waiting) >= self._most_waiting:

@@ -72,6 +72,13 @@ class Eyes:
         """How many pictures wait to be perceived."""
         return self.own.perceive.waiting + (0 if self._former is None else self._former.perceive.waiting)
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a picture waits, or is being perceived."""
+        return any(
+            desk.at_work for eye in (self.own, self._former) if eye is not None for desk in (eye.perceive, eye.refer)
+        )
+
     async def that_make(self, embedding_id: str | None) -> Eye:
         """Return the eye that makes embeddings of this id; None asks for the pack's own. Raises NoSuchEmbedder."""
         if embedding_id is None or embedding_id == self.own.sees.embedding_id:

@@ -58,6 +58,23 @@ class Writes(Protocol):
     ) -> Iterator[list[tuple[int, str]]]: ...
 
 
+class HeldAdapters(Protocol):
+    """What holds adapters: `model_worker.words.adapters.Adapters`."""
+
+    base: str
+
+    def __contains__(self, name: str) -> bool: ...
+    def take(self, name: str, data: bytes) -> object: ...  # noqa: D102
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """A writer that answers with adapters: `model_worker.words.generate.Writer` and `ImageTextWriter`."""
+
+    @property
+    def adapters(self) -> HeldAdapters: ...  # noqa: D102
+
+
 class Kept(Protocol):
     """What is kept of pictures: `model_worker.words.features.PictureFeatures`."""
 

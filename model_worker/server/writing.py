@@ -39,6 +39,11 @@ class WritingDesk:
         """How many requests wait."""
         return self._batcher.waiting
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something waits, or is being written."""
+        return self._batcher.at_work
+
     async def stream(self, asked: Asked) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
         reader = Reader(asked, asyncio.get_running_loop())

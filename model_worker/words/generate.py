@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
+from model_worker.wire import GenerateRequest
+from model_worker.words.adapters import Adapters
 from model_worker.words.answer import checked, plan
 from model_worker.words.asked import Asked
-from model_worker.words.model import load_language_model
+from model_worker.words.model import DTYPE, load_language_model
 from model_worker.words.prompt import prompt_for
 
 LONGEST_ANSWER = 48
@@ -22,8 +24,9 @@ class Writer:
 
     sees_pictures = False
 
-    def __init__(self) -> None:
-        self._language = load_language_model()
+    def __init__(self, dtype: torch.dtype = DTYPE) -> None:
+        self.language = load_language_model(dtype)
+        self.adapters = Adapters(self.language.model)
 
     def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
@@ -39,16 +42,18 @@ class Writer:
         asking = [index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()]
         if not asking:
             return
-        said = self._complete([prompt_for(requests[index]) for index in asking], [cancelled[index] for index in asking])
+        said = self.complete([requests[index] for index in asking], [cancelled[index] for index in asking])
         for index, sentence in zip(asking, said, strict=True):
             if not cancelled[index].is_set():
                 space = " " if plans[index].opening else ""
                 yield [(index, space + checked(requests[index], plans[index].about, sentence))]
 
-    def _complete(self, prompts: Sequence[str], cancelled: Sequence[threading.Event]) -> list[str]:
-        """Return the first line that the model writes after each prompt."""
-        tokenizer, model = self._language.tokenizer, self._language.model
-        inputs = tokenizer(list(prompts), return_tensors="pt", padding=True).to(model.device)
+    def complete(self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]) -> list[str]:
+        """Return the first line that the model writes for each request, with the adapter that it names; unchecked."""
+        tokenizer, model = self.language.tokenizer, self.language.model
+        adapters = self.adapters.held([one.adapter for one in requests])
+        prompts = [prompt_for(one, examples=name is None) for one, name in zip(requests, adapters, strict=True)]
+        inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
         length = inputs["input_ids"].shape[1]
 
         def is_done(tokens: torch.Tensor, _: Any, **__: Any) -> torch.Tensor:
@@ -57,7 +62,8 @@ class Writer:
             return torch.tensor(done, device=tokens.device)
 
         with torch.inference_mode():
-            tokens = model.generate(
+            tokens = self.adapters.generate(
+                adapters,
                 **inputs,
                 max_new_tokens=LONGEST_ANSWER,
                 do_sample=False,

@@ -13,12 +13,13 @@ from PIL import Image
 
 from model_worker.packs import ImageTextWriting, LlavaWriting
 from model_worker.perception.embedders import device
+from model_worker.words.adapters import Adapters
 from model_worker.words.asked import Asked
 from model_worker.words.features import PictureFeatures, can_be_kept
 from model_worker.words.fitting import fit
 from model_worker.words.llava import load_llava
 from model_worker.words.pair import Pair
-from model_worker.words.speaker import FULL, Prompted, dtype, load_speaker
+from model_worker.words.speaker import FULL, Prompted, Speaker, dtype, load_speaker
 
 log = logging.getLogger("keepsake.worker")
 
@@ -43,6 +44,7 @@ class ImageTextWriter:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self._speaker.model.train(False)
+        self.adapters = Adapters(self._speaker.model)
         if writing.bits == FULL:  # fewer are where they belong from the start
             torch.nn.Module.to(self._speaker.model, device())
         self._turn = threading.Lock()
@@ -55,6 +57,11 @@ class ImageTextWriter:
     def model(self) -> Any:
         """The model of transformers, for who measures it."""
         return self._speaker.model
+
+    @property
+    def speaker(self) -> Speaker:
+        """The model and how it is prompted, for who measures or teaches it."""
+        return self._speaker
 
     def verify(self, pairs: Sequence[Pair]) -> list[float]:
         """Return for each pair how probable it is, to the model, that both pictures show the same.
@@ -74,7 +81,8 @@ class ImageTextWriter:
 
     def _verify(self, pairs: Sequence[Pair]) -> list[float]:
         with torch.inference_mode():
-            found = self._speaker.model.generate(
+            found = self.adapters.generate(
+                [None] * len(pairs),
                 **self._ready(self._speaker.verify(pairs)),
                 max_new_tokens=1,
                 do_sample=False,
@@ -109,9 +117,10 @@ class ImageTextWriter:
         if prompted is None:
             return
         rows = [rows[index] for index in fitting]
+        adapters = self.adapters.held([asked[row].request.adapter for row in rows])
         spoke = False
         try:
-            for pieces in self._generate(prompted, [cancelled[row] for row in rows]):
+            for pieces in self._generate(prompted, adapters, [cancelled[row] for row in rows]):
                 spoke = True
                 yield [(rows[index], piece) for index, piece in pieces]
         except torch.OutOfMemoryError:
@@ -124,7 +133,9 @@ class ImageTextWriter:
             yield from self._write(rows[:half], asked, cancelled)
             yield from self._write(rows[half:], asked, cancelled)
 
-    def _generate(self, prompted: Prompted, cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def _generate(
+        self, prompted: Prompted, adapters: Sequence[str | None], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         inputs = self._ready(prompted)
         padding = inputs["input_ids"].shape[1] - prompted.lengths.to(device())
         stop, tokenizer = self._speaker.stop, self._speaker.tokenizer
@@ -138,7 +149,8 @@ class ImageTextWriter:
         def run() -> None:
             try:
                 with self._turn, torch.inference_mode():
-                    self._speaker.model.generate(
+                    self.adapters.generate(
+                        adapters,
                         **inputs,
                         max_new_tokens=self._writing.longest_answer,
                         do_sample=False,
@@ -175,16 +187,16 @@ class ImageTextWriter:
         indices = [index for index, one in enumerate(cut) if one is not None]
         return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
 
-    def ready(self, asked: Asked) -> dict[str, Any]:
-        """Return what the model takes for one question, for who measures it."""
-        return self._ready(self._speaker.ask([asked], MOST_TURNS))
+    def ready(self, asked: Sequence[Asked]) -> dict[str, Any]:
+        """Return what the model takes for questions that fit, for who measures or teaches it."""
+        return self._ready(self._speaker.ask(asked, MOST_TURNS))
 
     def _ready(self, prompted: Prompted) -> dict[str, Any]:
         """Return what the model takes, where it computes; of its pictures only new ones are encoded."""
         inputs = prompted.inputs.to(device(), dtype())
         if not self._keeps_features:
             return dict(inputs)
-        with torch.inference_mode():
+        with torch.no_grad():  # inference_mode's tensors can't be learned from
             return self.features.in_place_of_pixels(inputs, prompted.pictures)
 
     def _try_features(self) -> bool:

@@ -27,7 +27,7 @@ class LanguageModel:
     tokenizer: Any
 
 
-def load_language_model() -> LanguageModel:
+def load_language_model(dtype: torch.dtype = DTYPE) -> LanguageModel:
     """Load the model; the first time it is converted into the cache folder.
 
     Raises FileNotFoundError or ValueError when a part of the package is missing or broken.
@@ -37,7 +37,7 @@ def load_language_model() -> LanguageModel:
 
     folder = _converted()
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPE)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     model.train(False)
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")

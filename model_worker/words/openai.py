@@ -85,7 +85,7 @@ class ServedWriter:
         self, session: aiohttp.ClientSession, index: int, asked: Asked, pieces: queue.Queue[Pieces | None]
     ) -> None:
         body = {
-            "model": self._writing.model,
+            "model": asked.request.adapter or self._writing.model,  # such servers name adapters as models
             "messages": [_as_served(one) for one in messages_for(asked, MOST_TURNS)],
             "max_tokens": self._writing.longest_answer,
             "temperature": 0,

@@ -57,14 +57,17 @@ by checking its answer (`model_worker.words.question`)."""
 _MARKS = re.compile(r"\b(notes about|picture|question|answer|earlier)(\s*[^\s\w]*\s*):", re.IGNORECASE)
 
 
-def prompt_for(request: GenerateRequest) -> str:
-    """Return the prompt: the examples, then this request, ending where the answer begins."""
+def prompt_for(request: GenerateRequest, *, examples: bool = True) -> str:
+    """Return the prompt: the examples, then this request, ending where the answer begins.
+
+    A model with an adapter was trained on such prompts and needs no examples.
+    """
     lines = [f"Notes about {plain(one.name, 64)}: {_notes(one)}" for one in request.concepts]
     picture = _picture(request.concepts, request.tags) if request.has_picture else ""
     lines += [f"Picture: {picture}"] if picture else []
     lines += [_earlier(turn) for turn in request.history[-TURNS:]]
     lines += [f"Question: {plain(request.question, QUESTION_LENGTH)}", "Answer:"]
-    return EXAMPLES + "\n".join(lines)
+    return (EXAMPLES if examples else "") + "\n".join(lines)
 
 
 def plain(text: str, longest: int) -> str:
