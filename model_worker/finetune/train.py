@@ -1,0 +1,252 @@
+"""The training loop: LoRA on lessons, with accelerate for device and precision; resumable, and stopped early.
+
+The same loop trains an owner's adapter on two cores and the base personalization on several GPUs: it is started by
+`accelerate launch` there, with FSDP where one GPU can't hold the model.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file, save_file
+
+from model_worker.finetune.lesson import Lesson
+from model_worker.finetune.recipe import Recipe
+from model_worker.finetune.student import Student, encoded, loss_of
+from model_worker.finetune.watching import UNWATCHED, Watch
+
+NAME = "new"
+"""Of the adapter in training."""
+KEPT_BACK = 0.08
+"""The share of lessons whose loss decides when to stop."""
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a training is: what a checkpoint holds beside the weights."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    checks_without_better: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The weights of an adapter, by peft's names, and how they came about."""
+
+    weights: dict[str, torch.Tensor]
+    steps: int
+    seconds: float
+    loss: float
+
+
+def train(
+    student: Student,
+    lessons: Sequence[Lesson],
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None = None,
+    watch: Watch = UNWATCHED,
+) -> Trained:
+    """Train a new adapter of a student's model, which is left without it.
+
+    ``checkpoint`` is a folder: whatever stops the training, it goes on from there when it is called the same way again.
+
+    Raises Stopped, and ValueError when there is nothing to train on.
+    """
+    fitting = [one for one in lessons if _fits(student, one, recipe)]
+    if not fitting:
+        raise ValueError("None of the lessons fits the model's context.")
+    torch.manual_seed(seed)
+    model = student.adapters.new(NAME, recipe.rank, recipe.alpha, recipe.dropout)
+    try:
+        return _Training(student, model, fitting, recipe, seed, checkpoint, watch).run()
+    finally:
+        student.adapters.remove(NAME)
+
+
+def _fits(student: Student, lesson: Lesson, recipe: Recipe) -> bool:
+    try:
+        batch = encoded(student, [lesson])
+    except ValueError:
+        return False
+    return bool(batch.inputs["input_ids"].shape[1] <= recipe.longest)
+
+
+class _Training:
+    """One call of `train`."""
+
+    def __init__(
+        self,
+        student: Student,
+        model: Any,
+        lessons: Sequence[Lesson],
+        recipe: Recipe,
+        seed: int,
+        checkpoint: Path | None,
+        watch: Watch,
+    ) -> None:
+        mixed = list(lessons)
+        random.Random(seed).shuffle(mixed)
+        kept_back = max(recipe.batch, round(KEPT_BACK * len(mixed))) if len(mixed) > 4 * recipe.batch else 0
+        self._checks, self._lessons = mixed[:kept_back], mixed[kept_back:]
+        self._student, self._recipe, self._seed, self._watch = student, recipe, seed, watch
+        self._folder = checkpoint
+        self._accelerator = Accelerator(
+            gradient_accumulation_steps=recipe.accumulate,
+            mixed_precision="bf16" if torch.cuda.is_available() else "no",
+            cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available(),
+        )
+        if recipe.checkpointing:
+            model.enable_input_require_grads()
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        trained = [one for one in model.parameters() if one.requires_grad]
+        optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0)
+        self._batches = math.ceil(len(self._lessons) / recipe.batch)
+        self.steps: int = max(1, recipe.epochs * self._batches // (recipe.accumulate * self._accelerator.num_processes))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        self._model, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+        self._progress = Progress()
+        self._best: dict[str, torch.Tensor] = {}
+        self._saved_at = time.monotonic()
+
+    def run(self) -> Trained:
+        """Train until it is done, time is up, or it gets no better."""
+        self._resume()
+        started = time.monotonic() - self._progress.seconds
+        self._model.train(True)
+        while self._progress.step < self.steps and self._progress.seconds < self._recipe.most_seconds:
+            self._watch.wait()
+            self._step()
+            self._progress.step += 1
+            self._progress.seconds = time.monotonic() - started
+            self._watch.note("training", self._progress.step, self.steps)
+            if self._checks and self._progress.step % self._recipe.check_every == 0 and self._has_stopped_learning():
+                break
+            self._save_now_and_then()
+        self._has_stopped_learning()
+        return Trained(
+            self._best or self._weights(), self._progress.step, self._progress.seconds, self._progress.best_loss
+        )
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate as a share of its highest: up in a line, down as a cosine."""
+        warm = max(1, round(self._recipe.warm_up * self.steps))
+        if step < warm:
+            return (step + 1) / warm
+        done = min(1.0, (step - warm) / max(1, self.steps - warm))
+        return float(0.5 * (1 + math.cos(math.pi * done)))
+
+    def _step(self) -> None:
+        processes, rank = self._accelerator.num_processes, self._accelerator.process_index
+        for turn in range(self._recipe.accumulate):
+            number = (self._progress.step * self._recipe.accumulate + turn) * processes + rank
+            batch = encoded(self._student, self._batch(number))
+            with self._accelerator.accumulate(self._model):
+                loss = loss_of(self._model, batch, self._accelerator.device)
+                self._accelerator.backward(loss)
+                if self._accelerator.sync_gradients:
+                    self._accelerator.clip_grad_norm_(self._model.parameters(), 1.0)
+                self._optimizer.step()
+                self._optimizer.zero_grad()
+        self._schedule.step()
+
+    def _batch(self, number: int) -> list[Lesson]:
+        """Return a batch by its number: each epoch has an order of its own, the same whenever it is asked for."""
+        epoch, place = divmod(number, self._batches)
+        order = list(range(len(self._lessons)))
+        random.Random(f"{self._seed} {epoch}").shuffle(order)
+        return [self._lessons[one] for one in order[place * self._recipe.batch : (place + 1) * self._recipe.batch]]
+
+    @torch.inference_mode()
+    def _has_stopped_learning(self) -> bool:
+        """Measure the loss of what was kept back, and keep the weights if they are the best so far."""
+        if not self._checks:
+            return False
+        self._model.train(False)
+        losses = [
+            float(loss_of(self._model, encoded(self._student, some), self._accelerator.device))
+            for some in _in_batches(self._checks, self._recipe.batch)
+        ]
+        self._model.train(True)
+        loss = sum(losses) / len(losses)
+        if loss < self._progress.best_loss:
+            self._progress.best_loss, self._progress.checks_without_better = loss, 0
+            self._best = self._weights()
+        else:
+            self._progress.checks_without_better += 1
+        return self._progress.checks_without_better >= self._recipe.patience
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        from peft import get_peft_model_state_dict
+
+        model = self._accelerator.unwrap_model(self._model)
+        whole = self._accelerator.get_state_dict(self._model)
+        found = get_peft_model_state_dict(model, state_dict=whole, adapter_name=NAME)
+        return {name: one.detach().cpu().clone() for name, one in found.items()}
+
+    def _save_now_and_then(self) -> None:
+        if self._folder is None or time.monotonic() - self._saved_at < CHECKPOINT_SECONDS:
+            return
+        weights = self._weights()
+        if self._accelerator.is_main_process:
+            save_checkpoint(self._folder, self._progress, weights, self._best, self._optimizer.state_dict())
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> None:
+        if self._folder is None or not (self._folder / "progress.pt").is_file():
+            return
+        from peft import set_peft_model_state_dict
+
+        saved = torch.load(self._folder / "progress.pt", weights_only=True)
+        model = self._accelerator.unwrap_model(self._model)
+        set_peft_model_state_dict(model, load_file(self._folder / saved["weights"]), adapter_name=NAME)
+        self._best = load_file(self._folder / saved["best"]) if saved["best"] else {}
+        self._progress = Progress(**saved["progress"])
+        if self._accelerator.num_processes == 1:  # several processes have a part each: they begin with fresh moments
+            self._optimizer.load_state_dict(saved["optimizer"])
+        for _ in range(self._progress.step):
+            self._schedule.step()
+
+
+def save_checkpoint(
+    folder: Path,
+    progress: Progress,
+    weights: dict[str, torch.Tensor],
+    best: dict[str, torch.Tensor],
+    optimizer: dict[str, Any],
+) -> None:
+    """Save a checkpoint so that, whenever this is killed, the folder holds the one before or this one, whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    old = set(folder.glob("*.safetensors"))
+    names = {"weights": f"weights-{progress.step}.safetensors", "best": f"best-{progress.step}.safetensors"}
+    save_file(weights, folder / names["weights"])
+    if best:
+        save_file(best, folder / names["best"])
+    draft = folder / "progress.new"
+    torch.save(
+        {
+            "progress": asdict(progress),
+            "optimizer": optimizer,
+            "weights": names["weights"],
+            "best": names["best"] if best else "",
+        },
+        draft,
+    )
+    draft.rename(folder / "progress.pt")
+    for one in old - {folder / name for name in names.values()}:
+        one.unlink()
+
+
+def _in_batches(lessons: Sequence[Lesson], size: int) -> list[Sequence[Lesson]]:
+    return [lessons[start : start + size] for start in range(0, len(lessons), size)]
