@@ -16,7 +16,7 @@ from typing import Protocol
 
 import asyncpg
 import procrastinate
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Status
 
 from bot.assistant import Assistant
@@ -26,7 +26,7 @@ from bot.worker_client import WorkerAway, WorkerBusy, WorkerRefused
 from db import servers
 from db.caretaking import KnownServer, delete_what_is_due, known_servers
 from db.errors import MemoryAway
-from db.job_queue import open_queue
+from db.job_queue import DEFAULT, TRAIN, open_queue
 from db.models import OwnerId
 from db.pool import viewing
 
@@ -39,6 +39,8 @@ EVERY_FIVE_MINUTES = "*/5 * * * *"
 EVERY_NIGHT = "17 4 * * *"
 IN_NO_HURRY = -10
 STALLED_SECONDS = 120
+MOST_TRIES = 3
+"""Of a training whose process was killed."""
 
 
 class Membership(Protocol):
@@ -59,7 +61,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     @queue.task(name="delete_what_is_due", queueing_lock="delete_what_is_due", retry=3)
     async def _delete(timestamp: int) -> None:
         await delete_what_is_due(pool)
-        await _delete_stalled(queue)
+        await look_after_stalled(queue)
 
     @queue.periodic(cron=EVERY_NIGHT)
     @queue.task(name="look_after_servers", queueing_lock="look_after_servers", retry=3)
@@ -95,18 +97,24 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     return queue
 
 
-async def _delete_stalled(queue: procrastinate.App) -> None:
-    """Delete jobs of processes that were killed: all of ours come round again by themselves."""
+async def look_after_stalled(queue: procrastinate.App) -> None:
+    """Delete jobs of processes that were killed: ours come round again by themselves, a training is put back."""
     for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        if job.task_name == TRAIN and job.attempts < MOST_TRIES:
+            with contextlib.suppress(UniqueViolation):  # another one waits already
+                await queue.job_manager.retry_job(job)
+                continue
         await queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
 
 
 @asynccontextmanager
 async def working(queue: procrastinate.App) -> AsyncIterator[None]:
-    """Run the queue's jobs for as long as the body runs."""
+    """Run the queue's jobs for as long as the body runs; trainings are the trainer's."""
     async with queue.open_async():
         worker = asyncio.create_task(
-            queue.run_worker_async(install_signal_handlers=False, listen_notify=False, delete_jobs="always")
+            queue.run_worker_async(
+                queues=[DEFAULT], install_signal_handlers=False, listen_notify=False, delete_jobs="always"
+            )
         )
         try:
             yield

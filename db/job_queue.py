@@ -6,13 +6,23 @@ with our migrations. Jobs hold the ids of owners, and nothing of what they remem
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+import asyncpg
 import procrastinate
 import psycopg
 from procrastinate.schema import SchemaManager
 
+from db.models import OwnerId
 from db.roles import APP_ROLE
+
+DEFAULT = "default"
+"""The queue of the bot's own jobs."""
+TRAINING = "training"
+"""The queue of the trainer's jobs."""
+TRAIN = "train"
+"""The job that trains one owner's adapter."""
 
 HAS_QUEUE = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
 
@@ -21,6 +31,18 @@ CREATE_REGISTER = "CREATE TABLE IF NOT EXISTS queue_migration (name text PRIMARY
 READ_REGISTER = "SELECT name FROM queue_migration"
 
 ENTER_IN_REGISTER = "INSERT INTO queue_migration (name) VALUES (%s)"
+
+# The lock lets one owner's trainings run one after the other, the queueing lock lets one of them wait.
+DEFER_TRAINING = """
+    SELECT procrastinate_defer_jobs_v1(ARRAY[
+        ROW($1, $2, 0, $3, $3, jsonb_build_object('owner_id', $4::text), NULL)::procrastinate_job_to_defer_v1])
+"""
+
+TRAINING_WAITS = """
+    SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = $1 AND status = 'todo')
+"""
+
+FORGET_TRAINING = "DELETE FROM procrastinate_jobs WHERE queueing_lock = $1 AND status = 'todo'"
 
 GRANT = f"""
     GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -48,3 +70,24 @@ def install(connection: psycopg.Connection) -> None:
 def open_queue(app_url: str) -> procrastinate.App:
     """Return the queue as the app role sees it; open it with ``open_async``."""
     return procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=app_url, min_size=1, max_size=3))
+
+
+async def ask_for_training(connection: asyncpg.Connection, owner: OwnerId) -> None:
+    """Put a training of an owner's adapter into the queue, in the caller's transaction; one waits at most."""
+    with contextlib.suppress(asyncpg.UniqueViolationError):
+        async with connection.transaction():
+            await connection.execute(DEFER_TRAINING, TRAINING, TRAIN, _lock(owner), owner)
+
+
+async def training_waits(connection: asyncpg.Connection, owner: OwnerId) -> bool:
+    """Whether a training of an owner's adapter was asked for and hasn't begun."""
+    return bool(await connection.fetchval(TRAINING_WAITS, _lock(owner)))
+
+
+async def forget_training(connection: asyncpg.Connection, owner: OwnerId) -> None:
+    """Take a training of an owner's adapter that hasn't begun out of the queue."""
+    await connection.execute(FORGET_TRAINING, _lock(owner))
+
+
+def _lock(owner: OwnerId) -> str:
+    return f"{TRAIN} {owner}"

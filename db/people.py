@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import asyncpg
 
 from db import servers
 from db.concepts import WRITE_ALONE, lock_people
+from db.job_queue import ask_for_training, forget_training
 from db.models import Erased, OwnerId, Stored, Viewer, user_owner
 
 COUNT_STORED = """
@@ -67,6 +68,13 @@ SERVERS_WITH_ME = """
 
 SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
 
+THAT_TRAIN = """
+    SELECT owner_id
+      FROM server
+     WHERE owner_id = ANY ($1::text[]) AND trains AND left_at IS NULL
+     ORDER BY owner_id
+"""
+
 OF_TRAINING = ("promotion", "adapter", "training_run")
 
 OF_A_USER = (*OF_TRAINING, "correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
@@ -105,12 +113,16 @@ async def consenting(connection: asyncpg.Connection, user_ids: Collection[int]) 
 async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> list[OwnerId]:
     """Store the viewer's consent, or that it is withdrawn; then what was trained on their data is deleted at once.
 
-    Returns the servers that lost an adapter by that: they can be trained again, without the viewer's data.
+    Returns the servers that lost an adapter by that; they are to be trained again, without the viewer's data.
     """
     async with connection.transaction():
         await lock_people(connection, viewer.user_id)
         await connection.execute(SET_MAY_TRAIN, viewer.personal, may)
-        return [] if may else await _unlearn(connection, viewer)
+        if may:
+            return []
+        trained = await _unlearn(connection, viewer)
+        await _ask_to_train_again(connection, trained)
+        return trained
 
 
 async def objects(connection: asyncpg.Connection, user_id: int) -> bool:
@@ -148,6 +160,7 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
     async with connection.transaction():
         await lock_people(connection, viewer.user_id)
         mine = await _servers(connection, SERVERS_WITH_MINE, viewer)
+        trained = await _servers(connection, SERVERS_TRAINED_ON_ME, viewer)
         rows["shared concepts"] = rows["shared adapters"] = 0
         for owner_id in mine:
             await connection.execute(ENTER_SERVER, owner_id)
@@ -159,6 +172,7 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
         for table in (*OF_A_USER, *REST_OF_A_USER):
             rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = int((await connection.execute(DELETE_JOBS, viewer.personal)).removeprefix("DELETE "))
+        await _ask_to_train_again(connection, trained)
     return Erased(rows, len(mine))
 
 
@@ -186,7 +200,17 @@ async def _unlearn(connection: asyncpg.Connection, viewer: Viewer) -> list[Owner
     await connection.execute(WRITE_ALONE, viewer.personal)
     for table in OF_TRAINING:
         await _delete_own(connection, table, viewer)
+    await forget_training(connection, viewer.personal)
     return trained
+
+
+async def _ask_to_train_again(connection: asyncpg.Connection, trained: Sequence[OwnerId]) -> None:
+    """Ask for a training of those servers that train (still)."""
+    await connection.execute(servers.TAKE_CARE, "on")
+    rows = await connection.fetch(THAT_TRAIN, trained)
+    await connection.execute(servers.TAKE_CARE, "")
+    for row in rows:
+        await ask_for_training(connection, OwnerId(row["owner_id"]))
 
 
 async def _delete_own(connection: asyncpg.Connection, table: str, viewer: Viewer) -> int:
