@@ -6,28 +6,37 @@ The same loop trains an owner's adapter on two cores and the base personalizatio
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast, gather_object
 from safetensors.torch import load_file, save_file
 
 from model_worker.finetune.lesson import Lesson
 from model_worker.finetune.recipe import Recipe
-from model_worker.finetune.student import Student, encoded, loss_of
+from model_worker.finetune.student import Batch, Student, encoded, loss_of
 from model_worker.finetune.watching import UNWATCHED, Watch
+
+log = logging.getLogger("keepsake.trainer")
 
 NAME = "new"
 """Of the adapter in training."""
 KEPT_BACK = 0.08
 """The share of lessons whose loss decides when to stop."""
+MOST_KEPT_BACK = 256
+"""Lessons: of a large data set no more are needed to tell."""
 CHECKPOINT_SECONDS = 30.0
+MOST_NAMED = 10
+"""Lessons that are left out and named in the log; the rest are only counted."""
 
 
 @dataclass(slots=True)
@@ -42,12 +51,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The weights of an adapter, by peft's names, and how they came about."""
+    """The weights of an adapter, by peft's names, and how they came about.
+
+    ``left_out`` lessons didn't fit the context, or had pictures that couldn't be opened.
+    """
 
     weights: dict[str, torch.Tensor]
     steps: int
     seconds: float
     loss: float
+    left_out: int = 0
 
 
 def train(
@@ -62,25 +75,19 @@ def train(
 
     ``checkpoint`` is a folder: whatever stops the training, it goes on from there when it is called the same way again.
 
+    A lesson is encoded when its batch is made, so there may be more of them than fit into memory with their pictures;
+    one that doesn't fit the model's context, or whose pictures can't be opened, is left out then.
+
     Raises Stopped, and ValueError when there is nothing to train on.
     """
-    fitting = [one for one in lessons if _fits(student, one, recipe)]
-    if not fitting:
-        raise ValueError("None of the lessons fits the model's context.")
+    if not lessons:
+        raise ValueError("There is nothing to train on.")
     torch.manual_seed(seed)
     model = student.adapters.new(NAME, recipe.rank, recipe.alpha, recipe.dropout)
     try:
-        return _Training(student, model, fitting, recipe, seed, checkpoint, watch).run()
+        return _Training(student, model, lessons, recipe, seed, checkpoint, watch).run()
     finally:
         student.adapters.remove(NAME)
-
-
-def _fits(student: Student, lesson: Lesson, recipe: Recipe) -> bool:
-    try:
-        batch = encoded(student, [lesson])
-    except ValueError:
-        return False
-    return bool(batch.inputs["input_ids"].shape[1] <= recipe.longest)
 
 
 class _Training:
@@ -96,10 +103,10 @@ class _Training:
         checkpoint: Path | None,
         watch: Watch,
     ) -> None:
-        mixed = list(lessons)
-        random.Random(seed).shuffle(mixed)
-        kept_back = max(recipe.batch, round(KEPT_BACK * len(mixed))) if len(mixed) > 4 * recipe.batch else 0
-        self._checks, self._lessons = mixed[:kept_back], mixed[kept_back:]
+        self._lessons = list(lessons)
+        random.Random(seed).shuffle(self._lessons)
+        share = min(MOST_KEPT_BACK, round(KEPT_BACK * len(self._lessons)))
+        self._kept_back = max(recipe.batch, share) if len(self._lessons) > 4 * recipe.batch else 0
         self._student, self._recipe, self._seed, self._watch = student, recipe, seed, watch
         self._folder = checkpoint
         self._accelerator = Accelerator(
@@ -112,32 +119,43 @@ class _Training:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         trained = [one for one in model.parameters() if one.requires_grad]
         optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0)
-        self._batches = math.ceil(len(self._lessons) / recipe.batch)
+        self._batches = math.ceil((len(self._lessons) - self._kept_back) / recipe.batch)
         self.steps: int = max(1, recipe.epochs * self._batches // (recipe.accumulate * self._accelerator.num_processes))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
-        self._model, self._optimizer, self._schedule = self._accelerator.prepare(model, optimizer, schedule)
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)  # accelerate's steps for each process
+        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
         self._progress = Progress()
         self._best: dict[str, torch.Tensor] = {}
-        self._saved_at = time.monotonic()
+        self._left_out: set[int] = set()
+        self._saved_at = 0.0
 
     def run(self) -> Trained:
         """Train until it is done, time is up, or it gets no better."""
         self._resume()
         started = time.monotonic() - self._progress.seconds
+        self._saved_at = self._progress.seconds
         self._model.train(True)
         while self._progress.step < self.steps and self._progress.seconds < self._recipe.most_seconds:
             self._watch.wait()
             self._step()
             self._progress.step += 1
-            self._progress.seconds = time.monotonic() - started
+            self._progress.seconds = self._of_the_first(time.monotonic() - started)
             self._watch.note("training", self._progress.step, self.steps)
-            if self._checks and self._progress.step % self._recipe.check_every == 0 and self._has_stopped_learning():
+            if self._kept_back and self._progress.step % self._recipe.check_every == 0 and self._has_stopped_learning():
                 break
             self._save_now_and_then()
         self._has_stopped_learning()
-        return Trained(
-            self._best or self._weights(), self._progress.step, self._progress.seconds, self._progress.best_loss
-        )
+        weights = self._weights() if math.isinf(self._progress.best_loss) else self._best
+        left_out = len(set(gather_object(sorted(self._left_out))))
+        return Trained(weights, self._progress.step, self._progress.seconds, self._progress.best_loss, left_out)
+
+    def _of_the_first(self, value: float) -> float:
+        """Return what the first process says: where several decide, they have to decide the same."""
+        return float(broadcast(torch.tensor(value, dtype=torch.float32, device=self._accelerator.device)))
+
+    def _mean(self, value: float) -> float:
+        """Return the mean over all processes."""
+        number = torch.tensor(value, dtype=torch.float32, device=self._accelerator.device)
+        return float(self._accelerator.reduce(number, "mean"))
 
     def _rate(self, step: int) -> float:
         """Return the learning rate as a share of its highest: up in a line, down as a cosine."""
@@ -151,7 +169,7 @@ class _Training:
         processes, rank = self._accelerator.num_processes, self._accelerator.process_index
         for turn in range(self._recipe.accumulate):
             number = (self._progress.step * self._recipe.accumulate + turn) * processes + rank
-            batch = encoded(self._student, self._batch(number))
+            batch = self._batch(number)
             with self._accelerator.accumulate(self._model):
                 loss = loss_of(self._model, batch, self._accelerator.device)
                 self._accelerator.backward(loss)
@@ -161,25 +179,53 @@ class _Training:
                 self._optimizer.zero_grad()
         self._schedule.step()
 
-    def _batch(self, number: int) -> list[Lesson]:
-        """Return a batch by its number: each epoch has an order of its own, the same whenever it is asked for."""
-        epoch, place = divmod(number, self._batches)
-        order = list(range(len(self._lessons)))
-        random.Random(f"{self._seed} {epoch}").shuffle(order)
-        return [self._lessons[one] for one in order[place * self._recipe.batch : (place + 1) * self._recipe.batch]]
+    def _batch(self, number: int) -> Batch:
+        """Return a batch by its number, or, where none of it fits, one after it: each process has to have one.
 
-    @torch.inference_mode()
+        Each epoch has an order of its own, the same whenever it is asked for. Raises ValueError when nothing fits.
+        """
+        epoch, place = divmod(number, self._batches)
+        order = _order(self._kept_back, len(self._lessons), f"{self._seed} {epoch}")
+        for turn in range(self._batches):
+            start = (place + turn) % self._batches * self._recipe.batch
+            batch = self._fitting(order[start : start + self._recipe.batch])
+            if batch is not None:
+                return batch
+        raise ValueError("None of the lessons fits the model's context.")
+
+    def _fitting(self, places: Sequence[int]) -> Batch | None:
+        """Return those of a few lessons that fit as a batch; None when none does."""
+        try:
+            batch = encoded(self._student, [self._lessons[one] for one in places])
+            if batch.inputs["input_ids"].shape[1] <= self._recipe.longest:
+                return batch
+            why = f"it takes more than {self._recipe.longest} tokens"
+        except ValueError as error:
+            why = str(error)
+        if len(places) == 1:
+            self._leave_out(places[0], why)
+            return None
+        fitting = [one for one in places if self._fitting([one]) is not None]
+        return encoded(self._student, [self._lessons[one] for one in fitting]) if fitting else None
+
+    def _leave_out(self, place: int, why: str) -> None:
+        if place not in self._left_out and len(self._left_out) < MOST_NAMED:
+            log.warning("Left out: “%.60s”: %s", self._lessons[place].asked.request.question, why)
+        self._left_out.add(place)
+
+    @torch.no_grad()  # inference_mode's pictures, kept encoded, couldn't be learned from
     def _has_stopped_learning(self) -> bool:
         """Measure the loss of what was kept back, and keep the weights if they are the best so far."""
-        if not self._checks:
-            return False
         self._model.train(False)
         losses = [
-            float(loss_of(self._model, encoded(self._student, some), self._accelerator.device))
-            for some in _in_batches(self._checks, self._recipe.batch)
+            float(loss_of(self._model, batch, self._accelerator.device))
+            for some in _in_batches(range(self._kept_back), self._recipe.batch)
+            if (batch := self._fitting(some)) is not None
         ]
         self._model.train(True)
-        loss = sum(losses) / len(losses)
+        if not losses:
+            return False
+        loss = self._mean(sum(losses) / len(losses))
         if loss < self._progress.best_loss:
             self._progress.best_loss, self._progress.checks_without_better = loss, 0
             self._best = self._weights()
@@ -196,12 +242,12 @@ class _Training:
         return {name: one.detach().cpu().clone() for name, one in found.items()}
 
     def _save_now_and_then(self) -> None:
-        if self._folder is None or time.monotonic() - self._saved_at < CHECKPOINT_SECONDS:
+        if self._folder is None or self._progress.seconds - self._saved_at < CHECKPOINT_SECONDS:
             return
         weights = self._weights()
         if self._accelerator.is_main_process:
             save_checkpoint(self._folder, self._progress, weights, self._best, self._optimizer.state_dict())
-        self._saved_at = time.monotonic()
+        self._saved_at = self._progress.seconds
 
     def _resume(self) -> None:
         if self._folder is None or not (self._folder / "progress.pt").is_file():
@@ -248,5 +294,12 @@ def save_checkpoint(
         one.unlink()
 
 
-def _in_batches(lessons: Sequence[Lesson], size: int) -> list[Sequence[Lesson]]:
-    return [lessons[start : start + size] for start in range(0, len(lessons), size)]
+@lru_cache(maxsize=2)
+def _order(first: int, end: int, seed: str) -> Sequence[int]:
+    order = list(range(first, end))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def _in_batches(places: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [places[start : start + size] for start in range(0, len(places), size)]
