@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -20,8 +21,9 @@ from bot.rules import Standing
 from bot.seeing import Seen, make_ready, see
 from bot.thumbnails import LARGE, thumbnail
 from bot.worker_client import WorkerClient
-from db import browsing, concepts, corrections, embeddings, servers, sightings, snapshots
-from db.errors import NameTaken, NotRemembered
+from db import adapters, browsing, concepts, corrections, embeddings, servers, sightings, snapshots
+from db.adapters import AdapterInUse
+from db.errors import MemoryAway, NameTaken, NotRemembered
 from db.models import (
     Answer,
     Box,
@@ -146,6 +148,7 @@ class Assistant:
         sees_it = told.picture is not None and await self.worker.sees_pictures()
         if told.picture is not None and sees_it:
             pictures[_sha256(told.picture)] = told.picture
+        adapter = await self._adapter_for(question.viewer)
         request = GenerateRequest(
             question=question.text,
             has_picture=seen is not None,
@@ -153,8 +156,9 @@ class Assistant:
             concepts=_for_prompt(recalled, shown),
             history=question.history,
             picture=_sha256(told.picture) if told.picture is not None and sees_it else None,
+            adapter=None if adapter is None else adapter.adapter_id,
         )
-        return Reply(told, self.worker.generate(request, pictures))
+        return Reply(told, self.worker.generate(request, pictures, partial(self._weights_of, question.viewer, adapter)))
 
     async def find(self, viewer: Viewer, name: str) -> Concept:
         """Return the viewer's concept of that name, their own before a shared one.
@@ -302,6 +306,25 @@ class Assistant:
             for concept_id, avatar in avatars
             if avatar is not None
         }
+
+    async def _adapter_for(self, viewer: Viewer) -> AdapterInUse | None:
+        """Return what was learned from the viewer's own memory, or else from the server's, for the worker's model."""
+        base = await self.worker.base()
+        if base is None:
+            return None
+        async with viewing(self.pool, viewer) as connection:
+            learned = await adapters.in_use(connection, concepts.owners(viewer))
+        return next((one for one in learned if one.base == base), None)
+
+    async def _weights_of(self, viewer: Viewer, adapter: AdapterInUse | None) -> bytes | None:
+        """Return an adapter's file, None when it can't be had: then the base model answers."""
+        if adapter is None:
+            return None
+        try:
+            async with viewing(self.pool, viewer) as connection:
+                return await adapters.weights_of(connection, adapter.owner_id, adapter.adapter_id)
+        except MemoryAway:
+            return None
 
     async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Seen) -> Told:
         """Keep the picture and what was seen in it, for the answer's buttons."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +26,8 @@ from model_worker.wire import (
     verify_to_json,
 )
 
+log = logging.getLogger("keepsake.worker-client")
+
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
 KEEP_ALIVE_SECONDS = 150.0
@@ -32,6 +35,11 @@ KEEP_ALIVE_SECONDS = 150.0
 
 
 NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
+
+GetAdapter = Callable[[], Awaitable[bytes | None]]
+"""Returns an adapter's file, None when it is gone."""
+NOT_WITH_ADAPTER = frozenset({404, 500})
+"""How the worker answers a question for an adapter that it lacks, or that breaks it."""
 
 
 class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
@@ -61,7 +69,10 @@ class NoSuchEmbedder(WorkerRefused):
 
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
-    """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why)."""
+    """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why).
+
+    ``base`` is the fingerprint of the model that adapters are for, None when its writer takes none.
+    """
 
     state: str
     why: str | None
@@ -70,6 +81,7 @@ class WorkerHealth:
     device: str
     sees_pictures: bool
     verification: Verification | None
+    base: str | None
 
 
 class WorkerClient:
@@ -80,6 +92,7 @@ class WorkerClient:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
         self._ready: WorkerHealth | None = None
+        self._refused_adapters: set[str] = set()
 
     async def close(self) -> None:
         """Close the session."""
@@ -116,16 +129,19 @@ class WorkerClient:
         return reference_from_json(await self._about(picture, "/refer", about))
 
     async def generate(
-        self, request: GenerateRequest, pictures: Mapping[str, bytes] = NO_PICTURES
+        self,
+        request: GenerateRequest,
+        pictures: Mapping[str, bytes] = NO_PICTURES,
+        adapter: GetAdapter | None = None,
     ) -> AsyncIterator[str]:
         """Yield the pieces of an answer. Closing the iterator stops the worker's writing.
 
-        ``pictures`` are those that the request names, by their SHA-256; only what the worker lacks is sent.
+        ``pictures`` are those that the request names, by their SHA-256; only what the worker lacks is sent. So is the
+        adapter that it names, which ``adapter`` returns; when that can't be used, the base model answers.
         """
-        body = request_to_json(request)
         if pictures and await self.sees_pictures():
             await self._send_missing(pictures)
-        async with self._asked("POST", "/generate", data=body) as response:
+        async with self._answering(request, adapter) as response:
             async for line in response.content:
                 said: dict[str, Any] = json.loads(line)
                 if "error" in said:
@@ -135,10 +151,52 @@ class WorkerClient:
                 yield said["text"]
         raise WorkerAway("My answer broke off in the middle. Please ask again in a moment.")
 
+    @asynccontextmanager
+    async def _answering(
+        self, request: GenerateRequest, get: GetAdapter | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Begin an answer: with the adapter that the request names where that can be, or else without."""
+        name, body = request.adapter, request_to_json(request)
+        if name is not None and get is not None and name not in self._refused_adapters:
+            async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+                status = response.status
+                if status not in NOT_WITH_ADAPTER:
+                    yield response
+                    return
+            problem = await self._send_adapter(name, get) if status == 404 else f"it answers {status} with it"
+            if problem is None:
+                async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+                    if response.status not in NOT_WITH_ADAPTER:
+                        yield response
+                        return
+                    problem = f"it answers {response.status} with it"
+            log.warning("The worker can't use the adapter %s, so its base model answers: %s", name, problem)
+        async with self._asked("POST", "/generate", data=request_to_json(replace(request, adapter=None))) as response:
+            yield response
+
+    async def _send_adapter(self, name: str, get: GetAdapter) -> str | None:
+        """Send an adapter that the worker lacks; returns None, or why that can't be. What it refused stays refused."""
+        data = await get()
+        if data is None:
+            return "it is gone from the memory"
+        try:
+            async with self._asked("PUT", f"/adapters/{name}", data=data):
+                return None
+        except WorkerRefused as problem:
+            self._refused_adapters.add(name)
+            return str(problem)
+        except (WorkerAway, WorkerBusy) as problem:
+            return str(problem)
+
     async def sees_pictures(self) -> bool:
         """Whether the pack's writer looks at pictures itself; asked once a session."""
         ready = await self._once_ready()
         return ready is not None and ready.sees_pictures
+
+    async def base(self) -> str | None:
+        """Return the fingerprint of the model that adapters are for, None when there are none; asked once a session."""
+        ready = await self._once_ready()
+        return None if ready is None else ready.base
 
     async def verification(self) -> Verification | None:
         """Return when the pack's writer verifies what recall found; asked once a session."""
@@ -175,13 +233,14 @@ class WorkerClient:
         return WorkerHealth(
             *(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]),
             None if said["verification"] is None else Verification(**said["verification"]),
+            said["base"],
         )
 
     async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:
         """Ask about a picture, which is sent only if the worker doesn't hold it."""
         sha256 = hashlib.sha256(picture).hexdigest()
         question = json.dumps({"picture": sha256, **body})
-        async with self._asked("POST", path, data=question, missing_is_fine=True) as response:
+        async with self._asked("POST", path, data=question, fine=(404,)) as response:
             if response.status != 404:
                 return await response.text()
         async with self._asked("PUT", f"/pictures/{sha256}", data=picture):
@@ -191,11 +250,11 @@ class WorkerClient:
 
     @asynccontextmanager
     async def _asked(
-        self, method: str, path: str, *, data: str | bytes | None = None, missing_is_fine: bool = False
+        self, method: str, path: str, *, data: str | bytes | None = None, fine: Collection[int] = ()
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self._opened().request(method, self._url + path, data=data, headers=self._headers) as response:
-                if not (missing_is_fine and response.status == 404):
+                if response.status not in fine:
                     await _check(response)
                 yield response
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
