@@ -1,4 +1,4 @@
-"""`keepsake-worker`: serve a pack's models, list and fetch packs, or evaluate them."""
+"""`keepsake-worker`: serve a pack's models, list and fetch packs, evaluate or finetune them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from model_worker.evaluate.cli import add_calibrate_arguments, add_evaluate_arguments
+from model_worker.finetune.cli import add_finetune_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--plot", type=Path, metavar="OUT", help="draw it (PNG)")
     bench.set_defaults(run=_bench)
     add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
+    add_finetune_arguments(commands.add_parser("finetune", help="train adapters on what owners gave and allowed"))
     add_calibrate_arguments(commands.add_parser("calibrate", help="fit how a similarity becomes a probability"))
     return parser
 

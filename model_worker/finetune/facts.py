@@ -129,7 +129,7 @@ _KINDS = (
 )
 
 _AGE = re.compile(r"^(?:is |aged? )?(?P<v>\d{1,3})(?: years? old| years| yrs?)?$", re.IGNORECASE)
-_THING = re.compile(r"^(?:is )?(?P<v>(?:an?|the|my|our) .{2,60})$", re.IGNORECASE)
+_THING = re.compile(r"^(?:is )?(?P<v>(?:an?|the|your) .{2,60})$", re.IGNORECASE)
 _SUBJECT = re.compile(r"^(?:(?:and|who|which|that|he|she|it|they)\s+)+", re.IGNORECASE)
 _VERBS = (
     r"loves|adores|likes|enjoys|hates|dislikes|can'?t|doesn'?t|is|was|eats|drinks|plays|speaks|collects|works|lives|born|"

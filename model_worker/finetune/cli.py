@@ -1,0 +1,260 @@
+"""`keepsake-worker finetune`: train adapters, look at what they would be trained on, and take them back."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from db import adapters, training
+from db.embedded import EmbeddedPostgres
+from db.errors import DatabaseProblem, DataWithdrawn, MemoryAway, NothingToRollBack
+from db.migrate import migrate
+from db.models import OwnerId
+from db.pool import open_pool, viewing
+from db.roles import app_url
+from model_worker.packs import PackProblem, load_pack
+
+NOTHING_DONE = 3
+BY_HAND = 0
+"""Who rolls back on the command line: nobody of Discord's."""
+
+
+def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands; each sets ``run``, which returns the exit code."""
+    commands = parser.add_subparsers(dest="finetune", required=True)
+    data = commands.add_parser("data", help="show what an owner's adapter would be trained on")
+    data.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="samples.json, pictures and sheet.png go here"
+    )
+    data.set_defaults(run=_runs(_data))
+    owner = commands.add_parser("owner", help="train an owner's adapter now, and put it to use if it is better")
+    owner.set_defaults(run=_runs(_owner))
+    for command in (data, owner):
+        command.add_argument("owner", type=_owner_id, help="user:ID or server:ID, Discord's numbers")
+        command.add_argument("--seed", type=int, default=0)
+    base = commands.add_parser("base", help="the base personalization, on a data set such as RAP-260K")
+    base.add_argument("--data", type=Path, required=True, help="the samples (JSON)")
+    base.add_argument("--pictures", type=Path, help="where their pictures are (default: beside the samples)")
+    base.add_argument("--recipe", required=True, help="a recipe's name, or a TOML file")
+    base.add_argument("--out", type=Path, required=True, metavar="DIR", help="where adapter and checkpoints go")
+    base.add_argument("--seed", type=int, default=0)
+    base.set_defaults(run=_base)
+    work = commands.add_parser("work", help="take trainings from the queue, by schedule and when somebody asks")
+    work.add_argument("--with-parent", action="store_true", help="end when the parent process does")
+    work.set_defaults(run=_runs(_work))
+    for name, words, act in (
+        ("history", "list an owner's adapters", _history),
+        ("rollback", "let the adapter before this one answer again", _roll_back),
+        ("disable", "let the base model answer", _disable),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("owner", type=_owner_id, help="user:ID or server:ID")
+        command.set_defaults(run=_runs(act))
+    for command in (data, owner, base, work):
+        command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+
+
+def _owner_id(text: str) -> OwnerId:
+    if re.fullmatch(r"(user|server):\d{1,20}", text) is None:
+        raise argparse.ArgumentTypeError(f"an owner is user:ID or server:ID, not {text}")
+    return OwnerId(text)
+
+
+def _runs(
+    act: Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]],
+) -> Callable[[argparse.Namespace], int]:
+    """Return a command that has a memory."""
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return asyncio.run(_with_memory(act, options))
+        except (PackProblem, DatabaseProblem, MemoryAway, NothingToRollBack) as problem:
+            sys.stderr.write(f"{problem}\n")
+            return 1
+        except asyncio.CancelledError:
+            return 143
+        except KeyboardInterrupt:
+            return 130
+
+    return run
+
+
+async def _with_memory(
+    act: Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]], options: argparse.Namespace
+) -> int:
+    task = asyncio.current_task()
+    if task is not None:
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    async with _memory() as pool:
+        return await act(pool, options)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("KEEPSAKE_HOME", ".keepsake"))
+
+
+def _app_url() -> str | None:
+    """Return how the app reaches the database that the environment names, None for the embedded one."""
+    administrators = os.environ.get("DATABASE_URL")
+    if administrators or "KEEPSAKE_APP_DATABASE_URL" in os.environ:
+        return app_url(administrators or "")
+    return None
+
+
+@asynccontextmanager
+async def _memory() -> AsyncIterator[asyncpg.Pool]:
+    """Open the memory: the database that the environment names, or the embedded one of KEEPSAKE_HOME."""
+    server, url = None, _app_url()
+    try:
+        if url is None:
+            server = EmbeddedPostgres(_home() / "postgres")
+            administrators = await asyncio.to_thread(server.start)
+            await asyncio.to_thread(migrate, administrators)
+            url = app_url(administrators)
+        pool = await open_pool(url, largest=3)
+        try:
+            yield pool
+        finally:
+            pool.terminate()
+    finally:
+        if server is not None:
+            await asyncio.to_thread(server.stop)
+
+
+async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.owner import curriculum_from, viewer_of
+    from model_worker.finetune.rap_format import write_samples
+    from model_worker.finetune.recipe import recipe_of
+    from model_worker.finetune.sheet import draw_sheet
+    from model_worker.packs import TextWriting
+
+    pack = load_pack(options.pack)
+    async with viewing(pool, viewer_of(options.owner)) as connection:
+        material = await training.material_of(connection, options.owner)
+    if not material.concepts:
+        sys.stderr.write("There is nothing that may be trained on: consent is given in /privacy.\n")
+        return 1
+    sees = not isinstance(pack.writing, TextWriting)
+    made = curriculum_from(material, recipe_of(pack), sees=sees, seed=options.seed)
+    write_samples(made.training, options.out)
+    draw_sheet(made.training, options.out / "sheet.png")
+    sys.stdout.write(
+        f"{len(material.concepts)} concepts: {len(made.training)} lessons in {options.out / 'samples.json'}, "
+        f"some of them in {options.out / 'sheet.png'}; {len(made.exam)} more for the exam\n"
+    )
+    return 0
+
+
+async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.manners import alone_on_this_device, be_last_in_line, wait_for_answers
+    from model_worker.finetune.owner import TooLittle, train_owner, training_of
+    from model_worker.finetune.watching import Stopped, Watch
+
+    be_last_in_line()
+    folder = _home() / "finetune"
+    with _progress_bar() as note, alone_on_this_device(folder):
+        asked = training_of(pool, load_pack(options.pack), folder, options.seed, Watch(note, wait_for_answers))
+        try:
+            report = await train_owner(asked, options.owner)
+        except (TooLittle, Stopped, DataWithdrawn) as problem:
+            sys.stderr.write(f"{problem}\n")
+            return NOTHING_DONE
+    sys.stdout.write("\n".join(report.lines()) + "\n")
+    return 0
+
+
+def _base(options: argparse.Namespace) -> int:
+    from model_worker.finetune.base import train_base
+    from model_worker.finetune.recipe import load_recipe
+    from model_worker.finetune.watching import Watch
+
+    try:
+        with _progress_bar() as note:
+            pictures = options.pictures or options.data.parent
+            recipe, pack = load_recipe(options.recipe), load_pack(options.pack)
+            result = train_base(options.data, pictures, recipe, pack, options.out, options.seed, Watch(note))
+    except (PackProblem, ValueError, OSError) as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.recipe import recipe_of
+    from model_worker.finetune.trainer import work
+
+    url = _app_url()
+    if url is None:
+        sys.stderr.write("A trainer needs the database's address: set DATABASE_URL, or KEEPSAKE_APP_DATABASE_URL.\n")
+        return 1
+    recipe = recipe_of(load_pack(options.pack))
+    await work(url, recipe, options.pack, _home() / "finetune", with_parent=options.with_parent)
+    return 0
+
+
+async def _history(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.owner import viewer_of
+
+    async with viewing(pool, viewer_of(options.owner)) as connection:
+        entries = await adapters.history(connection, options.owner)
+        run = await training.latest_run(connection, options.owner)
+    for one in entries:
+        mark = "*" if one.is_in_use else " "
+        sys.stdout.write(f"{mark} {one.at:%Y-%m-%d %H:%M} {(one.adapter_id or 'the base model')[:16]:16} {one.why}\n")
+    if run is not None:
+        sys.stdout.write(f"last run: {run.state} {run.started_at:%Y-%m-%d %H:%M} {run.problem}\n")
+    return 0
+
+
+async def _roll_back(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.owner import viewer_of
+
+    async with viewing(pool, viewer_of(options.owner)) as connection:
+        before = await adapters.roll_back(connection, options.owner, BY_HAND)
+    sys.stdout.write(f"{'The base model' if before is None else before[:16]} answers again.\n")
+    return 0
+
+
+async def _disable(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
+    from model_worker.finetune.owner import viewer_of
+
+    async with viewing(pool, viewer_of(options.owner)) as connection:
+        await adapters.disable(connection, options.owner, BY_HAND)
+    sys.stdout.write("The base model answers from now on.\n")
+    return 0
+
+
+@contextlib.contextmanager
+def _progress_bar():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Give a function that shows how far it is; in a terminal, as a bar."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def note(phase: str, step: int, steps: int) -> None:
+        nonlocal bar
+        if bar is None or bar.desc.rstrip(": ") != phase:
+            if bar is not None:
+                bar.close()
+            bar = tqdm(total=steps or None, desc=phase, disable=not sys.stderr.isatty())
+        bar.update(step - bar.n)
+
+    try:
+        yield note
+    finally:
+        if bar is not None:
+            bar.close()

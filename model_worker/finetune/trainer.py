@@ -1,0 +1,146 @@
+"""The trainer: takes trainings from the queue, one at a time, each in a process of its own.
+
+A process of its own gives back all memory, can be killed when it takes too long, and can't take answers with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import procrastinate
+from procrastinate import RetryStrategy
+
+from db import training
+from db.errors import MemoryAway
+from db.job_queue import TRAINING, ask_for_training, open_queue
+from db.models import OwnerId
+from db.pool import open_pool, viewing
+from model_worker.finetune.owner import folder_of, viewer_of
+from model_worker.finetune.recipe import Recipe
+from model_worker.finetune.schedule import owners_due
+
+log = logging.getLogger("keepsake.trainer")
+
+EVERY_TEN_MINUTES = "*/10 * * * *"
+TRIES = 3
+RETRY_SECONDS = 300
+BESIDE_TRAINING_SECONDS = 1800.0
+"""What a training may take beside the steps: loading, examining, and waiting for answers."""
+NOTHING_DONE = 3
+"""Exit code of a training that there was nothing to do for, or that was told to stop: not to be tried again."""
+PARENT_CHECK_SECONDS = 1.0
+
+
+class TrainingFailed(Exception):  # noqa: N818 (it says what is the matter)
+    """A training's process ended badly, or took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Where a trainer works: ``folder`` keeps checkpoints, ``command`` begins a training (the owner is added)."""
+
+    pool: asyncpg.Pool
+    recipe: Recipe
+    folder: Path
+    command: Sequence[str]
+
+    async def plan(self, now: datetime) -> list[OwnerId]:
+        """Put what is due into the queue, and delete what was kept of owners who don't want it any more."""
+        await asyncio.to_thread(_delete_others, self.folder, await training.consenting_owners(self.pool))
+        due = await owners_due(self.pool, self.recipe, now)
+        for owner in due:
+            async with viewing(self.pool, viewer_of(owner)) as connection:
+                await ask_for_training(connection, owner)
+        return due
+
+    async def train(self, owner: OwnerId) -> None:
+        """Train one owner's adapter in a process of its own. Raises TrainingFailed."""
+        process = await asyncio.create_subprocess_exec(*self.command, owner, stdin=asyncio.subprocess.DEVNULL)
+        try:
+            code = await asyncio.wait_for(process.wait(), self.recipe.most_seconds + BESIDE_TRAINING_SECONDS)
+        except TimeoutError as error:
+            raise TrainingFailed(f"Training {owner} took too long.") from error
+        finally:
+            await _ended(process)
+        if code not in {0, NOTHING_DONE}:
+            raise TrainingFailed(f"Training {owner} ended with {code}; the log says why.")
+
+
+async def work(app_url: str, recipe: Recipe, pack: str, folder: Path, *, with_parent: bool) -> None:
+    """Take trainings from the queue until cancelled (with_parent: or until the parent process is gone)."""
+    pool = await open_pool(app_url, largest=3)
+    command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", pack)
+    trainer = Trainer(pool, recipe, folder, command)
+    queue = make_queue(app_url, trainer)
+    try:
+        async with queue.open_async():
+            worker = asyncio.create_task(
+                queue.run_worker_async(
+                    queues=[TRAINING], concurrency=2, install_signal_handlers=False, listen_notify=True,
+                    delete_jobs="always",
+                )
+            )  # fmt: skip
+            watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
+            done, _ = await asyncio.wait({worker, watching}, return_when=asyncio.FIRST_COMPLETED)
+            worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker
+            if worker in done:
+                worker.result()
+    finally:
+        await asyncio.shield(pool.close())
+
+
+def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
+    """Return the queue with the trainer's jobs: planning comes round by itself, trainings are asked for."""
+    queue, device = open_queue(app_url), asyncio.Lock()
+
+    @queue.periodic(cron=EVERY_TEN_MINUTES)
+    @queue.task(name="plan_trainings", queue=TRAINING, queueing_lock="plan_trainings")
+    async def _plan(timestamp: int) -> None:
+        try:
+            await trainer.plan(datetime.now(UTC))
+        except MemoryAway as problem:
+            log.warning("What is to be trained can't be seen now: %s", problem)  # the next round tries again
+
+    @queue.task(name="train", queue=TRAINING, retry=RetryStrategy(max_attempts=TRIES, wait=RETRY_SECONDS))
+    async def _train(owner_id: str) -> None:
+        async with device:
+            await trainer.train(OwnerId(owner_id))
+
+    return queue
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that still runs: a checkpoint is always whole, so nothing is lost but seconds."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _until_alone(parent: Callable[[], int] | None) -> None:
+    if parent is None:
+        await asyncio.Event().wait()
+        return
+    first = parent()
+    while parent() == first:  # noqa: ASYNC110 (nothing tells of a parent that is gone)
+        await asyncio.sleep(PARENT_CHECK_SECONDS)
+
+
+def _delete_others(folder: Path, owners: Sequence[OwnerId]) -> None:
+    """Delete checkpoints of trainings that were killed, of owners who took their consent back since."""
+    wanted = {folder_of(folder, one) for one in owners}
+    for one in folder.glob("*"):
+        if one.is_dir() and one not in wanted:
+            shutil.rmtree(one, ignore_errors=True)
