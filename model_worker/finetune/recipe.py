@@ -47,7 +47,6 @@ class Recipe:
     general_tolerance: float
     checkpointing: bool = False
     most_concepts: int = 6
-    projector_learning_rate: float = 0.0
 
 
 def load_recipe(name: str) -> Recipe:
