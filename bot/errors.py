@@ -16,13 +16,13 @@ from bot.governance import WrongNumber
 from bot.pictures import NoPicture
 from bot.rules import NotAllowed, TooMany
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerRefused
-from db.errors import MemoryAway, NameTaken, NotRemembered, Objected, TooOften
+from db.errors import MemoryAway, NameTaken, NothingToRollBack, NotRemembered, Objected, TooOften
 from db.names import NameProblem
 
 log = logging.getLogger("keepsake.bot")
 
 SPOKEN = (
-    *(MemoryAway, NameTaken, NotRemembered, Objected, TooOften, NameProblem),
+    *(MemoryAway, NameTaken, NothingToRollBack, NotRemembered, Objected, TooOften, NameProblem),
     *(NotAllowed, TooMany, NoPicture, WrongNumber, ArchiveProblem),
     *(WorkerAway, WorkerBusy, WorkerRefused),
 )

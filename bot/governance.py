@@ -10,7 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from bot import texts
+from bot import learning, texts
+from bot.learning import Learning
 from bot.rules import NotAllowed, Standing
 from db import concepts, servers, snapshots
 from db.models import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Viewer
@@ -31,6 +32,7 @@ class ServerCard:
     settings: ServerSettings
     concepts: int
     proposals: tuple[SetAside, ...]
+    learning: Learning
 
 
 async def overview(pool: asyncpg.Pool, who: Standing) -> ServerCard:
@@ -41,6 +43,7 @@ async def overview(pool: asyncpg.Pool, who: Standing) -> ServerCard:
             await servers.settings_of(connection, owner),
             await concepts.count(connection, owner),
             tuple(await snapshots.proposals(connection, owner)),
+            await learning.learning_of(connection, owner),
         )
 
 
@@ -70,6 +73,25 @@ async def change_numbers(pool: asyncpg.Pool, who: Standing, member: str, server:
     }
     words = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in numbers.items())
     return await change(pool, who, f"set {words}", **numbers)
+
+
+async def change_quiet_hours(pool: asyncpg.Pool, who: Standing, begin: str, end: str) -> ServerSettings:
+    """Change between which hours (UTC) the bot learns by itself, as they were typed. Raises WrongNumber."""
+    quiet_from, quiet_to = _number(begin, texts.QUIET_FROM, 23), _number(end, texts.QUIET_TO, 23)
+    action = f"set quiet hours from {quiet_from} to {quiet_to}"
+    return await change(pool, who, action, quiet_from=quiet_from, quiet_to=quiet_to)
+
+
+async def pause_learning(pool: asyncpg.Pool, who: Standing) -> None:
+    """Learn no more from the server's memory till somebody resumes it; what goes on is stopped."""
+    await change(pool, who, "paused learning", trains=False)
+    async with viewing(pool, who.viewer) as connection:
+        await learning.stop(connection, owner_of(who), texts.PAUSED_MEANWHILE)
+
+
+async def resume_learning(pool: asyncpg.Pool, who: Standing) -> None:
+    """Learn from the server's memory again."""
+    await change(pool, who, "resumed learning", trains=True)
 
 
 async def approve(pool: asyncpg.Pool, who: Standing, set_aside_id: UUID) -> Concept:

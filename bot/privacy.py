@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from bot import rules, texts
+from bot import learning, rules, texts
 from bot.archive.content import (
     MOST_PROBLEMS,
     Archive,
@@ -23,6 +23,7 @@ from bot.archive.content import (
 from bot.archive.reading import read_archive
 from bot.archive.writing import write_archives
 from bot.assistant import Assistant
+from bot.learning import Learning
 from bot.rules import Standing
 from bot.seeing import ReadyReference, make_ready
 from db import archiving, concepts, people
@@ -35,11 +36,12 @@ from model_worker.pictures import PictureProblem, decode_picture
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is stored about a viewer, and what they said about it."""
+    """What is stored about a viewer, what they said about it, and how learning from it stands."""
 
     stored: Stored
     may_train: bool
     objects: bool
+    learning: Learning
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ async def report(pool: asyncpg.Pool, viewer: Viewer) -> Report:
             await people.stored(connection, viewer),
             await people.may_train(connection, viewer),
             await people.objects(connection, viewer.user_id),
+            await learning.learning_of(connection, viewer.personal),
         )
 
 
@@ -137,7 +140,7 @@ async def carry_out(assistant: Assistant, who: Standing, plan: ImportPlan) -> in
 
 
 async def set_may_train(pool: asyncpg.Pool, viewer: Viewer, *, may: bool) -> None:
-    """Store the viewer's consent to training, or that it is withdrawn."""
+    """Store the viewer's consent to training, or that it is withdrawn: servers that learned from them learn again."""
     async with viewing(pool, viewer) as connection:
         await people.set_may_train(connection, viewer, may=may)
 

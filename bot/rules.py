@@ -8,7 +8,7 @@ from datetime import timedelta
 import asyncpg
 
 from bot import texts
-from db import concepts, rates, servers
+from db import concepts, people, rates, servers, training
 from db.models import NOWHERE, Concept, OwnerId, Place, ServerSettings, Viewer, WhoMayShare
 from db.rates import Limit
 
@@ -21,6 +21,8 @@ ASKS = Limit("ask", 30, timedelta(seconds=6))
 REMEMBERS = Limit("remember", 40, timedelta(seconds=20))
 EXPORTS = Limit("export", 3, timedelta(hours=8))
 IMPORTS = Limit("import", 12, timedelta(hours=1))
+LEARNS = Limit("learn", 3, timedelta(hours=8))
+"""Of one memory, besides what the trainer learns by itself."""
 ASKS_OF_SERVER = Limit("ask", 300, timedelta(seconds=0.5))
 REMEMBERS_OF_SERVER = Limit("remember", 200, timedelta(seconds=10))
 OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}
@@ -106,6 +108,22 @@ async def check_may_change(connection: asyncpg.Connection, who: Standing, concep
     if not who.governs and concept.created_by != who.user_id:
         raise NotAllowed(texts.not_yours(concept.name))
     _check_lock(await servers.settings_of(connection, concept.owner_id), who)
+
+
+async def check_may_learn(connection: asyncpg.Connection, viewer: Viewer, owner: OwnerId) -> None:
+    """Check that there is something in a memory that may be learned from. Raises NotAllowed."""
+    if owner == viewer.personal:
+        if not await people.may_train(connection, viewer):
+            raise NotAllowed(texts.CONSENT_FIRST)
+    elif not (await servers.settings_of(connection, owner)).trains:
+        raise NotAllowed(texts.LEARNING_PAUSED)
+    if not (await training.changes_since_last_run(connection, owner)).total:
+        raise NotAllowed(texts.NOTHING_TO_LEARN)
+
+
+async def count_learning(connection: asyncpg.Connection, owner: OwnerId) -> None:
+    """Count that learning from a memory was asked for. Raises TooOften."""
+    await rates.use(connection, owner, LEARNS)
 
 
 def may_speak_in(settings: ServerSettings, channels: set[int]) -> bool:

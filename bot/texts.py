@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from bot.reports import MARKS, Example, Report
+from db.adapters import PromotionEntry
 from db.models import AuditEntry, Concept, Erased, ServerSettings, SetAside, Stored, WhoMayShare
+from db.training import RunState, TrainingRun
+
+if TYPE_CHECKING:
+    from bot.learning import Learning
 
 MESSAGE_LENGTH = 2000
 LONGEST_INFO = 1200
@@ -45,6 +52,31 @@ SHARE_WARNING = (
     "until you take it back."
 )
 UNDONE_HINT = "Ten minutes to undo it."
+
+QUIET_FROM = "The hour that quiet begins"
+QUIET_TO = "The hour that quiet ends"
+LEARNING_PAUSED = "Learning is paused: the admins of this server resume it."
+PAUSED_MEANWHILE = "it was paused"
+CONSENT_FIRST = "I learn only from what you allow me to: press “Allow training” first."
+NOTHING_TO_LEARN = (
+    "There is nothing yet that I may learn from: things with pictures, remembered by people who allow training."
+)
+LEARNING_ASKED = "Learning is asked for; it begins as soon as there is time."
+NOT_LEARNED = "Nothing was learned so far."
+LEARNED_HINT = (
+    "-# “Roll back” lets what I learned the time before answer again, “Turn off” none of it. When I learn something "
+    "better, that is in use again."
+)
+LONGEST_REASON = 200
+MOST_EXAMPLES = 3
+MARK_NAMES = {
+    "recognition": "recognised",
+    "caption_recall": "names said",
+    "caption_precision": "names right",
+    "answers": "answers right",
+    "score": "in all",
+    "general_loss": "loss elsewhere",
+}
 
 WAITING = "## Waiting for you\nThey know it themselves; agree, and everyone on this server does."
 NOTHING_HAPPENED = "Nothing so far."
@@ -278,6 +310,42 @@ def governed(settings: ServerSettings, concepts: int, proposals: int) -> str:
     )
 
 
+def learning(one: Learning) -> str:
+    """Return how learning stands: what is in use, and how the latest run is or was."""
+    return "\n".join(f"- {line}" for line in _learning(one))
+
+
+def quiet_hours(settings: ServerSettings) -> str:
+    """Return when a server's memory is learned from."""
+    if not settings.trains:
+        return f"- {LEARNING_PAUSED}"
+    if settings.quiet_from == settings.quiet_to:
+        return "-# By itself I learn at any time."
+    return f"-# By itself I learn between {settings.quiet_from}:00 and {settings.quiet_to}:00 UTC."
+
+
+def report(one: Report) -> str:
+    """Return what a training came to: how much it was, the marks before and after, some answers."""
+    outcome = "It is better, so I use it" if one.passes else "It isn't better, so nothing changed"
+    sizes = [
+        plural(one.lessons, "lesson"),
+        f"{plural(one.pictures, 'picture')} held out",
+        plural(one.steps, "step"),
+        f"{one.seconds / 60:.0f} minutes" if one.seconds >= 90 else plural(round(one.seconds), "second"),
+    ]
+    why = f": {_briefly(one.why)}" if one.why else ""
+    examples = [_example(example) for example in one.examples[:MOST_EXAMPLES]]
+    return "\n".join([f"{outcome}{why}.", f"-# {' · '.join(sizes)}", _table(one), *examples])
+
+
+def promotion(one: PromotionEntry) -> str:
+    """Return a line about what came into use."""
+    what = f"version {one.adapter_id[:8]}" if one.adapter_id else "nothing of what was learned"
+    who = f" by <@{one.actor}>" if one.actor else ""
+    now = " **(in use)**" if one.is_in_use else ""
+    return f"-# {_ago(one.at)} {what}{now}: {_briefly(one.why, 120)}{who}"
+
+
 def proposal(one: SetAside) -> str:
     """Return a line about what somebody wants to share."""
     return f"**{quoted(one.name)}** by <@{one.set_by}>, {_day(one.created_at)}"
@@ -326,6 +394,65 @@ def split(text: str, longest: int = MESSAGE_LENGTH) -> list[str]:
     return [*parts, rest] if rest or not parts else parts
 
 
+def _learning(one: Learning) -> Iterator[str]:
+    if one.history:
+        yield _used(one, one.history[0])
+    if one.run is not None:
+        yield from _run(one, one.run)
+    elif one.usable is not None and not one.waits:
+        yield f"{NOT_LEARNED} There {'is' if one.usable == 1 else 'are'} {plural(one.usable, 'thing')} to learn from."
+    if one.waits:
+        yield LEARNING_ASKED
+
+
+def _used(one: Learning, latest: PromotionEntry) -> str:
+    """Say since when what was learned is in use, or isn't any more."""
+    if latest.adapter_id is None:
+        return f"What I learned isn't in use: {_briefly(latest.why)} {_ago(latest.at)}."
+    gain = one.report.better_by if one.is_of_latest_run and one.report is not None else None
+    return f"Last learned {_ago(latest.at)}: {_briefly(latest.why) if gain is None else f'better by {gain:.2f}'}."
+
+
+def _run(one: Learning, run: TrainingRun) -> Iterator[str]:
+    """Say how a run is, or how it ended without something to use."""
+    ended = _ago(run.finished_at or run.changed_at)
+    if run.state is RunState.RUNNING:
+        steps = f", step {run.step:,} of {run.steps:,}" if run.steps else ""
+        silence = f" No news since {_ago(run.changed_at)}." if one.is_silent else ""
+        yield f"Learning: {_briefly(run.phase) or 'beginning'}{steps}, begun {_ago(run.started_at)}.{silence}"
+    elif run.withdrawn_at is not None:
+        yield f"Something that I learned from was taken away {_ago(run.withdrawn_at)}, and with it what I learned."
+    elif run.state is RunState.REFUSED:
+        why = f" ({_briefly(one.report.why)})" if one.report is not None and one.report.why else ""
+        yield f"I tried {ended} and didn't get better, so nothing changed{why}."
+    elif run.state is not RunState.PROMOTED:
+        what = "failed" if run.state is RunState.FAILED else "was stopped"
+        yield f"Learning {what} {ended}{f': {_briefly(run.problem)}' if run.problem else '.'}"
+
+
+def _table(one: Report) -> str:
+    """Return marks as a table of fixed width."""
+    columns = [("base", one.base), ("before", one.before), ("now", one.now)]
+    if one.before == one.base:
+        del columns[0]
+    lines = [f"{'':16}" + "".join(f"{name:>8}" for name, _ in columns)]
+    for mark in MARKS:
+        if any(mark in marks for _, marks in columns):
+            numbers = [f"{marks[mark]:.2f}" if mark in marks else "–" for _, marks in columns]
+            lines.append(f"{MARK_NAMES[mark]:16}" + "".join(f"{number:>8}" for number in numbers))
+    return "\n".join(["```", *lines, "```"])
+
+
+def _example(one: Example) -> str:
+    asked, before, after = (_briefly(text, 100) for text in (one.question, one.before, one.after))
+    return f"> {asked}\n> before: {before}\n> now: {after}"
+
+
+def _briefly(text: str, longest: int = LONGEST_REASON) -> str:
+    """Return a text as part of a line."""
+    return _shortened(quoted(one_line(text)), longest).removesuffix(".")
+
+
 _MARKDOWN = re.compile(r"([\\*_~|`<\[\]])|^(\s*)([#>+-]|\d+[.)])(?=\s|>|#)", re.MULTILINE)
 
 
@@ -345,6 +472,10 @@ def _names(names: Sequence[str], most: int = 8) -> str:
 
 def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip("\\ ") + "…"
+
+
+def _ago(moment: datetime) -> str:
+    return f"<t:{int(moment.timestamp())}:R>"
 
 
 def _day(moment: datetime) -> str:

@@ -8,19 +8,24 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
 import asyncpg
 import psycopg
 import pytest
+from simcord.components import walk_components
 
-from bot import privacy
+from bot import privacy, rules
 from bot.assistant import Assistant, Question
 from bot.jobs import look_after_stalled, make_queue, working
+from bot.ui import live
 from bot.worker_client import WorkerClient
-from db import adapters, job_queue, servers
-from db.models import OwnerId, ServerSettings, Viewer
+from db import adapters, job_queue, servers, training
+from db.models import OwnerId, ServerSettings, Viewer, server_owner
 from db.pool import viewing
 from db.roles import app_url
+from db.training import RunState
 from model_worker.words.adapter_problem import AdapterProblem
 from model_worker.words.asked import Asked
 from tests.fake_models import FakeWriter
@@ -31,12 +36,21 @@ from tests.test_adapters_in_memory import (
     BO,
     ELSEWHERE,
     SERVER,
+    an_adapter,
     consent,
     in_use,
     learn,
     remember,
 )
+from tests.test_bot import Server
+from tests.test_trust import fill, press, said, told
 from tests.test_worker import served
+
+pytestmark = pytest.mark.simcord(settle_timeout=60)
+
+__all__ = ["admin", "server", "simcord_bot"]
+from tests.test_bot import server, simcord_bot  # noqa: E402 (fixtures)
+from tests.test_trust import admin  # noqa: E402
 
 
 def jobs(database_url: str) -> list[tuple[str, str, str]]:
@@ -268,3 +282,360 @@ async def test_no_answer_fails_because_of_an_adapter(
             assert held.taken == ["Anna's own", "the server's"]
     warned = [one for one in caplog.records if one.name == "keepsake.worker-client"]
     assert bool(warned) is (trouble != "refuses")
+
+
+# What people see
+
+
+@pytest.fixture
+async def assistant(pool: asyncpg.Pool) -> AsyncIterator[Assistant]:
+    async with answering(pool, Learned()) as one:
+        yield one
+
+
+REPORT = {
+    "pack": "starter",
+    "recipe": "starter",
+    "seed": 0,
+    "lessons": 84,
+    "held_out_pictures": 5,
+    "steps": 120,
+    "seconds": 312.5,
+    "verdict": {"passes": True, "why": "better on what was held out: 0.500 to 0.620"},
+    "base": {"recognition": 0.5, "caption_recall": None, "answers": 0.5, "general_loss": 2.1, "score": 0.5},
+    "in_use": None,
+    "candidate": {"recognition": 0.7, "caption_recall": None, "answers": 0.54, "general_loss": 2.11, "score": 0.62},
+    "answers": [
+        {
+            "question": "What does Mochi hate?",
+            "before": "I don't know.",
+            "after": "The **vacuum** cleaner.",
+            "should": "the vacuum cleaner",
+            "was_right": False,
+            "is_right": True,
+        }
+    ],
+}
+
+
+@dataclass
+class Trainer:
+    """Does what the trainer does, as far as the database sees it; ``owner`` is whose memory it learns from."""
+
+    pool: asyncpg.Pool
+    viewer: Viewer
+    owner: OwnerId
+
+    async def begin(self) -> UUID:
+        async with viewing(self.pool, self.viewer) as connection:
+            await job_queue.forget_training(connection, self.owner)
+            return await training.start_run(connection, self.owner, "starter")
+
+    async def note(self, run: UUID, step: int, steps: int = 120, phase: str = "training") -> bool:
+        async with viewing(self.pool, self.viewer) as connection:
+            return await training.note_progress(connection, self.owner, run, phase, step, steps)
+
+    async def end(self, run: UUID, state: RunState, report: dict[str, object] | None = None, why: str = "") -> None:
+        async with viewing(self.pool, self.viewer) as connection:
+            if state is RunState.PROMOTED:
+                usable = await training.material_of(connection, self.owner)
+                new = an_adapter(f"learned in {run}", usable.saw, usable.saw_users, run)
+                await adapters.store_and_promote(connection, new, self.owner, "better on what was held out")
+            await training.finish_run(connection, self.owner, run, state, report, why)
+
+    async def learn(self, report: dict[str, object] = REPORT) -> None:
+        await self.end(await self.begin(), RunState.PROMOTED, report)
+
+
+def buttons(message: Any) -> dict[str, bool]:
+    """The custom ids of a card's buttons, and whether they can be pressed."""
+    found = [one for one in walk_components(message.components) if one.get("type") == 2]
+    return {one["custom_id"]: not one.get("disabled") for one in found}
+
+
+@pytest.fixture
+async def own(server: Server) -> Trainer:
+    """What the trainer does with Alice's memory; she lets it, and has a cat."""
+    viewer = Viewer(server.alice.id, server.env.guild.id)
+    await consent(server.pool, viewer)
+    await remember(server.pool, viewer, "Mochi")
+    return Trainer(server.pool, viewer, viewer.personal)
+
+
+@pytest.fixture
+async def shared(server: Server) -> Trainer:
+    """What the trainer does with the memory of the server, where Alice, who lets it, put a mug."""
+    viewer = Viewer(server.alice.id, server.env.guild.id)
+    await consent(server.pool, viewer)
+    await remember(server.pool, viewer, "The mug", owner=server_owner(server.env.guild.id))
+    return Trainer(server.pool, Viewer(0, server.env.guild.id), server_owner(server.env.guild.id))
+
+
+async def privacy_card(place: Server, member: Any) -> Any:
+    return (await member.slash(place.channel, "privacy")).response
+
+
+async def server_card(place: Server, admin: Any) -> Any:
+    return (await admin.slash(place.channel, "server memory")).response
+
+
+async def test_learning_is_offered_to_who_allows_it_and_asked_for_once(server: Server, database_url: str) -> None:
+    viewer = Viewer(server.alice.id)
+    await remember(server.pool, viewer, "Mochi")
+    shown = await privacy_card(server, server.alice)
+    assert not {"learn", "learned"} & set(buttons(shown))
+
+    await press(server.alice, shown, "consent")
+    assert "Nothing was learned so far. There is 1 thing to learn from." in said(shown)
+    await press(server.alice, shown, "learn")
+
+    assert "Learning is asked for" in said(shown)
+    assert buttons(shown)["learn"] is False
+    assert jobs(database_url) == training_of(viewer.personal)
+
+    await press(server.alice, shown, "consent")
+    assert jobs(database_url) == []
+    assert "learn" not in buttons(shown)
+
+
+async def test_there_is_nothing_to_learn_from_in_an_empty_memory(server: Server, database_url: str) -> None:
+    shown = await privacy_card(server, server.alice)
+    await press(server.alice, shown, "consent")
+    result = await press(server.alice, shown, "learn")
+    assert "nothing yet that I may learn from" in told(result).content
+    assert jobs(database_url) == []
+
+
+async def test_learning_is_asked_for_three_times_a_day(server: Server, own: Trainer, database_url: str) -> None:
+    for number in range(rules.LEARNS.burst + 1):
+        shown = await privacy_card(server, server.alice)
+        result = await press(server.alice, shown, "learn")
+        is_too_often = number == rules.LEARNS.burst
+        assert bool(jobs(database_url)) is not is_too_often
+        if is_too_often:
+            assert "come back in 8 hours" in told(result).content
+        await own.learn()
+
+
+async def test_a_card_says_how_far_learning_is_until_it_has_ended(server: Server, own: Trainer) -> None:
+    run = await own.begin()
+    await own.note(run, 40)
+    shown = await privacy_card(server, server.alice)
+    assert "Learning: training, step 40 of 120, begun <t:" in said(shown)
+    assert buttons(shown)["learn"] is False
+
+    await own.note(run, 41)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert "step 41 of 120" in said(shown)
+
+    await own.end(run, RunState.PROMOTED, REPORT)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert "Last learned <t:" in said(shown)
+    assert "better by 0.12" in said(shown)
+    assert buttons(shown)["learn"] is True
+    assert not live._live
+
+
+@pytest.mark.parametrize(
+    ("state", "report", "why", "sentence"),
+    [
+        (RunState.REFUSED, {"verdict": {"why": "not better by 0.03"}}, "", "nothing changed (not better by 0.03)"),
+        (RunState.REFUSED, {"verdict": None, "candidate": 3, "answers": [1]}, "", "so nothing changed."),
+        (RunState.FAILED, None, "OSError: `disk` full", "Learning failed <t:"),
+        (RunState.STOPPED, None, "", "Learning was stopped <t:"),
+        (RunState.PROMOTED, {}, "", "better on what was held out."),
+    ],
+)
+async def test_a_card_says_how_learning_ended(
+    server: Server, own: Trainer, state: RunState, report: dict[str, object] | None, why: str, sentence: str
+) -> None:
+    await own.end(await own.begin(), state, report, why)
+    shown = await privacy_card(server, server.alice)
+    assert sentence in said(shown)
+    await press(server.alice, shown, "learned")
+    assert sentence in said(shown)
+    assert "`disk`" not in said(shown)
+
+
+async def test_a_run_whose_trainer_is_gone_is_not_waited_for(server: Server, own: Trainer, database_url: str) -> None:
+    await own.note(await own.begin(), 40)
+    with psycopg.connect(database_url) as administrator:
+        administrator.execute(
+            "UPDATE training_run SET started_at = now() - interval '1 hour', changed_at = now() - interval '1 hour'"
+        )
+    shown = await privacy_card(server, server.alice)
+    assert "No news since <t:" in said(shown)
+    assert buttons(shown)["learn"] is True
+
+
+async def test_what_was_learned_is_shown_rolled_back_and_turned_off(server: Server, own: Trainer) -> None:
+    await own.learn()
+    first = await in_use(server.pool, own.viewer)
+    await own.learn(REPORT | {"in_use": REPORT["candidate"], "candidate": {"score": 0.7}})
+    shown = await privacy_card(server, server.alice)
+    assert "better by 0.08" in said(shown)
+    await press(server.alice, shown, "learned")
+    for words in ("84 lessons · 5 pictures held out · 120 steps · 5 minutes", "0.50    0.62    0.70", "(in use)"):
+        assert words in said(shown)
+    assert "now: The \\*\\*vacuum\\*\\* cleaner" in said(shown)
+
+    await press(server.alice, shown, "roll")
+    assert await in_use(server.pool, own.viewer) == first
+    assert "rolled back" in said(shown)
+    assert f"<@{server.alice.id}>" in said(shown)
+
+    await press(server.alice, shown, "off")
+    assert await in_use(server.pool, own.viewer) is None
+    assert "isn't in use: turned off" in said(shown)
+    assert buttons(shown) == {"roll": True, "off": False, "back": True}
+
+    await press(server.alice, shown, "roll")
+    assert await in_use(server.pool, own.viewer) == first
+    await press(server.alice, shown, "back")
+    assert "What I keep about you" in said(shown)
+
+
+async def test_what_was_learned_fits_into_a_card_however_much_there_is_to_say(server: Server, own: Trainer) -> None:
+    long = "*_`" * 300
+    example = {"question": long, "before": long, "after": long, "was_right": False, "is_right": True}
+    for number in range(5):
+        await own.learn(REPORT | {"verdict": {"passes": True, "why": long}, "answers": [example] * 5, "seed": number})
+        async with viewing(server.pool, own.viewer) as connection:
+            await connection.execute("UPDATE promotion SET why = $1", long)
+    shown = await privacy_card(server, server.alice)
+    await press(server.alice, shown, "learned")
+    assert 2000 < len(said(shown)) < 4000
+
+
+async def test_there_is_nothing_to_roll_back_before_anything_was_learned(server: Server, own: Trainer) -> None:
+    shown = await privacy_card(server, server.alice)
+    await press(server.alice, shown, "learned")
+    assert buttons(shown) == {"roll": False, "off": False, "back": True}
+
+
+async def test_nobody_sees_what_was_learned_from_others(server: Server, own: Trainer) -> None:
+    await own.learn()
+    shown = await privacy_card(server, server.bob)
+    await press(server.bob, shown, "consent")
+    await press(server.bob, shown, "learned")
+    assert "Mochi" not in said(shown)
+    assert "Nothing was learned so far" in said(shown)
+
+
+# What admins see
+
+
+async def test_admins_let_the_server_learn_now_and_the_log_says_so(
+    server: Server, admin: Any, shared: Trainer, database_url: str
+) -> None:
+    shown = await server_card(server, admin)
+    assert "1 thing to learn from" in said(shown)
+    assert "By itself I learn between 2:00 and 6:00 UTC" in said(shown)
+    assert len(list(walk_components(shown.components))) <= 40
+    await press(admin, shown, "learn")
+    assert jobs(database_url) == training_of(shared.owner)
+    assert await logged(server) == ["asked to learn now", "shared"]
+
+
+async def logged(place: Server) -> list[str]:
+    async with viewing(place.pool, Viewer(0, place.env.guild.id)) as connection:
+        return [one.action for one in await servers.audit_log(connection, server_owner(place.env.guild.id))]
+
+
+async def test_the_servers_card_is_live_while_a_run_goes_on_and_not_when_it_shows_something_else(
+    server: Server, admin: Any, shared: Trainer
+) -> None:
+    run = await shared.begin()
+    shown = await server_card(server, admin)
+    assert "Learning: beginning, begun <t:" in said(shown)
+    await shared.note(run, 40)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert "training, step 40 of 120" in said(shown)
+
+    await press(admin, shown, "audit")
+    await shared.note(run, 50)
+    await server.env.advance_time(2 * live.SECONDS_BETWEEN)
+    assert "Who changed what" in said(shown)
+    assert not live._live
+
+    await press(admin, shown, "back")
+    assert "step 50 of 120" in said(shown)
+    await press(admin, shown, "list")
+    assert not live._live
+
+    again = await server_card(server, admin)
+    await shared.end(run, RunState.PROMOTED, REPORT)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert "better by 0.12" in said(again)
+    assert "Quiet hours…" in said(again)
+
+
+async def test_a_live_card_ends_with_its_message_and_after_ten_minutes(
+    server: Server, admin: Any, shared: Trainer
+) -> None:
+    run = await shared.begin()
+    await server_card(server, admin)
+    await shared.note(run, 1)
+    server.env.inject_error("PATCH", "/webhooks/*", status=404, code=10008, message="Unknown Message", times=None)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert not live._live
+    server.env.backend.faults.clear()
+
+    shown = await server_card(server, admin)
+    await server.env.advance_time(live.SECONDS_BETWEEN * live.MOST_EDITS)
+    assert not live._live
+    await shared.note(run, 2)
+    await server.env.advance_time(live.SECONDS_BETWEEN)
+    assert "step 1 of 120" in said(shown)
+
+
+async def test_admins_pause_learning_and_what_goes_on_is_stopped(
+    server: Server, admin: Any, shared: Trainer, database_url: str
+) -> None:
+    run = await shared.begin()
+    async with viewing(server.pool, shared.viewer) as connection:
+        await job_queue.ask_for_training(connection, shared.owner)
+    shown = await server_card(server, admin)
+
+    await press(admin, shown, "trains")
+
+    assert "Learning is paused" in said(shown)
+    assert "Resume learning" in said(shown)
+    assert buttons(shown)["learn"] is False
+    assert jobs(database_url) == []
+    assert not await shared.note(run, 2)
+    await press(admin, shown, "trains")
+    assert "Pause learning" in said(shown)
+    assert await logged(server) == ["resumed learning", "paused learning", "shared"]
+
+
+async def test_admins_say_when_it_is_quiet(server: Server, admin: Any) -> None:
+    shown = await server_card(server, admin)
+    for typed in ("24", "-1", "x", "2.5", "02:00"):
+        result = await fill(admin, shown, "quiet", **{"from": typed, "to": "6"})
+        assert told(result).content == "The hour that quiet begins has to be a whole number from 0 to 23."
+    result = await fill(admin, shown, "quiet", **{"from": "2", "to": "25"})
+    assert told(result).content == "The hour that quiet ends has to be a whole number from 0 to 23."
+
+    await fill(admin, shown, "quiet", **{"from": "23", "to": "5"})
+    assert "between 23:00 and 5:00 UTC" in said(shown)
+    await fill(admin, shown, "quiet", **{"from": "4", "to": "4"})
+    assert "at any time" in said(shown)
+    assert await logged(server) == ["set quiet hours from 4 to 4", "set quiet hours from 23 to 5"]
+
+
+async def test_admins_roll_back_and_turn_off_what_the_server_learned(
+    server: Server, admin: Any, shared: Trainer
+) -> None:
+    await shared.learn()
+    first = await in_use(server.pool, shared.viewer, shared.owner)
+    await shared.learn()
+    shown = await server_card(server, admin)
+    await press(admin, shown, "learned")
+    await press(admin, shown, "roll")
+    assert await in_use(server.pool, shared.viewer, shared.owner) == first
+    await press(admin, shown, "off")
+    assert await in_use(server.pool, shared.viewer, shared.owner) is None
+    await press(admin, shown, "back")
+    assert "isn't in use" in said(shown)
+    assert await logged(server) == ["turned off what was learned", "rolled back what was learned", "shared"]

@@ -11,6 +11,7 @@ import discord
 from discord import ui
 
 from bot.errors import explained
+from bot.ui.live import end_live
 
 CARD_SECONDS = 14 * 60.0
 """A little less than Discord lets the bot edit a message that only one person sees."""
@@ -120,12 +121,14 @@ def rows(items: Sequence[ui.Item[Any]]) -> list[ui.ActionRow[Any]]:
     return [ui.ActionRow(*items[start : start + 5]) for start in range(0, len(items), 5)]
 
 
-async def show(interaction: Interaction, shown: Shown) -> None:
+async def show(interaction: Interaction, shown: Shown) -> discord.InteractionMessage:
     """Show a card in place of what was there, for the eyes of one person."""
     if not interaction.response.is_done():
         await interaction.response.defer()
+    if interaction.message is not None:
+        end_live(interaction.message.id)
     files = [discord.File(io.BytesIO(picture), name) for name, picture in shown.pictures.items()]
-    await interaction.edit_original_response(
+    return await interaction.edit_original_response(
         view=shown.view, attachments=files, allowed_mentions=discord.AllowedMentions.none()
     )
 

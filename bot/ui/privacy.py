@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import discord
 from discord import ui
@@ -25,10 +26,13 @@ from bot.ui.cards import (
     view_of,
     whisper,
 )
+from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
 from bot.viewers import standing_of, viewer_of
+from db.models import OwnerId, Viewer
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
+COLOUR = 0x2E86AB
 MARGIN = 100_000
 """Bytes of a message beside its files."""
 MOST_FILES = 10
@@ -38,16 +42,29 @@ MOST_FILES = 10
 async def show_privacy(interaction: Interaction, assistant: Assistant) -> None:
     """Show what is stored about who asks."""
     report = await privacy.report(assistant.pool, viewer_of(interaction))
-    await show(interaction, Shown(_card(assistant, report), {}))
+    line, desk = learning_line(report.learning), _desk(assistant)
+    view = _card(assistant, report, line)
+    message = await show(interaction, Shown(view, {}))
+    if report.may_train:
+        follow_learning(interaction, message, desk, report.learning, view, line)
 
 
-def _card(assistant: Assistant, report: Report) -> ui.LayoutView:
+def _desk(assistant: Assistant) -> Desk:
+    def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
+        viewer = viewer_of(interaction)
+        return viewer, viewer.personal
+
+    return Desk(assistant, whose, _back(assistant), "What I learned", COLOUR)
+
+
+def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
     consent = texts.CONSENT_ON if report.may_train else texts.CONSENT_OFF
     objection = texts.OBJECTION_ON if report.objects else texts.OBJECTION_OFF
     return view_of(
         ui.TextDisplay(f"## What I keep about you\n{texts.what_is_stored(report.stored)}"),
         ui.Separator(),
         ui.TextDisplay(f"- {consent}\n- {objection}"),
+        *([line] if report.may_train else []),
         *rows(
             [
                 Press("Export everything", _exports(assistant), custom_id="export"),
@@ -55,6 +72,7 @@ def _card(assistant: Assistant, report: Report) -> ui.LayoutView:
                 _consent_button(assistant, report),
                 _objection_button(assistant, report),
                 Press("Delete everything…", _asks_deletion(assistant), RED, custom_id="delete"),
+                *(learning_buttons(_desk(assistant), report.learning, may_learn=True) if report.may_train else []),
             ]
         ),
         ui.TextDisplay(texts.PRIVACY_RULES),

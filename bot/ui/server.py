@@ -17,12 +17,14 @@ from bot.governance import ServerCard
 from bot.memories import Wanted
 from bot.rules import Standing
 from bot.ui.cards import Act, Ask, Choose, Interaction, Press, Shown, line, rows, show, value_of, view_of, whisper
+from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
 from bot.ui.memories import Leafing, show_list
 from bot.viewers import standing_of
-from db.models import AuditEntry, SetAside, WhoMayShare
+from db.models import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
+COLOUR = 0x5E548E
 MOST_CHANNELS = 25
 AUDIT_PAGE = 15
 MOST_PROPOSALS = 8
@@ -55,10 +57,24 @@ class Office:
 async def show_server(interaction: Interaction, office: Office) -> None:
     """Show how the server's memory is governed."""
     overview = await governance.overview(office.assistant.pool, office.standing(interaction))
-    await show(interaction, Shown(_card(office, overview), {}))
+    line = learning_line(overview.learning)
+    view = _card(office, overview, line)
+    message = await show(interaction, Shown(view, {}))
+    follow_learning(interaction, message, _desk(office), overview.learning, view, line)
 
 
-def _card(office: Office, overview: ServerCard) -> ui.LayoutView:
+def _desk(office: Office) -> Desk:
+    def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
+        who = office.standing(interaction)
+        return who.viewer, governance.owner_of(who)
+
+    async def card(interaction: Interaction) -> None:
+        await show_server(interaction, office)
+
+    return Desk(office.assistant, whose, card, "What it learned", COLOUR)
+
+
+def _card(office: Office, overview: ServerCard, line: ui.TextDisplay[Any]) -> ui.LayoutView:
     settings = overview.settings
     items: list[ui.Item[Any]] = [
         ui.TextDisplay(
@@ -72,8 +88,28 @@ def _card(office: Office, overview: ServerCard) -> ui.LayoutView:
         ui.ActionRow(_ChannelsMenu(office, "allowed_channels", "Only in these channels…", settings.allowed_channels)),
         ui.ActionRow(_ChannelsMenu(office, "denied_channels", "Never in these channels…", settings.denied_channels)),
         *rows(_buttons(office, overview)),
+        ui.Separator(),
+        line,
+        ui.TextDisplay(texts.quiet_hours(settings)),
+        ui.ActionRow(*_learning_buttons(office, overview)),
     ]
-    return view_of(*items, colour=0x5E548E)
+    return view_of(*items, colour=COLOUR)
+
+
+def _learning_buttons(office: Office, overview: ServerCard) -> list[Press]:
+    trains = overview.settings.trains
+
+    async def toggle(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        change = governance.pause_learning if trains else governance.resume_learning
+        await change(office.assistant.pool, office.standing(interaction))
+        await show_server(interaction, office)
+
+    return [
+        *learning_buttons(_desk(office), overview.learning, may_learn=trains),
+        Press("Pause learning" if trains else "Resume learning", toggle, custom_id="trains"),
+        Press("Quiet hours…", _asks_quiet_hours(office, overview), custom_id="quiet"),
+    ]
 
 
 def _buttons(office: Office, overview: ServerCard) -> list[Press]:
@@ -175,6 +211,23 @@ def _asks_numbers(office: Office, overview: ServerCard) -> Act:
     return ask
 
 
+def _asks_quiet_hours(office: Office, overview: ServerCard) -> Act:
+    async def ask(interaction: Interaction) -> None:
+        settings = overview.settings
+        begin = line("From (hour, UTC, 0 to 23)", "from", text=str(settings.quiet_from), longest=5)
+        end = line("To (the same hour: at any time)", "to", text=str(settings.quiet_to), longest=5)
+
+        async def store(submitted: Interaction) -> None:
+            await submitted.response.defer()
+            hours = (value_of(begin), value_of(end))
+            await governance.change_quiet_hours(office.assistant.pool, office.standing(submitted), *hours)
+            await show_server(submitted, office)
+
+        await interaction.response.send_modal(Ask("Quiet hours", store, begin, end))
+
+    return ask
+
+
 def _shows_proposals(office: Office) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
@@ -188,7 +241,7 @@ def _shows_proposals(office: Office) -> Act:
                 )
             )
         items.append(ui.ActionRow(_back(office)))
-        await show(interaction, Shown(view_of(*items, colour=0x5E548E), {}))
+        await show(interaction, Shown(view_of(*items, colour=COLOUR), {}))
 
     return proposals
 
@@ -216,7 +269,7 @@ def _shows_audit(office: Office, page: int) -> Act:
                 _back(office),
             ),
         ]
-        await show(interaction, Shown(view_of(*items, colour=0x5E548E), {}))
+        await show(interaction, Shown(view_of(*items, colour=COLOUR), {}))
 
     return audit
 

@@ -1,0 +1,110 @@
+"""What is learned, on the cards of `/privacy` and `/server memory`: how it stands, what came of it, taking it back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot import learning, texts
+from bot.assistant import Assistant
+from bot.learning import Learning
+from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
+from bot.ui.live import keep_live
+from db.errors import MemoryAway
+from db.models import OwnerId, Viewer
+
+RED = discord.ButtonStyle.danger
+Change = Callable[[Any, Viewer, OwnerId], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where what is learned from a memory is looked after: who does, whose memory it is, the card it belongs to."""
+
+    assistant: Assistant
+    whose: Callable[[Interaction], tuple[Viewer, OwnerId]]
+    card: Act
+    title: str
+    colour: int
+
+    async def look(self, interaction: Interaction) -> Learning:
+        """Return how learning stands."""
+        return await learning.look(self.assistant.pool, *self.whose(interaction))
+
+
+def learning_line(one: Learning) -> ui.TextDisplay[Any]:
+    """Return the part of a card that says how learning stands."""
+    return ui.TextDisplay(texts.learning(one) or f"- {texts.NOT_LEARNED}")
+
+
+def learning_buttons(desk: Desk, one: Learning, *, may_learn: bool) -> list[Press]:
+    """Return the buttons that every such card has."""
+    asleep = not may_learn or one.is_under_way
+    return [
+        Press(desk.title, _shows_learned(desk), custom_id="learned"),
+        Press("Learn now", _changes(desk, learning.learn_now, desk.card), disabled=asleep, custom_id="learn"),
+    ]
+
+
+def follow_learning(
+    interaction: Interaction,
+    message: discord.InteractionMessage,
+    desk: Desk,
+    one: Learning,
+    view: ui.LayoutView,
+    line: ui.TextDisplay[Any],
+) -> None:
+    """Keep the line of a card live for as long as something is under way; then show the card anew."""
+
+    async def update() -> bool:
+        try:
+            now = await desk.look(interaction)
+        except MemoryAway:
+            return True
+        try:
+            if not now.is_under_way:
+                await desk.card(interaction)
+            elif line.content != texts.learning(now):
+                line.content = texts.learning(now)
+                await interaction.edit_original_response(view=view)
+        except discord.HTTPException:
+            return False  # the message is gone, or it can't be edited any more
+        return now.is_under_way
+
+    if one.is_under_way:
+        keep_live(message.id, update)
+
+
+def _shows_learned(desk: Desk) -> Act:
+    async def learned(interaction: Interaction) -> None:
+        one = await desk.look(interaction)
+        parts = [f"## {desk.title}", texts.learning(one) or f"- {texts.NOT_LEARNED}"]
+        if one.report is not None:
+            parts.append(texts.report(one.report))
+        parts += [texts.promotion(entry) for entry in one.history]
+        roll_back, turn_off = (
+            _changes(desk, change, _shows_learned(desk)) for change in (learning.roll_back, learning.turn_off)
+        )
+        buttons = [
+            Press("Roll back", roll_back, disabled=not one.can_go_back, custom_id="roll"),
+            Press("Turn off", turn_off, RED, disabled=not one.in_use, custom_id="off"),
+            Press("Back", desk.card, custom_id="back"),
+        ]
+        text: ui.TextDisplay[Any] = ui.TextDisplay("\n".join(parts))
+        hint: ui.TextDisplay[Any] = ui.TextDisplay(texts.LEARNED_HINT)
+        await show(interaction, Shown(view_of(text, *rows(buttons), hint, colour=desk.colour), {}))
+
+    return learned
+
+
+def _changes(desk: Desk, change: Change, then: Act) -> Act:
+    async def act(interaction: Interaction) -> None:
+        await interaction.response.defer()
+        await change(desk.assistant.pool, *desk.whose(interaction))
+        await then(interaction)
+
+    return act
