@@ -1,7 +1,7 @@
 """The training loop: LoRA on lessons, with accelerate for device and precision; resumable, and stopped early.
 
 The same loop trains an owner's adapter on two cores and the base personalization on several GPUs: it is started by
-`accelerate launch` there, with FSDP where one GPU can't hold the model.
+`accelerate launch` there, with FSDP (version 2) where one GPU holds the model but not its training.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast, gather_object
+from accelerate.utils import DistributedType, broadcast, gather_object
 from safetensors.torch import load_file, save_file
 
 from model_worker.finetune.lesson import Lesson
@@ -114,6 +114,8 @@ class _Training:
             mixed_precision="bf16" if torch.cuda.is_available() else "no",
             cpu=not torch.cuda.is_available() and not torch.backends.mps.is_available(),
         )
+        if self._accelerator.distributed_type is DistributedType.FSDP:
+            self._accelerator.state.fsdp_plugin.ignored_modules = _that_see(student.model)
         if recipe.checkpointing:
             model.enable_input_require_grads()
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -122,17 +124,20 @@ class _Training:
         self._batches = math.ceil((len(self._lessons) - self._kept_back) / recipe.batch)
         self.steps: int = max(1, recipe.epochs * self._batches // (recipe.accumulate * self._accelerator.num_processes))
         self._schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)  # accelerate's steps for each process
-        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
         self._progress = Progress()
         self._best: dict[str, torch.Tensor] = {}
+        moments = self._resumed(model)  # before FSDP takes it apart
+        self._model, self._optimizer = self._accelerator.prepare(model, optimizer)
+        if moments and self._accelerator.num_processes == 1:  # several have a part each: they begin with fresh ones
+            self._optimizer.load_state_dict(moments)
+        for _ in range(self._progress.step):
+            self._schedule.step()
+        self._saved_at = self._progress.seconds
         self._left_out: set[int] = set()
-        self._saved_at = 0.0
 
     def run(self) -> Trained:
         """Train until it is done, time is up, or it gets no better."""
-        self._resume()
         started = time.monotonic() - self._progress.seconds
-        self._saved_at = self._progress.seconds
         self._model.train(True)
         while self._progress.step < self.steps and self._progress.seconds < self._recipe.most_seconds:
             self._watch.wait()
@@ -249,20 +254,18 @@ class _Training:
             save_checkpoint(self._folder, self._progress, weights, self._best, self._optimizer.state_dict())
         self._saved_at = self._progress.seconds
 
-    def _resume(self) -> None:
+    def _resumed(self, model: Any) -> dict[str, Any]:
+        """Take weights and progress from the last checkpoint, if there is one; returns the optimizer's state."""
         if self._folder is None or not (self._folder / "progress.pt").is_file():
-            return
+            return {}
         from peft import set_peft_model_state_dict
 
         saved = torch.load(self._folder / "progress.pt", weights_only=True)
-        model = self._accelerator.unwrap_model(self._model)
         set_peft_model_state_dict(model, load_file(self._folder / saved["weights"]), adapter_name=NAME)
         self._best = load_file(self._folder / saved["best"]) if saved["best"] else {}
         self._progress = Progress(**saved["progress"])
-        if self._accelerator.num_processes == 1:  # several processes have a part each: they begin with fresh moments
-            self._optimizer.load_state_dict(saved["optimizer"])
-        for _ in range(self._progress.step):
-            self._schedule.step()
+        moments: dict[str, Any] = saved["optimizer"]
+        return moments
 
 
 def save_checkpoint(
@@ -292,6 +295,23 @@ def save_checkpoint(
     draft.rename(folder / "progress.pt")
     for one in old - {folder / name for name in names.values()}:
         one.unlink()
+
+
+def _that_see(model: Any) -> list[torch.nn.Module]:
+    """Return the parts of a model beside its language model: FSDP leaves them whole.
+
+    It puts what it took apart together for its own passes only, and pictures are encoded outside of these.
+    """
+    decoder, head = model.get_decoder(), model.get_output_embeddings()
+
+    def beside(module: torch.nn.Module) -> list[torch.nn.Module]:
+        if module is decoder or module is head:
+            return []
+        if decoder not in module.modules():
+            return [module]
+        return [found for child in module.children() for found in beside(child)]
+
+    return beside(model)
 
 
 @lru_cache(maxsize=2)
