@@ -15,6 +15,7 @@ from bot.demo import pictures
 from model_worker.packs import Crops, HubModel, LlavaWriting, OpenClip, PackProblem, load_pack
 from model_worker.perception.embedders import check_activation
 from model_worker.wire import GenerateRequest, PromptConcept, Turn
+from model_worker.words.adapter_file import fingerprint
 from model_worker.words.asked import Asked
 from model_worker.words.image_text import ImageTextWriter, _Steps
 from model_worker.words.llava import load_llava
@@ -202,3 +203,9 @@ def test_the_pack_names_the_papers_models() -> None:
     assert isinstance(pack.perception, Crops)
     assert isinstance(pack.perception.embedder, OpenClip)
     check_activation(pack.perception.embedder)
+
+
+def test_it_is_the_same_model_each_time_it_is_loaded(writing: LlavaWriting) -> None:
+    """Or it would refuse the adapters that were made for it."""
+    first, again = (fingerprint(load_llava(writing).model) for _ in range(2))
+    assert first == again

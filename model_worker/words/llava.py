@@ -101,8 +101,22 @@ def _model(folder: Path, vision: Path, image_token: int, bits: int) -> Any:
     model, report = loaded
     if _check_report(report):
         _load_tower(model, vision)
-    model.resize_token_embeddings(image_token + 1, pad_to_multiple_of=ROUND_TO)
+    _make_room(model, image_token)
     return model
+
+
+def _make_room(model: Any, image_token: int) -> None:
+    """Add rows for the image token; none of them is ever read, so they are nothing, and not of chance.
+
+    A model that is another one each time it is loaded would refuse its own adapters.
+    """
+    import torch
+
+    there = model.get_input_embeddings().weight.shape[0]
+    model.resize_token_embeddings(image_token + 1, pad_to_multiple_of=ROUND_TO, mean_resizing=False)
+    with torch.no_grad():
+        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+            layer.weight[there:] = 0
 
 
 def _text_config(original: dict[str, Any]) -> Any:
