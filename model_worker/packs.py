@@ -164,7 +164,10 @@ Writing = TextWriting | ImageTextWriting | LlavaWriting | ServedWriting
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not."""
+    """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not.
+
+    ``recipe`` is how its adapters are trained: a name or a TOML file; None is what suits its kind of writer.
+    """
 
     name: str
     about: str
@@ -175,6 +178,7 @@ class Pack:
     writing: Writing
     verification: Verification | None
     weights: tuple[Weights, ...]
+    recipe: str | None = None
 
     @property
     def hub_models(self) -> tuple[HubModel, ...]:
@@ -244,7 +248,12 @@ def _pack_from(name: str, file: Path) -> Pack:
         writing=_writing_from(data["writer"]),
         verification=_verification_from(data.get("verification"), data["writer"]["kind"]),
         weights=tuple(Weights(**weights) for weights in data.get("weights", [])),
+        recipe=_recipe_from(data.get("recipe"), file.parent),
     )
+
+
+def _recipe_from(name: str | None, folder: Path) -> str | None:
+    return str(folder / name) if name is not None and name.endswith(".toml") else name
 
 
 def _perception_from(embedder: Mapping[str, Any], regions: Mapping[str, Any], folder: Path) -> OnePass | Crops:

@@ -63,6 +63,8 @@ def load_recipe(name: str) -> Recipe:
 
 def recipe_of(pack: Pack) -> Recipe:
     """Return the recipe for a pack's writer. Raises PackProblem when it can't be trained here."""
+    if pack.recipe is not None:
+        return load_recipe(pack.recipe)
     if isinstance(pack.writing, TextWriting):
         return load_recipe("starter")
     if isinstance(pack.writing, LlavaWriting):

@@ -65,7 +65,12 @@ class Trainer:
 
     async def train(self, owner: OwnerId) -> None:
         """Train one owner's adapter in a process of its own. Raises TrainingFailed."""
-        process = await asyncio.create_subprocess_exec(*self.command, owner, stdin=asyncio.subprocess.DEVNULL)
+        process = await asyncio.create_subprocess_exec(
+            *self.command,
+            owner,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # threads that wait leave the processor to answers
+        )
         try:
             code = await asyncio.wait_for(process.wait(), self.recipe.most_seconds + BESIDE_TRAINING_SECONDS)
         except TimeoutError as error:
