@@ -19,6 +19,7 @@ from bot.jobs import make_queue, working
 from bot.measures import serve_measures
 from bot.parts import PartProblem, Parts, running
 from bot.settings import Settings, read_settings
+from bot.trainer_process import training
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
     demo = commands.add_parser("demo", help="play a conversation and check it")
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="where transcript and pictures go")
+    demo.add_argument("--finetune", action="store_true", help="instead, train on a memory for real: some ten minutes")
     demo.set_defaults(run=_demo)
     doctor = commands.add_parser("doctor", help="look at every part")
     doctor.set_defaults(run=_doctor)
@@ -66,7 +68,7 @@ def _progress(line: str) -> None:
 async def _demo(settings: Settings, options: argparse.Namespace) -> int:
     from bot.demo.play import play
 
-    return 0 if await play(settings, options.out, _progress) else 1
+    return 0 if await play(settings, options.out, _progress, finetune=options.finetune) else 1
 
 
 async def _doctor(settings: Settings, _: argparse.Namespace) -> int:
@@ -86,7 +88,7 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             serve_measures(settings.metrics)
         except (OSError, ValueError, OverflowError) as error:
             raise PartProblem(f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}.") from error
-    async with running(settings, _progress) as parts:
+    async with running(settings, _progress) as parts, training(settings, parts):
         if settings.discord_token is None:
             from bot.sandbox import sandbox
 

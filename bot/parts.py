@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from bot.assistant import Assistant
+from bot.child_process import ChildProblem
 from bot.settings import Settings
 from bot.worker_client import WorkerClient
-from bot.worker_process import WorkerProblem, WorkerProcess
+from bot.worker_process import WorkerProcess
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, MemoryAway
 from db.migrate import migrate
@@ -28,10 +29,11 @@ class PartProblem(Exception):  # noqa: N818 (it says what is the matter)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs: the assistant, and the app's own way to the database, for the job queue."""
+    """What runs: the assistant, the app's own way to the database, and the worker if it is a child process."""
 
     assistant: Assistant
     app_url: str
+    worker: WorkerProcess | None
 
 
 @asynccontextmanager
@@ -50,8 +52,10 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
             raise PartProblem(f"database: {problem}") from problem
         stack.push_async_callback(_close, pool)
         progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
-        client = await _worker(settings, stack, progress)
-        yield Parts(Assistant(pool, client), app_url(url))
+        process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
+        client = WorkerClient(*_worker_address(settings, process))
+        stack.push_async_callback(client.close)
+        yield Parts(Assistant(pool, client), app_url(url), process)
 
 
 async def _embedded(settings: Settings, stack: AsyncExitStack) -> str:
@@ -60,23 +64,24 @@ async def _embedded(settings: Settings, stack: AsyncExitStack) -> str:
     return await asyncio.to_thread(server.start)
 
 
-async def _worker(settings: Settings, stack: AsyncExitStack, progress: Progress) -> WorkerClient:
-    if settings.worker_url is not None:
-        if settings.worker_token is None:
-            raise PartProblem("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
-        client = WorkerClient(settings.worker_url, settings.worker_token)
-    else:
-        progress(f"worker: loading the pack “{settings.pack}” (the first time takes half a minute)")
-        process = WorkerProcess(settings.pack, settings.home / "worker.log")
-        stack.push_async_callback(process.stop)
-        try:
-            await process.start()
-        except WorkerProblem as problem:
-            raise PartProblem(f"worker: {problem}") from problem
-        client = WorkerClient(process.url, process.token)
-        progress("worker: ready")
-    stack.push_async_callback(client.close)
-    return client
+async def _worker_process(settings: Settings, stack: AsyncExitStack, progress: Progress) -> WorkerProcess:
+    progress(f"worker: loading the pack “{settings.pack}” (the first time takes half a minute)")
+    process = WorkerProcess(settings.pack, settings.home / "worker.log")
+    stack.push_async_callback(process.stop)
+    try:
+        await process.start()
+    except ChildProblem as problem:
+        raise PartProblem(f"worker: {problem}") from problem
+    progress("worker: ready")
+    return process
+
+
+def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[str, str]:
+    if process is not None:
+        return process.url, process.token
+    if settings.worker_url is None or settings.worker_token is None:
+        raise PartProblem("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
+    return settings.worker_url, settings.worker_token
 
 
 async def _close(pool: asyncpg.Pool) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import psutil
 import psycopg
 import pytest
 from simcord.components import walk_components
@@ -19,8 +23,12 @@ from simcord.components import walk_components
 from bot import privacy, rules
 from bot.assistant import Assistant, Question
 from bot.jobs import look_after_stalled, make_queue, working
+from bot.parts import Parts
+from bot.settings import Settings
+from bot.trainer_process import training as training_beside
 from bot.ui import live
 from bot.worker_client import WorkerClient
+from bot.worker_process import WorkerProcess
 from db import adapters, job_queue, servers, training
 from db.models import OwnerId, ServerSettings, Viewer, server_owner
 from db.pool import viewing
@@ -639,3 +647,60 @@ async def test_admins_roll_back_and_turn_off_what_the_server_learned(
     await press(admin, shown, "back")
     assert "isn't in use" in said(shown)
     assert await logged(server) == ["turned off what was learned", "rolled back what was learned", "shared"]
+
+
+# The trainer beside the bot
+
+
+def settings_in(home: Path) -> Settings:
+    return Settings(home, "starter", None, None, None, None, None)
+
+
+@pytest.mark.slow
+async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_bot(
+    pool: asyncpg.Pool, database_url: str, tmp_path: Path
+) -> None:
+    worker = WorkerProcess("starter", tmp_path / "worker.log")
+    worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
+    parts = Parts(Assistant(pool, WorkerClient(worker.url, worker.token)), app_url(database_url), worker)
+    await consent(pool, ANNA)
+    async with training_beside(settings_in(tmp_path), parts):
+        first = await trainer_of(database_url)
+        environment = psutil.Process(first).environ()
+        os.kill(first, signal.SIGKILL)
+        second = await trainer_of(database_url, but=first)
+
+        async with viewing(pool, ANNA) as connection:
+            await job_queue.ask_for_training(connection, ANNA.personal)  # of nothing: it is taken, and that is all
+        while jobs(database_url):
+            await asyncio.sleep(0.1)
+    assert environment["KEEPSAKE_APP_DATABASE_URL"] == app_url(database_url)
+    assert (environment["WORKER_URL"], environment["KEEPSAKE_WORKER_TOKEN"]) == (worker.url, worker.token)
+    assert environment["KEEPSAKE_HOME"] == str(tmp_path)
+    assert not psutil.pid_exists(second)
+    assert (tmp_path / "trainer.log").exists()
+
+
+async def trainer_of(database_url: str, but: int | None = None) -> int:
+    """Wait until there is a trainer that listens to the queue; its process."""
+    while True:
+        for process in psutil.Process().children():
+            if process.pid != but and "finetune" in process.cmdline() and listens(database_url):
+                return process.pid
+        await asyncio.sleep(0.1)
+
+
+def listens(database_url: str) -> bool:
+    with psycopg.connect(database_url) as administrator:
+        found = administrator.execute(
+            "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '5 seconds'"
+        )
+        return found.fetchone() != (0,)
+
+
+async def test_a_worker_elsewhere_has_its_trainer_elsewhere(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    parts = Parts(Assistant(pool, WorkerClient("http://127.0.0.1:9", "")), "", None)
+    async with training_beside(settings_in(tmp_path), parts):
+        assert psutil.Process().children() == [
+            one for one in psutil.Process().children() if "finetune" not in one.cmdline()
+        ]

@@ -1,0 +1,48 @@
+"""The trainer as a child process, beside a worker that is one, too: one machine that has everything."""
+
+from __future__ import annotations
+
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bot.child_process import ChildProcess
+from bot.parts import Parts
+from bot.settings import Settings
+from bot.worker_process import WorkerProcess
+
+LONGEST_PAUSE = 600.0
+"""Loading what trains takes a processor's seconds, and a pack that can't be trained never can."""
+
+
+class TrainerProcess(ChildProcess):
+    """A trainer of one pack's adapters: it takes what the queue has, and waits while the worker answers."""
+
+    def __init__(self, settings: Settings, app_url: str, worker: WorkerProcess) -> None:
+        super().__init__("trainer", settings.home / "trainer.log", LONGEST_PAUSE)
+        self._settings = settings
+        self._app_url = app_url
+        self._worker = worker
+
+    async def _spawn(self) -> Process:
+        environment = {
+            "KEEPSAKE_APP_DATABASE_URL": self._app_url,
+            "WORKER_URL": self._worker.url,
+            "KEEPSAKE_WORKER_TOKEN": self._worker.token,
+            "KEEPSAKE_HOME": str(self._settings.home.absolute()),
+        }
+        return await self._run("finetune", "work", "--pack", self._settings.pack, environment=environment)
+
+
+@asynccontextmanager
+async def training(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+    """Run a trainer for as long as the body runs, if the worker is a child process; elsewhere it has its own."""
+    if parts.worker is None:
+        yield
+        return
+    trainer = TrainerProcess(settings, parts.app_url, parts.worker)
+    await trainer.start()
+    try:
+        yield
+    finally:
+        await trainer.stop()
