@@ -305,3 +305,70 @@ def _letters_tokenizer(additional: list[str]) -> Any:
         pad_token="<pad>",
         additional_special_tokens=additional,
     )
+
+
+def save_learner(folder: Path) -> None:
+    """A LLaVA of transformers that can learn: words are its tokens, and its weights of chance are far from zero.
+
+    Its conversation has no system message, which is longer than all the rest; words it doesn't know are one token.
+    """
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    torch.manual_seed(7)
+    tokenizer = _words_tokenizer()
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=28,
+            patch_size=14,
+        ),
+        text_config=LlamaConfig(
+            hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+            vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=0, eos_token_id=1, pad_token_id=2,
+            initializer_range=0.12,
+        ),
+        image_token_index=3,
+        image_seq_length=4,
+    )  # fmt: skip
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    template = (
+        "{% for message in messages if message['role'] != 'system' %}{{ message['role'] }}: "
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %} <image> {% else %}{{ part['text'] }} "
+        "{% endif %}{% endfor %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    LlavaProcessor(
+        processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
+        num_additional_image_tokens=1,
+    ).save_pretrained(folder)  # fmt: skip
+
+
+def _words_tokenizer() -> Any:
+    """A tokenizer of words: those of the prompt, and of what is answered to it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    known = (
+        "assistant : user The picture the user asks about Recognised in it nobody you told Name Notes nothing was said "
+        "Question Is Red Blue Green Gold in this picture ? Yes No , isn ' t . Give a caption of the image A and at on "
+        "left right top bottom middle probably almost certainly very maybe ( ) ; Where Tell me I Answer with one word"
+    )
+    special = ["<s>", "</s>", "<pad>", "<image>", "<unk>"]
+    vocabulary = {word: number for number, word in enumerate(dict.fromkeys([*special, *known.split()]))}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    backend.pre_tokenizer = pre_tokenizers.Sequence(split)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )

@@ -43,6 +43,36 @@ def motorcycle_again() -> Image.Image:
     return _photo("motorcycle_right.png")
 
 
+def rocket() -> Image.Image:
+    """Return a rocket on its way."""
+    return _photo("rocket.jpg")
+
+
+def photographer() -> Image.Image:
+    """Return a man with a camera."""
+    return _photo("camera.png")
+
+
+def coins() -> Image.Image:
+    """Return old coins."""
+    return _photo("coins.png")
+
+
+def horse() -> Image.Image:
+    """Return the silhouette of a horse."""
+    return _photo("horse.png")
+
+
+def moon() -> Image.Image:
+    """Return the moon's face."""
+    return _photo("moon.png")
+
+
+def clock() -> Image.Image:
+    """Return a clock, moved while it was photographed."""
+    return _photo("clock_motion.png")
+
+
 def stranger() -> Image.Image:
     """Return somebody whom nobody told the bot about: Eileen Collins, astronaut."""
     return _photo("astronaut.png")

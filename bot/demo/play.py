@@ -15,22 +15,30 @@ import simcord
 from bot.assistant import Assistant
 from bot.client import Keepsake
 from bot.demo import pictures
+from bot.demo.learning import learn
 from bot.demo.stage import Actor, Transcript, Unexpected, expect
 from bot.parts import Progress, running
 from bot.settings import Settings
+from bot.trainer_process import training
+from db.models import Viewer
 
 SETTLE_SECONDS = 120.0
 CAT, CUP, MOTORCYCLE = "Chelsea", "The good cup", "Thunder"
 
 
-async def play(settings: Settings, folder: Path, progress: Progress) -> bool:
-    """Play the conversation with a memory of its own; returns whether all was as expected."""
+async def play(settings: Settings, folder: Path, progress: Progress, *, finetune: bool = False) -> bool:
+    """Play the conversation, or how a memory is learned from, with a memory of its own; whether all was as expected."""
     _empty(folder)
     home = Path(tempfile.mkdtemp(prefix="keepsake-demo-"))
     started = time.monotonic()
+    settings = replace(settings, home=home, database_url=None)
     try:
-        async with running(replace(settings, home=home, database_url=None), progress) as parts:
-            return await _play(parts.assistant, Transcript(folder, settings.pack == "starter"), progress, started)
+        async with running(settings, progress) as parts:
+            transcript = Transcript(folder, settings.pack == "starter")
+            if not finetune:
+                return await _play(parts.assistant, transcript, progress, started)
+            async with training(settings, parts):
+                return await _play(parts.assistant, transcript, progress, started, finetune=True)
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
@@ -42,17 +50,23 @@ def _empty(folder: Path) -> None:
         old.unlink()
 
 
-async def _play(assistant: Assistant, transcript: Transcript, progress: Progress, started: float) -> bool:
+async def _play(
+    assistant: Assistant, transcript: Transcript, progress: Progress, started: float, *, finetune: bool = False
+) -> bool:
     try:
         async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
             guild = env.create_guild("The Kitchen Table")
             channel = guild.create_text_channel("pictures")
             keeper = guild.create_role("Keepers", permissions=discord.Permissions(manage_guild=True))
-            alice, bob, carol = (
-                Actor(guild.add_member(env.create_user(name), roles=roles), channel, env, transcript)
+            members = [
+                guild.add_member(env.create_user(name), roles=roles)
                 for name, roles in (("alice", []), ("bob", []), ("carol", [keeper]))
-            )
-            await _conversation((alice, bob, carol), transcript, _mention(env.bot))
+            ]
+            alice, bob, carol = (Actor(member, channel, env, transcript) for member in members)
+            if finetune:
+                await learn(alice, assistant, transcript, Viewer(members[0].id), progress)
+            else:
+                await _conversation((alice, bob, carol), transcript, _mention(env.bot))
     except Unexpected as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False

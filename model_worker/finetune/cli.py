@@ -159,13 +159,20 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.manners import alone_on_this_device, be_last_in_line, wait_for_answers
-    from model_worker.finetune.owner import TooLittle, train_owner, training_of
-    from model_worker.finetune.watching import Stopped, Watch
+    from model_worker.finetune.manners import alone_on_this_device, be_last_in_line
 
     be_last_in_line()
     folder = _home() / "finetune"
-    with _progress_bar() as note, alone_on_this_device(folder):
+    async with alone_on_this_device(folder):
+        return await _owner_alone(pool, options, folder)
+
+
+async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
+    from model_worker.finetune.manners import wait_for_answers
+    from model_worker.finetune.owner import TooLittle, train_owner, training_of
+    from model_worker.finetune.watching import Stopped, Watch
+
+    with _progress_bar() as note:
         asked = training_of(pool, load_pack(options.pack), folder, options.seed, Watch(note, wait_for_answers))
         try:
             report = await train_owner(asked, options.owner)

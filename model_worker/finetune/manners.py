@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import torch
@@ -53,11 +54,19 @@ def _worker_is_at_work() -> bool:
         return False
 
 
-@contextmanager
-def alone_on_this_device(folder: Path) -> Iterator[None]:
-    """Wait until no other training runs on this machine."""
-    from filelock import FileLock
+@asynccontextmanager
+async def alone_on_this_device(folder: Path) -> AsyncIterator[None]:
+    """Wait until no other training runs on this machine; the lock of one that was killed is free."""
+    from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "device.lock"):
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    lock = FileLock(folder / "device.lock")
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            await asyncio.sleep(PAUSE_SECONDS)
+    try:
         yield
+    finally:
+        lock.release()
