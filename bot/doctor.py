@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from bot import texts
 from bot.settings import Settings
 from bot.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem
 from db.health import DatabaseState, inspect, problem_of
 from db.migrate import migrate
+from db.people import count_consents
 from model_worker.hub import local_checkpoint
 from model_worker.packs import PackProblem, load_pack, weights_problems
 
@@ -77,21 +79,32 @@ async def _discord(settings: Settings) -> list[Finding]:
 async def _database(settings: Settings) -> list[Finding]:
     try:
         if settings.database_url is not None:
-            state = await asyncio.to_thread(inspect, settings.database_url)
-        else:
-            state = await asyncio.to_thread(_inspected_embedded, settings)
+            return await asyncio.to_thread(_inspected, settings, settings.database_url)
+        return await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseProblem as problem:
         return [Finding("database", False, str(problem))]
-    wrong = problem_of(state)
-    says = wrong or f"Postgres {state.postgres}, pgvector {state.pgvector}"
-    return [Finding("database", wrong is None, says), *_memories(settings, state)]
 
 
-def _inspected_embedded(settings: Settings) -> DatabaseState:
+def _inspected_embedded(settings: Settings) -> list[Finding]:
     with EmbeddedPostgres(settings.home / "postgres") as server:
         url = server.start()
         migrate(url)
-        return inspect(url)
+        return _inspected(settings, url)
+
+
+def _inspected(settings: Settings, url: str) -> list[Finding]:
+    state = inspect(url)
+    wrong = problem_of(state)
+    says = wrong or f"Postgres {state.postgres}, pgvector {state.pgvector}"
+    training = [] if state.pending else [_training(*count_consents(url))]
+    return [Finding("database", wrong is None, says), *_memories(settings, state), *training]
+
+
+def _training(users: int, on_servers: int) -> Finding:
+    """Say whose memories may be learned from; whether they were is their own affair, and in `/privacy`."""
+    allow = "1 person allows" if users == 1 else f"{users:,} people allow"
+    says = f"{allow} it; {texts.plural(on_servers, 'server')} didn't pause it"
+    return Finding("training", True, says)
 
 
 def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import asyncpg
+import psycopg
 
 from db import servers
+from db.caretaking import TAKE_CARE
 from db.concepts import WRITE_ALONE, lock_people
+from db.errors import DatabaseProblem
 from db.job_queue import ask_for_training, forget_training
 from db.models import Erased, OwnerId, Stored, Viewer, user_owner
 
@@ -32,6 +35,11 @@ SET_MAY_TRAIN = """
 """
 
 CONSENTING = "SELECT owner_id FROM person WHERE owner_id = ANY ($1::text[]) AND may_train"
+
+COUNT_CONSENTS = """
+    SELECT (SELECT count(*) FROM person WHERE may_train),
+           (SELECT count(*) FROM server WHERE trains AND left_at IS NULL)
+"""
 
 OBJECTS = "SELECT EXISTS (SELECT FROM objection WHERE user_id = $1)"
 
@@ -108,6 +116,20 @@ async def consenting(connection: asyncpg.Connection, user_ids: Collection[int]) 
     rows = await connection.fetch(CONSENTING, [user_owner(user_id) for user_id in user_ids])
     await connection.execute(servers.TAKE_CARE, "")
     return frozenset(int(row["owner_id"].removeprefix("user:")) for row in rows)
+
+
+def count_consents(url: str) -> tuple[int, int]:
+    """Return how many users consented to being trained on, and how many servers train; through any role's URL.
+
+    Raises DatabaseProblem when the database can't be asked.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute(TAKE_CARE)
+            users, on_servers = connection.execute(COUNT_CONSENTS).fetchone() or (0, 0)
+    except psycopg.Error as error:
+        raise DatabaseProblem(f"The database can't be asked: {' '.join(str(error).split())}") from error
+    return users, on_servers
 
 
 async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: bool) -> list[OwnerId]:

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from simcord.components import walk_components
 
 from bot import privacy, rules
 from bot.assistant import Assistant, Question
+from bot.doctor import examine
 from bot.jobs import look_after_stalled, make_queue, working
 from bot.parts import Parts
 from bot.settings import Settings
@@ -31,6 +32,7 @@ from bot.worker_client import WorkerClient
 from bot.worker_process import WorkerProcess
 from db import adapters, job_queue, servers, training
 from db.models import OwnerId, ServerSettings, Viewer, server_owner
+from db.people import count_consents
 from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState
@@ -704,3 +706,16 @@ async def test_a_worker_elsewhere_has_its_trainer_elsewhere(pool: asyncpg.Pool, 
         assert psutil.Process().children() == [
             one for one in psutil.Process().children() if "finetune" not in one.cmdline()
         ]
+
+
+async def test_the_doctor_counts_who_allows_learning_whoever_asks_the_database(
+    pool: asyncpg.Pool, database_url: str, tmp_path: Path
+) -> None:
+    for viewer in (ANNA, BO):
+        await consent(pool, viewer)
+    await consent(pool, BO, may=False)
+    await remember(pool, ANNA, "The mug", owner=SERVER)
+    assert count_consents(database_url) == count_consents(app_url(database_url)) == (1, 1)
+    settings = replace(settings_in(tmp_path), database_url=database_url)
+    [found] = [one for one in await examine(settings) if one.part == "training"]
+    assert str(found) == "ok   training   1 person allows it; 1 server didn't pause it"
