@@ -10,7 +10,7 @@ from bot.assistant import Assistant
 from bot.measures import MEMORIES_TO_MOVE, REFERENCES_TO_EMBED
 from db import embeddings
 from db.embeddings import Move
-from db.models import Embedded, OwnerId, Viewer
+from db.models import Embedded, OwnerId, viewer_of
 from db.pool import viewing
 
 SLICE = 8
@@ -36,7 +36,7 @@ async def move_a_slice(assistant: Assistant, owner_id: OwnerId) -> bool:
     target = (await assistant.worker.health()).embedding_id
     if target is None:
         return False
-    viewer = _viewer_of(owner_id)
+    viewer = viewer_of(owner_id)
     async with viewing(assistant.pool, viewer) as connection:
         await embeddings.count_missing(connection, owner_id, target)
         some = await embeddings.references_without(connection, owner_id, target, SLICE)
@@ -49,9 +49,3 @@ async def move_a_slice(assistant: Assistant, owner_id: OwnerId) -> bool:
         if not await embeddings.count_missing(connection, owner_id, target):
             return await embeddings.switch(connection, owner_id, target)
     return False
-
-
-def _viewer_of(owner_id: OwnerId) -> Viewer:
-    """Return a viewer who sees an owner's memory: the user, or nobody in particular on the server."""
-    kind, _, number = owner_id.partition(":")
-    return Viewer(int(number)) if kind == "user" else Viewer(0, int(number))

@@ -46,6 +46,12 @@ class Viewer:
         return None if self.server_id is None else server_owner(self.server_id)
 
 
+def viewer_of(owner: OwnerId) -> Viewer:
+    """Return a viewer who sees an owner's memory: the user, or nobody in particular on the server."""
+    kind, _, number = owner.partition(":")
+    return Viewer(int(number)) if kind == "user" else Viewer(0, int(number))
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle in an upright picture, in fractions of its width and height (0 to 1)."""

@@ -29,10 +29,11 @@ from db.roles import app_url
 from db.training import RunState
 from model_worker.finetune import curriculum as curriculum_module
 from model_worker.finetune import train as train_module
+from model_worker.finetune.checkpoints import folder_of
 from model_worker.finetune.curriculum import curriculum_of
 from model_worker.finetune.looking_student import looking_student
 from model_worker.finetune.material import Known, View
-from model_worker.finetune.owner import TooLittle, Training, folder_of, train_owner
+from model_worker.finetune.owner import TooLittle, Training, train_owner
 from model_worker.finetune.recipe import Recipe, recipe_of
 from model_worker.finetune.report import Report
 from model_worker.finetune.student import Student

@@ -21,7 +21,7 @@ from db import adapters, training
 from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, DataWithdrawn, MemoryAway, NothingToRollBack
 from db.migrate import migrate
-from db.models import OwnerId
+from db.models import OwnerId, viewer_of
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from model_worker.packs import PackProblem, load_pack
@@ -135,7 +135,7 @@ async def _memory() -> AsyncIterator[asyncpg.Pool]:
 
 
 async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.owner import curriculum_from, viewer_of
+    from model_worker.finetune.owner import curriculum_from
     from model_worker.finetune.rap_format import write_samples
     from model_worker.finetune.recipe import recipe_of
     from model_worker.finetune.sheet import draw_sheet
@@ -202,20 +202,19 @@ def _base(options: argparse.Namespace) -> int:
 
 async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     from model_worker.finetune.recipe import recipe_of
-    from model_worker.finetune.trainer import work
+    from model_worker.finetune.trainer import Trainer, work
 
     url = _app_url()
     if url is None:
         sys.stderr.write("A trainer needs the database's address: set DATABASE_URL, or KEEPSAKE_APP_DATABASE_URL.\n")
         return 1
-    recipe = recipe_of(load_pack(options.pack))
-    await work(url, recipe, options.pack, _home() / "finetune", with_parent=options.with_parent)
+    command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", options.pack)
+    trainer = Trainer(pool, recipe_of(load_pack(options.pack)), _home() / "finetune", command)
+    await work(url, trainer, with_parent=options.with_parent)
     return 0
 
 
 async def _history(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.owner import viewer_of
-
     async with viewing(pool, viewer_of(options.owner)) as connection:
         entries = await adapters.history(connection, options.owner)
         run = await training.latest_run(connection, options.owner)
@@ -228,8 +227,6 @@ async def _history(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _roll_back(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.owner import viewer_of
-
     async with viewing(pool, viewer_of(options.owner)) as connection:
         before = await adapters.roll_back(connection, options.owner, BY_HAND)
     sys.stdout.write(f"{'The base model' if before is None else before[:16]} answers again.\n")
@@ -237,8 +234,6 @@ async def _roll_back(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _disable(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.owner import viewer_of
-
     async with viewing(pool, viewer_of(options.owner)) as connection:
         await adapters.disable(connection, options.owner, BY_HAND)
     sys.stdout.write("The base model answers from now on.\n")

@@ -6,7 +6,6 @@ Nothing is in use until one row says so; until then, whenever the process is kil
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,9 +17,10 @@ import asyncpg
 from db import adapters, training
 from db.adapters import Adapter
 from db.errors import DataWithdrawn
-from db.models import OwnerId, Viewer
+from db.models import OwnerId, viewer_of
 from db.pool import viewing
 from db.training import Material, RunState
+from model_worker.finetune.checkpoints import checkpoint_of, folder_of
 from model_worker.finetune.curriculum import curriculum_of
 from model_worker.finetune.exam import examine
 from model_worker.finetune.gate import judge
@@ -96,17 +96,6 @@ async def train_owner(asked: Training, owner: OwnerId) -> Report:
     return made.report
 
 
-def folder_of(folder: Path, owner: OwnerId) -> Path:
-    """Return where an owner's checkpoints are while they are trained."""
-    return folder / hashlib.sha256(owner.encode()).hexdigest()[:16]
-
-
-def viewer_of(owner: OwnerId) -> Viewer:
-    """Return a viewer who sees an owner's memory: the user, or nobody in particular on the server."""
-    kind, _, number = owner.partition(":")
-    return Viewer(int(number)) if kind == "user" else Viewer(0, int(number))
-
-
 def curriculum_from(material: Material, recipe: Recipe, *, sees: bool, seed: int) -> Curriculum:
     """Return the lessons of a material."""
     return curriculum_of(
@@ -143,7 +132,7 @@ def _make(asked: Training, material: Material, in_use: tuple[str, bytes] | None,
     plain = replay_lessons(student, recipe.general_share, len(curriculum.training), asked.seed)
     lessons = [*curriculum.training, *plain]
     data = data_hash(material)
-    checkpoint = _checkpoint(folder, f"{student.adapters.base} {data} {recipe} {asked.seed}")
+    checkpoint = checkpoint_of(folder, f"{student.adapters.base} {data} {recipe} {asked.seed}")
     trained = train(student, lessons, recipe, asked.seed, checkpoint, watch)
     base = examine(student, curriculum.exam, names, None, watch)
     before = None if in_use is None or not _held(student, *in_use) else in_use[0]
@@ -172,15 +161,6 @@ def _held(student: Student, name: str, data: bytes) -> bool:
     except AdapterProblem:
         return False
     return True
-
-
-def _checkpoint(folder: Path, what: str) -> Path:
-    """Return the folder of a training's checkpoints; those of other data, recipes or models in it are deleted."""
-    mine = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
-    for other in folder.glob("*"):
-        if other != mine:
-            shutil.rmtree(other, ignore_errors=True)
-    return mine
 
 
 async def _keep(asked: Training, owner: OwnerId, run: UUID, material: Material, made: Made) -> None:

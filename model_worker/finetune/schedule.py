@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 
 from db import servers, training
-from db.models import OwnerId, ServerSettings
+from db.models import OwnerId, ServerSettings, viewer_of
 from db.pool import viewing
 from db.training import Changes, RunState, TrainingRun
-from model_worker.finetune.owner import viewer_of
 from model_worker.finetune.recipe import Recipe
 
 NOT_AGAIN_BEFORE = timedelta(hours=20)

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from procrastinate import RetryStrategy
 from db import training
 from db.errors import MemoryAway
 from db.job_queue import TRAINING, ask_for_training, open_queue
-from db.models import OwnerId
-from db.pool import open_pool, viewing
-from model_worker.finetune.owner import folder_of, viewer_of
+from db.models import OwnerId, viewer_of
+from db.pool import viewing
+from model_worker.finetune.checkpoints import delete_all_but
 from model_worker.finetune.recipe import Recipe
 from model_worker.finetune.schedule import owners_due
 
@@ -56,7 +55,7 @@ class Trainer:
 
     async def plan(self, now: datetime) -> list[OwnerId]:
         """Put what is due into the queue, and delete what was kept of owners who don't want it any more."""
-        await asyncio.to_thread(_delete_others, self.folder, await training.consenting_owners(self.pool))
+        await asyncio.to_thread(delete_all_but, self.folder, await training.consenting_owners(self.pool))
         due = await owners_due(self.pool, self.recipe, now)
         for owner in due:
             async with viewing(self.pool, viewer_of(owner)) as connection:
@@ -81,34 +80,26 @@ class Trainer:
             raise TrainingFailed(f"Training {owner} ended with {code}; the log says why.")
 
 
-async def work(app_url: str, recipe: Recipe, pack: str, folder: Path, *, with_parent: bool) -> None:
-    """Take trainings from the queue until cancelled (with_parent: or until the parent process is gone)."""
-    pool = await open_pool(app_url, largest=3)
-    command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", pack)
-    trainer = Trainer(pool, recipe, folder, command)
+async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
+    """Take one job after the other until cancelled (with_parent: or until the parent process is gone)."""
     queue = make_queue(app_url, trainer)
-    try:
-        async with queue.open_async():
-            worker = asyncio.create_task(
-                queue.run_worker_async(
-                    queues=[TRAINING], concurrency=2, install_signal_handlers=False, listen_notify=True,
-                    delete_jobs="always",
-                )
-            )  # fmt: skip
-            watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
-            done, _ = await asyncio.wait({worker, watching}, return_when=asyncio.FIRST_COMPLETED)
+    async with queue.open_async():
+        worker = asyncio.create_task(
+            queue.run_worker_async(queues=[TRAINING], install_signal_handlers=False, delete_jobs="always")
+        )
+        watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
+        try:
+            await asyncio.wait({worker, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             worker.cancel()
+            watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await worker
-            if worker in done:
-                worker.result()
-    finally:
-        await asyncio.shield(pool.close())
 
 
 def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
     """Return the queue with the trainer's jobs: planning comes round by itself, trainings are asked for."""
-    queue, device = open_queue(app_url), asyncio.Lock()
+    queue = open_queue(app_url)
 
     @queue.periodic(cron=EVERY_TEN_MINUTES)
     @queue.task(name="plan_trainings", queue=TRAINING, queueing_lock="plan_trainings")
@@ -120,8 +111,7 @@ def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
 
     @queue.task(name="train", queue=TRAINING, retry=RetryStrategy(max_attempts=TRIES, wait=RETRY_SECONDS))
     async def _train(owner_id: str) -> None:
-        async with device:
-            await trainer.train(OwnerId(owner_id))
+        await trainer.train(OwnerId(owner_id))
 
     return queue
 
@@ -141,11 +131,3 @@ async def _until_alone(parent: Callable[[], int] | None) -> None:
     first = parent()
     while parent() == first:  # noqa: ASYNC110 (nothing tells of a parent that is gone)
         await asyncio.sleep(PARENT_CHECK_SECONDS)
-
-
-def _delete_others(folder: Path, owners: Sequence[OwnerId]) -> None:
-    """Delete checkpoints of trainings that were killed, of owners who took their consent back since."""
-    wanted = {folder_of(folder, one) for one in owners}
-    for one in folder.glob("*"):
-        if one.is_dir() and one not in wanted:
-            shutil.rmtree(one, ignore_errors=True)
