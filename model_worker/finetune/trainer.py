@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,7 +84,12 @@ async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
     queue = make_queue(app_url, trainer)
     async with queue.open_async():
         worker = asyncio.create_task(
-            queue.run_worker_async(queues=[TRAINING], install_signal_handlers=False, delete_jobs="always")
+            queue.run_worker_async(
+                queues=[TRAINING],
+                install_signal_handlers=False,
+                delete_jobs="always",
+                shutdown_graceful_timeout=0.5,  # a training that is stopped goes on from its checkpoint
+            )
         )
         watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
         try:
