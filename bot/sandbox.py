@@ -6,14 +6,17 @@ It has two viewers, of whom alice may manage the server.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import discord
 import simcord
+from simcord.preview import Preview
 
 from bot.assistant import Assistant
 from bot.client import Keepsake
 from bot.demo import pictures
 from bot.parts import Progress
+from bot.ui import live
 
 SETTLE_SECONDS = 120.0
 ADVICE = (
@@ -43,4 +46,18 @@ async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event)
             progress("sandbox: press “remember this” under the cat, reply to the last picture, or type /remember,")
             progress("sandbox: /memories, /privacy or (as alice) /server memory")
             progress(ADVICE)
-            await stop.wait()
+            passing = asyncio.create_task(pass_time(env, preview))
+            try:
+                await stop.wait()
+            finally:
+                passing.cancel()
+
+
+async def pass_time(env: simcord.Env, preview: Preview) -> None:
+    """Let simulated time go by while a card is live: of itself it stands still between what people do."""
+    while True:
+        await asyncio.sleep(live.SECONDS_BETWEEN)
+        if live.is_any_live():
+            with contextlib.suppress(simcord.SetupError, TimeoutError):  # somebody is just doing something
+                await env.advance_time(live.SECONDS_BETWEEN)
+                await preview.refresh()

@@ -25,6 +25,7 @@ from bot.assistant import Assistant, Question
 from bot.doctor import examine
 from bot.jobs import look_after_stalled, make_queue, working
 from bot.parts import Parts
+from bot.sandbox import pass_time
 from bot.settings import Settings
 from bot.trainer_process import training as training_beside
 from bot.ui import live
@@ -443,7 +444,7 @@ async def test_a_card_says_how_far_learning_is_until_it_has_ended(server: Server
     assert "Last learned <t:" in said(shown)
     assert "better by 0.12" in said(shown)
     assert buttons(shown)["learn"] is True
-    assert not live._live
+    assert not live.is_any_live()
 
 
 @pytest.mark.parametrize(
@@ -566,12 +567,12 @@ async def test_the_servers_card_is_live_while_a_run_goes_on_and_not_when_it_show
     await shared.note(run, 50)
     await server.env.advance_time(2 * live.SECONDS_BETWEEN)
     assert "Who changed what" in said(shown)
-    assert not live._live
+    assert not live.is_any_live()
 
     await press(admin, shown, "back")
     assert "step 50 of 120" in said(shown)
     await press(admin, shown, "list")
-    assert not live._live
+    assert not live.is_any_live()
 
     again = await server_card(server, admin)
     await shared.end(run, RunState.PROMOTED, REPORT)
@@ -588,15 +589,33 @@ async def test_a_live_card_ends_with_its_message_and_after_ten_minutes(
     await shared.note(run, 1)
     server.env.inject_error("PATCH", "/webhooks/*", status=404, code=10008, message="Unknown Message", times=None)
     await server.env.advance_time(live.SECONDS_BETWEEN)
-    assert not live._live
+    assert not live.is_any_live()
     server.env.backend.faults.clear()
 
     shown = await server_card(server, admin)
     await server.env.advance_time(live.SECONDS_BETWEEN * live.MOST_EDITS)
-    assert not live._live
+    assert not live.is_any_live()
     await shared.note(run, 2)
     await server.env.advance_time(live.SECONDS_BETWEEN)
     assert "step 1 of 120" in said(shown)
+
+
+async def test_the_sandbox_lets_time_pass_for_a_live_card(
+    server: Server, admin: Any, shared: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = await shared.begin()
+    monkeypatch.setattr(live, "SECONDS_BETWEEN", 0.2)
+    async with server.env.preview(server.channel, viewers=[admin], layout="channel") as preview:
+        shown = await server_card(server, admin)
+        passing = asyncio.create_task(pass_time(server.env, preview))
+        await shared.note(run, 40)
+        while "step 40 of 120" not in said(shown):
+            await asyncio.sleep(0.1)
+        await shared.end(run, RunState.PROMOTED, REPORT)
+        while live.is_any_live():
+            await asyncio.sleep(0.1)
+        passing.cancel()
+    assert "better by 0.12" in said(shown)
 
 
 async def test_admins_pause_learning_and_what_goes_on_is_stopped(

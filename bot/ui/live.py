@@ -37,6 +37,11 @@ def end_live(message_id: int) -> None:
         loop.cancel()
 
 
+def is_any_live() -> bool:
+    """Whether some card is kept live."""
+    return bool(_live)
+
+
 def _forget(message_id: int, loop: Loop) -> None:
     if _live.get(message_id) is loop:
         del _live[message_id]
