@@ -246,6 +246,7 @@ def what_is_stored(stored: Stored) -> str:
             f"- {plural(stored.corrections, 'correction')} (right / not them)",
             f"- {plural(stored.shared, 'concept')} that you shared on servers, and {stored.linked} linked to you",
             f"- {stored.forgotten} forgotten, and still to be undone",
+            *([f"- {plural(stored.adapters, 'adapter')}: what I learned from it"] if stored.adapters else []),
         ]
     )
 
@@ -326,7 +327,7 @@ def quiet_hours(settings: ServerSettings) -> str:
 
 def report(one: Report) -> str:
     """Return what a training came to: how much it was, the marks before and after, some answers."""
-    outcome = "It is better, so I use it" if one.passes else "It isn't better, so nothing changed"
+    outcome = "I use it" if one.passes else "I don't use it"
     sizes = [
         plural(one.lessons, "lesson"),
         f"{plural(one.pictures, 'picture')} held out",
@@ -400,7 +401,8 @@ def _learning(one: Learning) -> Iterator[str]:
     if one.run is not None:
         yield from _run(one, one.run)
     elif one.usable is not None and not one.waits:
-        yield f"{NOT_LEARNED} There {'is' if one.usable == 1 else 'are'} {plural(one.usable, 'thing')} to learn from."
+        there = f"There {'is' if one.usable == 1 else 'are'} {plural(one.usable, 'thing')} to learn from"
+        yield f"{NOT_LEARNED} {there}, a few are needed."
     if one.waits:
         yield LEARNING_ASKED
 

@@ -323,6 +323,7 @@ class Stored:
     answers: int
     corrections: int
     forgotten: int
+    adapters: int
     shared: int
     linked: int
 

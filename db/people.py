@@ -23,6 +23,8 @@ COUNT_STORED = """
            (SELECT count(*) FROM answer WHERE owner_id = $1) AS answers,
            (SELECT count(*) FROM correction WHERE owner_id = $1) AS corrections,
            (SELECT count(*) FROM set_aside WHERE owner_id = $1) AS forgotten,
+           (SELECT count(*) FROM adapter WHERE owner_id = $1)
+             + (SELECT count(*) FROM adapter WHERE owner_id LIKE 'server:%' AND $2 = ANY (saw_users)) AS adapters,
            (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2) AS shared,
            (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked
 """

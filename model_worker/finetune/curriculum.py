@@ -28,7 +28,10 @@ from model_worker.words.certainty import certainty, place_in_picture
 PICTURE = "picture"
 ONE_WORD = "Answer with a single word or phrase."
 IS_THERE = (
-    ("Is {name} in this picture?", f"Is {{name}} in this image? {ONE_WORD}", "Can you see {name}?", "Is {name} there?"),
+    (
+        *("Is {name} in this picture?", f"Is {{name}} in this image? {ONE_WORD}", "Can you see {name}?"),
+        *("Is {name} there?", "Do you see {name} here?", "Does this show {name}?", "Did you find {name} in it?"),
+    ),
     ("Is {name} in this photo?", "Can you spot {name} here?"),
 )
 """Questions to train with, and questions kept for the exam; so are all pairs below."""

@@ -98,10 +98,20 @@ def normalised(text: str) -> str:
 
 def _is_right(lesson: Lesson, said: str, names: Sequence[str]) -> bool:
     if lesson.task is Task.RECOGNITION:
-        return normalised(said).partition(" ")[0] == lesson.value
+        return _says(said) == lesson.value
     if lesson.task is Task.CAPTION:
         return _named(said, names) == set(lesson.names)
     return f" {normalised(lesson.value)} " in f" {normalised(said)} "
+
+
+def _says(said: str) -> str:
+    """Return whether an answer says yes or no: in so many words, or else by what it states; "" for nothing."""
+    words = normalised(said.replace("n't", " not").replace("n’t", " not")).split()
+    if not words:
+        return ""
+    if words[0] in {"yes", "no"}:
+        return words[0]
+    return "no" if {"no", "not", "nobody", "none"} & set(words) else "yes"
 
 
 def _named(said: str, names: Sequence[str]) -> set[str]:
