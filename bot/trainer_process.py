@@ -10,6 +10,8 @@ from bot.child_process import ChildProcess
 from bot.parts import Parts
 from bot.settings import Settings
 from bot.worker_process import WorkerProcess
+from model_worker.finetune.recipe import recipe_of
+from model_worker.packs import PackProblem, load_pack
 
 LONGEST_PAUSE = 600.0
 """Loading what trains takes a processor's seconds, and a pack that can't be trained never can."""
@@ -36,8 +38,8 @@ class TrainerProcess(ChildProcess):
 
 @asynccontextmanager
 async def training(settings: Settings, parts: Parts) -> AsyncIterator[None]:
-    """Run a trainer for as long as the body runs, if the worker is a child process; elsewhere it has its own."""
-    if parts.worker is None:
+    """Run a trainer for as long as the body runs, if the pack can be trained, and its worker is a child process."""
+    if parts.worker is None or not _can_be_trained(settings.pack):
         yield
         return
     trainer = TrainerProcess(settings, parts.app_url, parts.worker)
@@ -46,3 +48,11 @@ async def training(settings: Settings, parts: Parts) -> AsyncIterator[None]:
         yield
     finally:
         await trainer.stop()
+
+
+def _can_be_trained(pack: str) -> bool:
+    try:
+        recipe_of(load_pack(pack))
+    except PackProblem:
+        return False
+    return True

@@ -397,7 +397,7 @@ async def test_learning_is_offered_to_who_allows_it_and_asked_for_once(server: S
     assert not {"learn", "learned"} & set(buttons(shown))
 
     await press(server.alice, shown, "consent")
-    assert "Nothing was learned so far. There is 1 thing to learn from." in said(shown)
+    assert "Nothing was learned so far. There is 1 thing to learn from, a few are needed." in said(shown)
     await press(server.alice, shown, "learn")
 
     assert "Learning is asked for" in said(shown)

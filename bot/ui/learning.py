@@ -63,14 +63,13 @@ def follow_learning(
     async def update() -> bool:
         try:
             now = await desk.look(interaction)
-        except MemoryAway:
-            return True
-        try:
             if not now.is_under_way:
                 await desk.card(interaction)
             elif line.content != texts.learning(now):
                 line.content = texts.learning(now)
                 await interaction.edit_original_response(view=view)
+        except MemoryAway:
+            return True
         except discord.HTTPException:
             return False  # the message is gone, or it can't be edited any more
         return now.is_under_way
