@@ -1,4 +1,4 @@
-"""Facts in what an owner said about a concept, with questions about each. English, in one place.
+"""Facts in what an owner said about a concept, with questions about each. English, here and in `facts.toml`.
 
 No large model is needed to make questions and answers from a few words: people write "a tabby cat who hates the vacuum
 cleaner", and each such clause has a verb that says what can be asked.
@@ -7,7 +7,10 @@ cleaner", and each such clause has a verb that says what can be asked.
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,109 +27,21 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A clause that begins in one way: ``says`` and ``asks`` have ``{name}``, ``says`` has ``{v}``, the value, too."""
+    """A clause that begins in one way: what it says, what it answers, and what its year answers, if it has one."""
 
     begins: re.Pattern[str]
     says: str
     asks: tuple[str, ...]
+    when: tuple[str, ...]
 
 
-def _kind(begins: str, says: str, *asks: str) -> _Kind:
-    return _Kind(re.compile(rf"^(?:{begins})\s+(?P<v>.+)$", re.IGNORECASE), says, asks)
+def _kind(entry: dict[str, Any]) -> _Kind:
+    begins = re.compile(rf"^(?:{entry['begins']})\s+(?P<v>.+)$", re.IGNORECASE)
+    return _Kind(begins, entry["says"], tuple(entry["asks"]), tuple(entry.get("when", ())))
 
 
-_KINDS = (
-    _kind(
-        "loves|adores|is fond of|is crazy about",
-        "{name} loves {v}.",
-        *(
-            "What does {name} love?",
-            "What does {name} love most?",
-            "What is {name} fond of?",
-            "What makes {name} happy?",
-        ),
-    ),
-    _kind(
-        "likes|enjoys",
-        "{name} likes {v}.",
-        *("What does {name} like?", "What does {name} enjoy?", "What is it that {name} likes?"),
-    ),
-    _kind(
-        "hates|dislikes|can'?t stand|doesn'?t like",
-        "{name} hates {v}.",
-        *("What does {name} hate?", "What does {name} dislike?", "What can {name} not stand?"),
-    ),
-    _kind(
-        "(?:is |she'?s |he'?s )?(?:very )?(?:afraid|scared|frightened|terrified) of",
-        "{name} is afraid of {v}.",
-        *("What is {name} afraid of?", "What scares {name}?", "What frightens {name}?"),
-    ),
-    _kind(
-        "eats|only eats|is fed",
-        "{name} eats {v}.",
-        *("What does {name} eat?", "What is {name} fed?", "What should I give {name} to eat?"),
-    ),
-    _kind("drinks", "{name} drinks {v}.", "What does {name} drink?", "What would {name} drink?"),
-    _kind("plays with", "{name} plays with {v}.", "What does {name} play with?", "What is {name} playing with?"),
-    _kind("plays", "{name} plays {v}.", "What does {name} play?", "Which game or instrument does {name} play?"),
-    _kind("speaks", "{name} speaks {v}.", "What does {name} speak?", "Which languages does {name} speak?"),
-    _kind("collects", "{name} collects {v}.", "What does {name} collect?", "What is in the collection of {name}?"),
-    _kind(
-        "works as|is working as",
-        "{name} works as {v}.",
-        *("What does {name} work as?", "What does {name} do for a living?", "What is the job of {name}?"),
-    ),
-    _kind(
-        "works (?P<p>at|in|for|with)", "{name} works {p} {v}.", "Where does {name} work?", "Who does {name} work for?"
-    ),
-    _kind(
-        "lives (?P<p>in|at|with|on|near|under)",
-        "{name} lives {p} {v}.",
-        *("Where does {name} live?", "Where is {name} living?", "Where is the home of {name}?"),
-    ),
-    _kind(
-        r"(?:is |was )?born (?P<p>in|on)(?=.*\d)",
-        "{name} was born {p} {v}.",
-        *("When was {name} born?", "When is the birthday of {name}?", "What do you know about the birth of {name}?"),
-    ),
-    _kind("(?:is |was )?born (?P<p>in)", "{name} was born {p} {v}.", "Where was {name} born?", "Where is {name} from?"),
-    _kind(
-        "(?:is |was )?bought (?P<p>in|at|from|on)",
-        "{name} was bought {p} {v}.",
-        *("Where was {name} bought?", "Where did we buy {name}?", "Where does {name} come from?"),
-    ),
-    _kind(
-        "(?:is |was )?(?:found|adopted|rescued) (?P<p>in|at|from|on|under)",
-        "{name} was found {p} {v}.",
-        *("Where was {name} found?", "Where did we find {name}?", "Where does {name} come from?"),
-    ),
-    _kind(
-        "(?:is )?made (?:out )?of",
-        "{name} is made of {v}.",
-        *("What is {name} made of?", "What material is {name}?", "What is it that {name} is made of?"),
-    ),
-    _kind("(?:is |was )?made (?P<p>by|in)", "{name} was made {p} {v}.", "Who made {name}?", "Where was {name} made?"),
-    _kind(
-        "(?:is )?named after", "{name} is named after {v}.", "Who is {name} named after?", "Why is {name} called that?"
-    ),
-    _kind("belongs to", "{name} belongs to {v}.", "Who does {name} belong to?", "Whose is {name}?", "Who owns {name}?"),
-    _kind(
-        "sleeps (?P<p>in|on|under|behind|next to)",
-        "{name} sleeps {p} {v}.",
-        *("Where does {name} sleep?", "Where is {name} at night?", "Where is the bed of {name}?"),
-    ),
-    _kind(
-        "(?:is |was )?(?:a )?(?:present|gift) from",
-        "{name} was a present from {v}.",
-        *("Who gave us {name}?", "Who is {name} a present from?", "From whom did we get {name}?"),
-    ),
-    _kind("costs?|cost", "{name} cost {v}.", "How much did {name} cost?", "What was the price of {name}?"),
-    _kind(
-        "(?:is )?kept (?P<p>in|on|under|at)",
-        "{name} is kept {p} {v}.",
-        *("Where is {name} kept?", "Where do we keep {name}?", "Where can I find {name}?"),
-    ),
-)
+_TABLE = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
+_KINDS = tuple(_kind(one) for one in _TABLE["kind"])
 
 _AGE = re.compile(r"^(?:is |aged? )?(?P<v>\d{1,3})(?: years? old| years| yrs?)?$", re.IGNORECASE)
 _THING = re.compile(r"^(?:is )?(?P<v>(?:an?|the|your) .{2,60})$", re.IGNORECASE)
@@ -138,7 +53,7 @@ _VERBS = (
 _CLAUSES = re.compile(
     rf"[.;,\n]+|\s+(?:and|but)\s+(?=(?:{_VERBS})\b)|\s+(?=(?:who|which)\s+(?:{_VERBS})\b)", re.IGNORECASE
 )
-_BOUGHT_WHEN = re.compile(r"^(?P<where>.+?) in (?P<when>(?:\w+ )?\d{4})$")
+_WHERE_AND_WHEN = re.compile(r"^(?P<where>.+?) in (?P<when>(?:\w+ )?\d{4})$")
 _MINE = (
     (re.compile(r"\bmy\b", re.IGNORECASE), "your"),
     (re.compile(r"\bour\b", re.IGNORECASE), "your"),
@@ -169,23 +84,21 @@ def _facts_in(said: str) -> list[Fact]:
         match = kind.begins.match(said)
         if match is not None:
             parts = match.groupdict()
-            says = kind.says.replace("{v}", parts["v"]).replace("{p}", parts.get("p") or "")
-            return _with_its_time(Fact(kind.asks, says, parts["v"]))
-    if (age := _AGE.match(said)) is not None:
-        asks = ("How old is {name}?", "What is the age of {name}?", "What age is {name}?")
-        return [Fact(asks, f"{{name}} is {age['v']} years old.", age["v"])]
-    if (thing := _THING.match(said)) is not None:
-        what = thing["v"][0].lower() + thing["v"][1:]
-        asks = ("What is {name}?", "What kind of thing or being is {name}?", "How would you describe {name}?")
-        return [Fact(asks, f"{{name}} is {what}.", what)]
+            return _of_kind(kind, parts["v"], parts.get("p") or "")
+    for pattern, entry in ((_AGE, _TABLE["age"]), (_THING, _TABLE["thing"])):
+        match = pattern.match(said)
+        if match is not None:
+            value = match["v"][0].lower() + match["v"][1:]
+            return [Fact(tuple(entry["asks"]), entry["says"].replace("{v}", value), value)]
     return []
 
 
-def _with_its_time(fact: Fact) -> list[Fact]:
-    """Return a fact, as two where it says where and when something was bought."""
-    match = _BOUGHT_WHEN.match(fact.value)
-    if match is None or "bought" not in fact.statement:
-        return [fact]
-    asks = ("When was {name} bought?", "In which year was {name} bought?", "When did we buy {name}?")
-    where = Fact(fact.questions, fact.statement.replace(fact.value, match["where"]), match["where"])
-    return [where, Fact(asks, f"{{name}} was bought in {match['when']}.", match["when"])]
+def _of_kind(kind: _Kind, value: str, preposition: str) -> list[Fact]:
+    """Return a fact, or two where one says where and when."""
+    says = kind.says.replace("{p}", preposition)
+    both = _WHERE_AND_WHEN.match(value) if kind.when else None
+    if both is None:
+        return [Fact(kind.asks, says.replace("{v}", value), value)]
+    where, when = both["where"], both["when"]
+    in_year = kind.says.replace("{p}", "in").replace("{v}", when)
+    return [Fact(kind.asks, says.replace("{v}", where), where), Fact(kind.when, in_year, when)]
