@@ -59,14 +59,12 @@ def report_from(data: Mapping[str, object]) -> Report:
 
 
 def _examples(data: Mapping[str, object]) -> tuple[Example, ...]:
-    """Return the questions that were answered wrongly before, and rightly after."""
+    """Return the questions that were answered wrongly before, and rightly after: each once."""
     found = data.get("answers")
     asked = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
-    return tuple(
-        Example(_text(one, "question"), _text(one, "before"), _text(one, "after"))
-        for one in asked
-        if one.get("is_right") is True and one.get("was_right") is False
-    )
+    learned = [one for one in asked if one.get("is_right") is True and one.get("was_right") is False]
+    examples = [Example(_text(one, "question"), _text(one, "before"), _text(one, "after")) for one in learned]
+    return tuple({one.question: one for one in reversed(examples)}.values())[::-1]
 
 
 def _marks(data: Mapping[str, object], whose: str) -> Mapping[str, float]:

@@ -510,7 +510,14 @@ async def test_what_was_learned_fits_into_a_card_however_much_there_is_to_say(se
     long = "*_`" * 300
     example = {"question": long, "before": long, "after": long, "was_right": False, "is_right": True}
     for number in range(5):
-        await own.learn(REPORT | {"verdict": {"passes": True, "why": long}, "answers": [example] * 5, "seed": number})
+        await own.learn(
+            REPORT
+            | {
+                "verdict": {"passes": True, "why": long},
+                "answers": [example | {"question": f"{one}{long}"} for one in range(5)],
+                "seed": number,
+            }
+        )
         async with viewing(server.pool, own.viewer) as connection:
             await connection.execute("UPDATE promotion SET why = $1", long)
     shown = await privacy_card(server, server.alice)
