@@ -30,7 +30,11 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     verification.set_defaults(run=_verification)
     words = commands.add_parser("words", help="answer the house's own questions")
     words.set_defaults(run=_words)
-    for command in (identify, scenes, verification, words):
+    learning = commands.add_parser("learning", help="train on a memory, and measure what that gave: minutes a seed")
+    learning.add_argument("--memory", choices=("developed_with", "held_out"), default="held_out")
+    learning.add_argument("--seeds", type=int, default=3, help="how many trainings")
+    learning.set_defaults(run=_learning)
+    for command in (identify, scenes, verification, words, learning):
         command.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
         command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
 
@@ -86,6 +90,14 @@ def _words(options: argparse.Namespace) -> int:
     from model_worker.evaluate.questions import evaluate_words
 
     return _report(evaluate_words, options.json)
+
+
+def _learning(options: argparse.Namespace) -> int:
+    from model_worker.evaluate.learning import evaluate_learning
+
+    return _report(
+        lambda: evaluate_learning(load_pack(options.pack), options.memory, range(options.seeds)), options.json
+    )
 
 
 def _report(evaluate: Callable[[], Any], path: Path | None) -> int:
