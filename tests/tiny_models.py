@@ -159,6 +159,32 @@ def save_omdet(folder: Path) -> None:
 
 def save_llava(folder: Path, width: int = 32) -> None:
     """A LLaVA of transformers: a tiny CLIP sees, a tiny Llama writes; 28 pixels, 4 tokens an image."""
+    small = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    template = (
+        "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
+        "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
+        "{% if add_generation_prompt %}assistant:{% endif %}"
+    )
+    _save_llava(folder, _letters_tokenizer(["<image>"]), small, {**small, "max_position_embeddings": 4096}, template)
+
+
+def save_learner(folder: Path) -> None:
+    """A LLaVA that can learn: words are its tokens, and its weights of chance are far from zero.
+
+    Its conversation has no system message, which is longer than all the rest; words it doesn't know are one token.
+    """
+    sees = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    writes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+    template = (
+        "{% for message in messages if message['role'] != 'system' %}{{ message['role'] }}: "
+        "{% for part in message['content'] %}{% if part['type'] == 'image' %} <image> {% else %}{{ part['text'] }} "
+        "{% endif %}{% endfor %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    )
+    writes_far = {**writes, "max_position_embeddings": 1024, "initializer_range": 0.12}
+    _save_llava(folder, _words_tokenizer(), sees, writes_far, template)
+
+
+def _save_llava(folder: Path, tokenizer: Any, sees: dict[str, Any], writes: dict[str, Any], template: str) -> None:
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -169,24 +195,15 @@ def save_llava(folder: Path, width: int = 32) -> None:
     )
 
     torch.manual_seed(7)
-    tokenizer = _letters_tokenizer(["<image>"])
-    small = {"hidden_size": width, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = LlamaConfig(**writes, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1, pad_token_id=2)
     config = LlavaConfig(
-        vision_config=CLIPVisionConfig(**small, image_size=28, patch_size=14),
-        text_config=LlamaConfig(
-            **small, vocab_size=len(tokenizer), max_position_embeddings=4096, bos_token_id=0, eos_token_id=1,
-            pad_token_id=2,
-        ),
+        vision_config=CLIPVisionConfig(**sees, image_size=28, patch_size=14),
+        text_config=text,
         image_token_index=3,
         image_seq_length=4,
-    )  # fmt: skip
+    )
     LlavaForConditionalGeneration(config).save_pretrained(folder)
     processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    template = (
-        "{% for message in messages %}{{ message['role'] }}: {% for part in message['content'] %}"
-        "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
-        "{% if add_generation_prompt %}assistant:{% endif %}"
-    )
     LlavaProcessor(
         processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
         num_additional_image_tokens=1,
@@ -305,48 +322,6 @@ def _letters_tokenizer(additional: list[str]) -> Any:
         pad_token="<pad>",
         additional_special_tokens=additional,
     )
-
-
-def save_learner(folder: Path) -> None:
-    """A LLaVA of transformers that can learn: words are its tokens, and its weights of chance are far from zero.
-
-    Its conversation has no system message, which is longer than all the rest; words it doesn't know are one token.
-    """
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-    )
-
-    torch.manual_seed(7)
-    tokenizer = _words_tokenizer()
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=28,
-            patch_size=14,
-        ),
-        text_config=LlamaConfig(
-            hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-            vocab_size=len(tokenizer), max_position_embeddings=1024, bos_token_id=0, eos_token_id=1, pad_token_id=2,
-            initializer_range=0.12,
-        ),
-        image_token_index=3,
-        image_seq_length=4,
-    )  # fmt: skip
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
-    processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
-    template = (
-        "{% for message in messages if message['role'] != 'system' %}{{ message['role'] }}: "
-        "{% for part in message['content'] %}{% if part['type'] == 'image' %} <image> {% else %}{{ part['text'] }} "
-        "{% endif %}{% endfor %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    LlavaProcessor(
-        processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
-        num_additional_image_tokens=1,
-    ).save_pretrained(folder)  # fmt: skip
 
 
 def _words_tokenizer() -> Any:

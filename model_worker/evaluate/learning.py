@@ -20,9 +20,9 @@ from db.models import Box
 from model_worker.finetune.curriculum import curriculum_of
 from model_worker.finetune.exam import Marks, examine
 from model_worker.finetune.general import replay_lessons
+from model_worker.finetune.loading import load_student
 from model_worker.finetune.material import Known, View
 from model_worker.finetune.recipe import recipe_of
-from model_worker.finetune.student import load_student
 from model_worker.finetune.train import train
 from model_worker.finetune.watching import Watch
 from model_worker.packs import Pack, PackProblem

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from accelerate import PartialState
 
+from model_worker.finetune.loading import load_student
 from model_worker.finetune.rap_format import SampleProblem, Samples, lessons_from
 from model_worker.finetune.recipe import Recipe
-from model_worker.finetune.student import Student, load_student
+from model_worker.finetune.student import Student
 from model_worker.finetune.train import Trained, train
 from model_worker.finetune.watching import UNWATCHED, Watch
 from model_worker.packs import Pack

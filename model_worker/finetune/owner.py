@@ -26,10 +26,11 @@ from model_worker.finetune.exam import examine
 from model_worker.finetune.gate import judge
 from model_worker.finetune.general import replay_lessons
 from model_worker.finetune.lesson import Curriculum
+from model_worker.finetune.loading import load_student
 from model_worker.finetune.pictures import data_hash, known_from
 from model_worker.finetune.recipe import Recipe, recipe_of
 from model_worker.finetune.report import Report, metrics
-from model_worker.finetune.student import Student, load_student
+from model_worker.finetune.student import Student
 from model_worker.finetune.train import train
 from model_worker.finetune.watching import Stopped, Watch
 from model_worker.packs import Pack

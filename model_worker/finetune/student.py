@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 
 from model_worker.finetune.lesson import Lesson
-from model_worker.packs import Pack, TextWriting
 from model_worker.words.adapters import Adapters
 from model_worker.words.asked import Asked
 
@@ -41,15 +39,6 @@ class Batch:
 
     inputs: dict[str, Any]
     labels: torch.Tensor
-
-
-def load_student(pack: Pack) -> Student:
-    """Load a pack's writer to be taught: seconds to minutes. Raises PackProblem."""
-    if isinstance(pack.writing, TextWriting):
-        return _text_student()
-    from model_worker.finetune.looking_student import looking_student
-
-    return looking_student(pack)
 
 
 def encoded(student: Student, lessons: Sequence[Lesson]) -> Batch:
@@ -92,28 +81,6 @@ def _only_the_last(model: Any, count: int) -> dict[str, int]:
     inside = inside.get_base_model() if hasattr(inside, "get_base_model") else inside
     takes_it = "logits_to_keep" in inspect.signature(inside.forward).parameters
     return {"logits_to_keep": count} if takes_it else {}
-
-
-def _text_student() -> Student:
-    from model_worker.words.generate import Writer
-    from model_worker.words.prompt import prompt_for
-
-    writer = Writer(torch.float32 if not torch.cuda.is_available() else torch.bfloat16)
-    tokenizer, model = writer.language.tokenizer, writer.language.model
-
-    def prompt(asked: Sequence[Asked]) -> Mapping[str, torch.Tensor]:
-        texts = [prompt_for(one.request, examples=False) for one in asked]
-        inputs: Mapping[str, torch.Tensor] = tokenizer(texts, return_tensors="pt", padding=True)
-        return inputs
-
-    def answer(text: str) -> list[int]:
-        tokens: list[int] = tokenizer.encode(f" {text}\n", add_special_tokens=False)
-        return tokens
-
-    def say(asked: Sequence[Asked]) -> list[str]:
-        return writer.complete([one.request for one in asked], [threading.Event() for _ in asked])
-
-    return Student(False, model, writer.adapters, prompt, answer, say)
 
 
 def with_adapter(lessons: Sequence[Lesson], adapter: str | None) -> list[Asked]:
