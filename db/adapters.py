@@ -175,12 +175,18 @@ async def roll_back(connection: asyncpg.Connection, owner: OwnerId, actor: int) 
         await connection.execute(WRITE_ALONE, owner)
         promoted = [row["adapter_id"] for row in await connection.fetch(LIST_PROMOTED, owner)]
         present = promoted[-1] if promoted else None
-        before = promoted[: promoted.index(present)] if promoted else []
+        before = _before_base(promoted) if present is None else promoted[: promoted.index(present)]
         if present is None and not before:
             raise NothingToRollBack
         previous = before[-1] if before else None
         await connection.execute(PROMOTE, owner, previous, "rolled back", actor)
     return previous
+
+
+def _before_base(promoted: Sequence[str | None]) -> list[str | None]:
+    """Return what came into use before the base model did the last time."""
+    ends = next((end for end in range(len(promoted), 0, -1) if promoted[end - 1] is not None), 0)
+    return list(promoted[:ends])
 
 
 async def disable(connection: asyncpg.Connection, owner: OwnerId, actor: int) -> None:

@@ -316,6 +316,20 @@ async def test_where_nothing_was_learned_there_is_nothing_to_go_back_to(pool: as
             await adapters.roll_back(connection, ANNA.personal, 1)
 
 
+async def test_what_was_turned_off_comes_back_whatever_was_turned_off_before_it(
+    pool: asyncpg.Pool, mochi: Concept
+) -> None:
+    rex = await remember(pool, ANNA, "Rex")
+    await learn(pool, ANNA, "with Rex")
+    async with viewing(pool, ANNA) as connection:
+        await adapters.disable(connection, ANNA.personal, 1)
+        await concepts.forget(connection, ANNA.personal, rex.concept_id)
+    without_rex = await learn(pool, ANNA, "without Rex")
+    async with viewing(pool, ANNA) as connection:
+        await adapters.disable(connection, ANNA.personal, 1)
+        assert await adapters.roll_back(connection, ANNA.personal, 1) == without_rex
+
+
 async def test_the_base_model_that_is_left_over_is_nothing_to_roll_back(pool: asyncpg.Pool, mochi: Concept) -> None:
     await learn(pool, ANNA, "one")
     async with viewing(pool, ANNA) as connection:

@@ -246,13 +246,14 @@ def _progress_bar():  # type: ignore[no-untyped-def]  # noqa: ANN202
     from tqdm import tqdm
 
     bar: Any = None
+    shown = ""
 
     def note(phase: str, step: int, steps: int) -> None:
-        nonlocal bar
-        if bar is None or bar.desc.rstrip(": ") != phase:
+        nonlocal bar, shown
+        if phase != shown:
             if bar is not None:
                 bar.close()
-            bar = tqdm(total=steps or None, desc=phase, disable=not sys.stderr.isatty())
+            bar, shown = tqdm(total=steps or None, desc=phase, disable=not sys.stderr.isatty()), phase
         bar.update(step - bar.n)
 
     try:
