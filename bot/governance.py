@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from bot import learning, texts
-from bot.learning import Learning
+from bot.reports import Learning
 from bot.rules import NotAllowed, Standing
 from db import concepts, servers, snapshots
 from db.models import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Viewer

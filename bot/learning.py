@@ -6,72 +6,14 @@ who governs it, and the audit log says who it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-
 import asyncpg
 
 from bot import rules
-from bot.reports import Report, report_from
+from bot.reports import Learning
 from db import adapters, job_queue, servers, training
-from db.adapters import PromotionEntry
 from db.models import OwnerId, Viewer
 from db.pool import viewing
-from db.training import RunState, TrainingRun
-
-SILENT_AFTER = timedelta(minutes=10)
-"""Without a word from a run for so long, its trainer is taken for gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Learning:
-    """How learning from a memory stands.
-
-    ``run`` is the latest one; ``waits`` is whether another was asked for; ``history`` has what came into use, the
-    latest first; ``usable`` is how many concepts may be learned from, counted only while there was no run.
-    """
-
-    run: TrainingRun | None
-    waits: bool
-    history: tuple[PromotionEntry, ...]
-    usable: int | None
-
-    @property
-    def in_use(self) -> PromotionEntry | None:
-        """Since when what was learned answers, and why; None when the base model does."""
-        return self.history[0] if self.history and self.history[0].adapter_id is not None else None
-
-    @property
-    def report(self) -> Report | None:
-        """What the latest run reported."""
-        return None if self.run is None or self.run.report is None else report_from(self.run.report)
-
-    @property
-    def is_silent(self) -> bool:
-        """Whether a run that should go on says nothing any more."""
-        return self._runs and self.run is not None and datetime.now(UTC) - self.run.changed_at > SILENT_AFTER
-
-    @property
-    def is_under_way(self) -> bool:
-        """Whether there is something to watch."""
-        return self.waits or (self._runs and not self.is_silent)
-
-    @property
-    def can_go_back(self) -> bool:
-        """Whether something that was learned came into use so far."""
-        return any(one.adapter_id is not None for one in self.history)
-
-    @property
-    def is_of_latest_run(self) -> bool:
-        """Whether what is in use came from the latest run."""
-        run, used = self.run, self.in_use
-        if run is None or used is None or run.state is not RunState.PROMOTED or run.finished_at is None:
-            return False
-        return run.started_at <= used.at <= run.finished_at
-
-    @property
-    def _runs(self) -> bool:
-        return self.run is not None and self.run.state is RunState.RUNNING
+from db.training import RunState
 
 
 async def learning_of(connection: asyncpg.Connection, owner: OwnerId) -> Learning:

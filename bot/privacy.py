@@ -23,7 +23,7 @@ from bot.archive.content import (
 from bot.archive.reading import read_archive
 from bot.archive.writing import write_archives
 from bot.assistant import Assistant
-from bot.learning import Learning
+from bot.reports import Learning
 from bot.rules import Standing
 from bot.seeing import ReadyReference, make_ready
 from db import archiving, concepts, people

@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from bot.reports import MARKS, Example, Report
+from bot.reports import MARKS, Example, Learning, Report
 from db.adapters import PromotionEntry
 from db.models import AuditEntry, Concept, Erased, ServerSettings, SetAside, Stored, WhoMayShare
 from db.training import RunState, TrainingRun
-
-if TYPE_CHECKING:
-    from bot.learning import Learning
 
 MESSAGE_LENGTH = 2000
 LONGEST_INFO = 1200

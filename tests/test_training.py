@@ -23,6 +23,7 @@ from PIL import Image
 
 from db import adapters, people, training
 from db.errors import DataWithdrawn
+from db.job_queue import ask_for_training
 from db.models import Box, NewConcept, Reference, Viewer
 from db.pool import viewing
 from db.roles import app_url
@@ -377,6 +378,27 @@ async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else
         waiting = administrator.execute("SELECT args ->> 'owner_id' FROM procrastinate_jobs").fetchall()
     assert waiting == [(ANNA.personal,)]
     assert not left_behind.exists(), "what a killed training left of somebody who doesn't consent is deleted"
+
+
+async def test_a_trainer_takes_what_is_asked_for_and_ends_when_it_is_told_to(
+    pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, database_url: str
+) -> None:
+    async with viewing(pool, BO) as connection:
+        await ask_for_training(connection, BO.personal)  # who has nothing to learn from: it is soon done
+    trainer = finetune(database_url, tmp_path, "work", "--pack", "tiny")
+    with psycopg.connect(database_url, autocommit=True) as administrator:
+        for _ in range(1200):
+            if administrator.execute(
+                "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'train'"
+            ).fetchone() == (0,):
+                break
+            assert trainer.poll() is None
+            await asyncio.sleep(0.05)
+    trainer.send_signal(signal.SIGTERM)
+    said, _ = trainer.communicate(timeout=30)
+    assert trainer.returncode == 143
+    assert "too little to learn from" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize(("code", "fails"), [("0", False), (str(NOTHING_DONE), False), ("1", True), ("-9", True)])

@@ -11,7 +11,7 @@ from discord import ui
 
 from bot import learning, texts
 from bot.assistant import Assistant
-from bot.learning import Learning
+from bot.reports import Learning
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
 from db.errors import MemoryAway
