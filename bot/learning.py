@@ -19,9 +19,10 @@ from db.training import RunState
 async def learning_of(connection: asyncpg.Connection, owner: OwnerId) -> Learning:
     """Return how learning from a memory stands."""
     run = await training.latest_run(connection, owner)
+    runs = run is not None and run.state is RunState.RUNNING
     return Learning(
         run,
-        await job_queue.training_waits(connection, owner),
+        not runs and await job_queue.training_waits(connection, owner),
         tuple(await adapters.history(connection, owner)),
         (await training.changes_since_last_run(connection, owner)).total if run is None else None,
     )

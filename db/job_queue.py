@@ -39,7 +39,7 @@ DEFER_TRAINING = """
 """
 
 TRAINING_WAITS = """
-    SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = $1 AND status = 'todo')
+    SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = $1 AND status IN ('todo', 'doing'))
 """
 
 FORGET_TRAINING = "DELETE FROM procrastinate_jobs WHERE queueing_lock = $1 AND status = 'todo'"
@@ -80,7 +80,7 @@ async def ask_for_training(connection: asyncpg.Connection, owner: OwnerId) -> No
 
 
 async def training_waits(connection: asyncpg.Connection, owner: OwnerId) -> bool:
-    """Whether a training of an owner's adapter was asked for and hasn't begun."""
+    """Whether a training of an owner's adapter was asked for and isn't done: what trains takes seconds to load."""
     return bool(await connection.fetchval(TRAINING_WAITS, _lock(owner)))
 
 

@@ -54,7 +54,7 @@ async def learn(alice: Actor, assistant: Assistant, transcript: Transcript, view
 
     transcript.heading("Allowed, and asked for: the trainer takes it from the queue")
     card = await alice.slash("privacy")
-    card = await alice.click(card, "Allow training")
+    await alice.click(card, "Allow training")
     expect(await alice.click(card, "Learn now"), has=["asked for"])
     run = await _until_learned(assistant, viewer, progress)
     if run.state is not RunState.PROMOTED:
