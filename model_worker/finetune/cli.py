@@ -48,7 +48,10 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
     base.add_argument("--data", type=Path, required=True, help="the samples (JSON)")
     base.add_argument("--pictures", type=Path, help="where their pictures are (default: beside the samples)")
     base.add_argument("--recipe", required=True, help="a recipe's name, or a TOML file")
-    base.add_argument("--out", type=Path, required=True, metavar="DIR", help="where adapter and checkpoints go")
+    base.add_argument(
+        "--out", type=Path, metavar="DIR", help="where adapter and checkpoints go (default: RECIPE-adapter)"
+    )
+    base.add_argument("--pack", help="whose model is trained (default: the recipe's)")
     base.add_argument("--seed", type=int, default=0)
     base.set_defaults(run=_base)
     work = commands.add_parser("work", help="take trainings from the queue, by schedule and when somebody asks")
@@ -62,7 +65,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         command = commands.add_parser(name, help=words)
         command.add_argument("owner", type=_owner_id, help="user:ID or server:ID")
         command.set_defaults(run=_runs(act))
-    for command in (data, owner, base, work):
+    for command in (data, owner, work):
         command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
 
 
@@ -191,8 +194,10 @@ def _base(options: argparse.Namespace) -> int:
     try:
         with _progress_bar() as note:
             pictures = options.pictures or options.data.parent
-            recipe, pack = load_recipe(options.recipe), load_pack(options.pack)
-            result = train_base(options.data, pictures, recipe, pack, options.out, options.seed, Watch(note))
+            recipe = load_recipe(options.recipe)
+            pack = load_pack(options.pack or recipe.pack)
+            out = options.out or Path(f"{recipe.name}-adapter")
+            result = train_base(options.data, pictures, recipe, pack, out, options.seed, Watch(note))
     except (PackProblem, ValueError, OSError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1

@@ -22,6 +22,8 @@ class Recipe:
     questions are asked in another setting. ``general_share`` of all lessons are plain prompts, answered by the base
     model itself. An owner has ``least_concepts`` before anything is trained, and ``least_changes`` since the last time.
 
+    ``pack`` is whose model the base personalization trains.
+
     An adapter is put to use when it is better by ``margin`` on the owner's (shares, 0 to 1), and its loss on general
     questions is no more than ``general_tolerance`` above (a share of it).
     """
@@ -45,6 +47,7 @@ class Recipe:
     least_changes: int
     margin: float
     general_tolerance: float
+    pack: str = "starter"
     checkpointing: bool = False
     most_concepts: int = 6
 
