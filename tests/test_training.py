@@ -226,7 +226,12 @@ QUICK = {"epochs": 1, "rounds": 1, "margin": -1.0, "general_tolerance": 99.0}
 """Changes of a recipe that take seconds, and pass whatever was learned."""
 
 
-async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_nothing(lesson: Lesson) -> None:
+async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_nothing(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
+    checkpoints = folder_of(lesson.asked.folder, ANNA.personal)
+    kept = []
     loop = asyncio.get_running_loop()
 
     async def withdraw() -> None:
@@ -235,12 +240,15 @@ async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_noth
 
     def note(phase: str, step: int, steps: int) -> None:
         if phase == "examining":
+            kept.append(any(checkpoints.rglob("*.safetensors")))
             asyncio.run_coroutine_threadsafe(withdraw(), loop).result(10)
 
     asked = replace(with_recipe(lesson.asked, **QUICK), watch=Watch(note))
     with pytest.raises((Stopped, DataWithdrawn)):
         await train_owner(asked, ANNA.personal)
     assert await in_use(lesson.pool) is None
+    assert kept[0], "there were checkpoints"
+    assert not any(checkpoints.rglob("*")), "and none is left"
 
 
 async def test_what_fails_says_why_and_the_old_one_stays(lesson: Lesson) -> None:

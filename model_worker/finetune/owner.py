@@ -84,11 +84,9 @@ async def train_owner(asked: Training, owner: OwnerId) -> Report:
         notes = _Notes(asked, owner, run, asyncio.get_running_loop())
         made = await asyncio.to_thread(_make, asked, material, in_use, folder, notes.watch())
         await _keep(asked, owner, run, material, made)
-    except DataWithdrawn:
-        await _finish(asked, owner, run, RunState.STOPPED, problem="Something that it was trained on was taken back.")
-        raise
-    except Stopped as stopped:
-        await _finish(asked, owner, run, RunState.STOPPED, problem=str(stopped))
+    except (DataWithdrawn, Stopped) as problem:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # what was taken back isn't kept on a disk
+        await _finish(asked, owner, run, RunState.STOPPED, problem=str(problem))
         raise
     except Exception as error:
         await _finish(asked, owner, run, RunState.FAILED, problem=f"{type(error).__name__}: {error}")

@@ -7,7 +7,6 @@ language model only). An adapter is named by its content, so a new one never tak
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,6 @@ import torch
 
 from model_worker.words.adapter_file import AdapterFile, Manifest, fingerprint, read_adapter
 from model_worker.words.adapter_problem import AdapterProblem
-
-log = logging.getLogger("keepsake.worker")
 
 MOST_BYTES = 512 * 1024 * 1024
 MOST_IN_MODEL = 16
@@ -98,12 +95,6 @@ class Adapters:
         self._add(name, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(self.modules)))
         self._peft.set_adapter(name)
         return self._peft
-
-    def weights(self, name: str) -> dict[str, torch.Tensor]:
-        """Return the weights of an adapter in the model, by peft's names."""
-        from peft import get_peft_model_state_dict
-
-        return dict(get_peft_model_state_dict(self._peft, adapter_name=name))
 
     def remove(self, name: str) -> None:
         """Take an adapter out of the model; with the last one the model is again as it was loaded."""
