@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from db.models import Box
 
@@ -60,22 +60,21 @@ def may_be_mirrored(category: str) -> bool:
 
 
 def scene_of(things: Sequence[Image.Image], chance: random.Random) -> Scene:
-    """Put things into one picture, beside each other, on a ground that is none of them."""
+    """Put things into one picture, beside each other, on a ground that is none of them; small ones are made larger."""
     ground = _ground(chance)
     columns = max(1, len(things))
     room = SCENE[0] / columns
     boxes = []
     for place, thing in enumerate(things):
         share = chance.uniform(0.6, 0.95) if columns == 1 else chance.uniform(0.75, 0.95)
-        smaller = thing.copy()
-        smaller.thumbnail((int(room * share), int(SCENE[1] * share)), Image.Resampling.BICUBIC)
-        left = int(room * place + chance.uniform(0, room - smaller.width))
-        top = int(chance.uniform(0, SCENE[1] - smaller.height))
-        ground.paste(smaller, (left, top))
+        fitted = ImageOps.contain(thing, (int(room * share), int(SCENE[1] * share)), Image.Resampling.BICUBIC)
+        left = int(room * place + chance.uniform(0, room - fitted.width))
+        top = int(chance.uniform(0, SCENE[1] - fitted.height))
+        ground.paste(fitted, (left, top))
         boxes.append(
             Box(
                 *(left / SCENE[0], top / SCENE[1]),
-                *((left + smaller.width) / SCENE[0], (top + smaller.height) / SCENE[1]),
+                *((left + fitted.width) / SCENE[0], (top + fitted.height) / SCENE[1]),
             )
         )
     return Scene(ground, tuple(boxes))
