@@ -49,6 +49,8 @@ ABOUT = (
 )
 MISSED, MISTAKEN, SWAPPED, BESIDE_THE_POINT = 0.1, 0.25, 0.1, 0.5
 """How often recall misses one, takes a region for somebody else, swaps two, and brings what isn't in the picture."""
+EXAMINED = 10
+"""At least so many times somebody is looked for in the exam's pictures."""
 MOST_EXTRA = 3
 """Lessons more for what was said with "right" or "not them"."""
 
@@ -107,9 +109,12 @@ class _School:
         return made
 
     def exam(self) -> list[Lesson]:
-        """Return the questions of the exam."""
+        """Return the questions of the exam.
+
+        A small memory is asked about more than once, in other scenes: few answers are as good as a coin.
+        """
         made: list[Lesson] = []
-        for one in self.pictured:
+        for one in self.pictured * -(-EXAMINED // max(1, len(self.pictured))):
             made += [self._present(one), self._present(one), self._caption(self._with_others(one))]
             made += [self._absent(one) for _ in range(2 if len(self.pictured) > 1 else 0)]
         for one in self.memory:
@@ -118,15 +123,18 @@ class _School:
 
     def _present(self, one: Known) -> Lesson:
         question = self._asks(IS_THERE, one.name)
-        shown = self._shows(self._with_others(one) if self.chance.random() < 0.5 else [one])
+        shown = self._shows(self._alone_or_not(one))
         place = _place_of(shown, one)
         answer = "Yes." if ONE_WORD in question else f"Yes, {one.name} is in this picture, {place}."
         return Lesson(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "yes")
 
     def _absent(self, one: Known) -> Lesson:
-        """Return a lesson with somebody else in the picture: one who looks alike, where there is one."""
+        """Return a lesson with somebody else in the picture: one who looks alike, where there is one.
+
+        As many are in it as where the answer is yes: how many there are may not give the answer away.
+        """
         question = self._asks(IS_THERE, one.name)
-        shown = self._shows([self._somebody_else(one)] if len(self.pictured) > 1 else [])
+        shown = self._shows(self._alone_or_not(self._somebody_else(one), one) if len(self.pictured) > 1 else [])
         answer = "No." if ONE_WORD in question else f"No, {one.name} isn't in this picture."
         return Lesson(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "no")
 
@@ -160,8 +168,12 @@ class _School:
     def _asks(self, ways: tuple[tuple[str, ...], tuple[str, ...]], name: str = "") -> str:
         return self.chance.choice(ways[1] if self.is_exam else ways[0]).format(name=name)
 
-    def _with_others(self, one: Known) -> list[Known]:
-        others = [other for other in self.pictured if other.name != one.name]
+    def _alone_or_not(self, one: Known, without: Known | None = None) -> list[Known]:
+        return self._with_others(one, without) if self.chance.random() < 0.5 else [one]
+
+    def _with_others(self, one: Known, without: Known | None = None) -> list[Known]:
+        absent = {one.name, without.name if without else one.name}
+        others = [other for other in self.pictured if other.name not in absent]
         together = [one, *self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))]
         self.chance.shuffle(together)
         return together[: self.most_concepts] if one in together[: self.most_concepts] else [one]
