@@ -135,10 +135,11 @@ class Adapters:
     def _add(self, name: str, config: Any) -> None:
         from peft import PeftModel
 
-        if self._peft is None:
-            self._peft = PeftModel(self._model, config, adapter_name=name)
-        else:
-            self._peft.add_adapter(name, config)
+        with torch.inference_mode(False):  # peft couldn't add one to be trained beside one made in that mode
+            if self._peft is None:
+                self._peft = PeftModel(self._model, config, adapter_name=name)
+            else:
+                self._peft.add_adapter(name, config)
 
     def _check_fits(self, adapter: AdapterFile) -> None:
         """Check that every weight has its place and its shape. Raises AdapterProblem."""
