@@ -165,26 +165,11 @@ def save_llava(folder: Path, width: int = 32) -> None:
         "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant:{% endif %}"
     )
-    _save_llava(folder, _letters_tokenizer(["<image>"]), small, {**small, "max_position_embeddings": 4096}, template)
+    save_llava_of(folder, _letters_tokenizer(["<image>"]), small, {**small, "max_position_embeddings": 4096}, template)
 
 
-def save_learner(folder: Path) -> None:
-    """A LLaVA that can learn: words are its tokens, and its weights of chance are far from zero.
-
-    Its conversation has no system message, which is longer than all the rest; words it doesn't know are one token.
-    """
-    sees = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    writes = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    template = (
-        "{% for message in messages if message['role'] != 'system' %}{{ message['role'] }}: "
-        "{% for part in message['content'] %}{% if part['type'] == 'image' %} <image> {% else %}{{ part['text'] }} "
-        "{% endif %}{% endfor %}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
-    )
-    writes_far = {**writes, "max_position_embeddings": 1024, "initializer_range": 0.12}
-    _save_llava(folder, _words_tokenizer(), sees, writes_far, template)
-
-
-def _save_llava(folder: Path, tokenizer: Any, sees: dict[str, Any], writes: dict[str, Any], template: str) -> None:
+def save_llava_of(folder: Path, tokenizer: Any, sees: dict[str, Any], writes: dict[str, Any], template: str) -> None:
+    """A LLaVA of transformers with a tokenizer and a conversation of one's own."""
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -203,7 +188,7 @@ def _save_llava(folder: Path, tokenizer: Any, sees: dict[str, Any], writes: dict
         image_seq_length=4,
     )
     LlavaForConditionalGeneration(config).save_pretrained(folder)
-    processor = CLIPImageProcessor(size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28})
+    processor = CLIPImageProcessor(size={"height": 28, "width": 28}, do_center_crop=False)
     LlavaProcessor(
         processor, tokenizer, patch_size=14, vision_feature_select_strategy="default", chat_template=template,
         num_additional_image_tokens=1,
@@ -321,29 +306,4 @@ def _letters_tokenizer(additional: list[str]) -> Any:
         eos_token="</s>",
         pad_token="<pad>",
         additional_special_tokens=additional,
-    )
-
-
-def _words_tokenizer() -> Any:
-    """A tokenizer of words: those of the prompt, and of what is answered to it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    known = (
-        "assistant : user The picture the user asks about Recognised in it nobody you told Name Notes nothing was said "
-        "Question Is Red Blue Green Gold in this picture ? Yes No , isn ' t . Give a caption of the image A and at on "
-        "left right top bottom middle probably almost certainly very maybe ( ) ; Where Tell me I Answer with one word"
-    )
-    special = ["<s>", "</s>", "<pad>", "<image>", "<unk>"]
-    vocabulary = {word: number for number, word in enumerate(dict.fromkeys([*special, *known.split()]))}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    split = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
-    backend.pre_tokenizer = pre_tokenizers.Sequence(split)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        additional_special_tokens=["<image>"],
     )
