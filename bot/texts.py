@@ -54,6 +54,7 @@ QUIET_TO = "The hour that quiet ends"
 LEARNING_PAUSED = "Learning is paused: the admins of this server resume it."
 PAUSED_MEANWHILE = "it was paused"
 CONSENT_FIRST = "I learn only from what you allow me to: press “Allow training” first."
+TAUGHT_ELSEWHERE = "The model that answers runs on a server elsewhere, so I can't teach it."
 NOTHING_TO_LEARN = (
     "There is nothing yet that I may learn from: things with pictures, remembered by people who allow training."
 )

@@ -198,6 +198,11 @@ class WorkerClient:
         ready = await self._once_ready()
         return None if ready is None else ready.base
 
+    async def takes_adapters(self) -> bool:
+        """Whether the pack's writer answers with adapters; as long as the worker doesn't say, it may."""
+        ready = await self._once_ready()
+        return ready is None or ready.base is not None
+
     async def verification(self) -> Verification | None:
         """Return when the pack's writer verifies what recall found; asked once a session."""
         ready = await self._once_ready()

@@ -122,6 +122,17 @@ def test_what_is_held_is_bounded_and_what_was_let_go_may_come_again(
     assert held(writer, 1) == first
 
 
+def test_the_one_let_go_is_the_one_asked_for_longest_ago(
+    writer: ImageTextWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = held(writer, 11), held(writer, 12)
+    size = sum(one.numel() * 2 for one in adapter_for(writer, 11).weights.values())  # bfloat16
+    monkeypatch.setattr(adapters_module, "MOST_BYTES", 2 * size)
+    write(writer, [asked("Who?", first)])
+    third = held(writer, 13)
+    assert [one in writer.adapters for one in (first, second, third)] == [True, False, True]
+
+
 @pytest.mark.parametrize("wrong", ["base", "module", "shape", "missing", "nan"])
 def test_an_adapter_that_does_not_fit_is_refused_and_the_base_answers(writer: ImageTextWriter, wrong: str) -> None:
     made = adapter_for(writer, 1)

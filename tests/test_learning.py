@@ -417,6 +417,25 @@ async def test_there_is_nothing_to_learn_from_in_an_empty_memory(server: Server,
     assert jobs(database_url) == []
 
 
+async def test_a_model_elsewhere_cannot_be_taught_and_says_so(
+    server: Server, own: Trainer, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def takes_none(_: WorkerClient) -> bool:
+        return False
+
+    monkeypatch.setattr(WorkerClient, "takes_adapters", takes_none)
+    shown = await privacy_card(server, server.alice)
+    result = await press(server.alice, shown, "learn")
+    assert "runs on a server elsewhere" in told(result).content
+    assert jobs(database_url) == []
+
+
+@pytest.mark.parametrize(("writes", "takes_them"), [(FakeWriter(), False), (Learned(), True)])
+async def test_a_worker_says_whether_its_writer_takes_adapters(writes: FakeWriter, takes_them: bool) -> None:
+    async with served(writes=writes) as worker:
+        assert await worker.client.takes_adapters() is takes_them
+
+
 async def test_learning_is_asked_for_three_times_a_day(server: Server, own: Trainer, database_url: str) -> None:
     for number in range(rules.LEARNS.burst + 1):
         shown = await privacy_card(server, server.alice)

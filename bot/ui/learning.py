@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,10 @@ from discord import ui
 from bot import learning, texts
 from bot.assistant import Assistant
 from bot.reports import Learning
+from bot.rules import NotAllowed
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
+from bot.worker_client import WorkerAway
 from db.errors import MemoryAway
 from db.models import OwnerId, Viewer
 
@@ -46,7 +49,7 @@ def learning_buttons(desk: Desk, one: Learning, *, may_learn: bool) -> list[Pres
     asleep = not may_learn or one.is_under_way
     return [
         Press(desk.title, _shows_learned(desk), custom_id="learned"),
-        Press("Learn now", _changes(desk, learning.learn_now, desk.card), disabled=asleep, custom_id="learn"),
+        Press("Learn now", _learns_now(desk), disabled=asleep, custom_id="learn"),
     ]
 
 
@@ -98,6 +101,18 @@ def _shows_learned(desk: Desk) -> Act:
         await show(interaction, Shown(view_of(text, *rows(buttons), hint, colour=desk.colour), {}))
 
     return learned
+
+
+def _learns_now(desk: Desk) -> Act:
+    learns = _changes(desk, learning.learn_now, desk.card)
+
+    async def act(interaction: Interaction) -> None:
+        with contextlib.suppress(WorkerAway):  # asking waits for the trainer, not for the worker
+            if not await desk.assistant.worker.takes_adapters():
+                raise NotAllowed(texts.TAUGHT_ELSEWHERE)
+        await learns(interaction)
+
+    return act
 
 
 def _changes(desk: Desk, change: Change, then: Act) -> Act:

@@ -34,7 +34,8 @@ KEPT_BACK = 0.08
 """The share of lessons whose loss decides when to stop."""
 MOST_KEPT_BACK = 256
 """Lessons: of a large data set no more are needed to tell."""
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05
+"""Between two checkpoints; and the share of the time that writing them may take: those of a large model take longer."""
 MOST_NAMED = 10
 """Lessons that are left out and named in the log; the rest are only counted."""
 
@@ -132,7 +133,7 @@ class _Training:
             self._optimizer.load_state_dict(moments)
         for _ in range(self._progress.step):
             self._schedule.step()
-        self._saved_at = self._progress.seconds
+        self._saves_at = self._progress.seconds + CHECKPOINT_SECONDS
         self._left_out: set[int] = set()
 
     def run(self) -> Trained:
@@ -247,12 +248,14 @@ class _Training:
         return {name: one.detach().cpu().clone() for name, one in found.items()}
 
     def _save_now_and_then(self) -> None:
-        if self._folder is None or self._progress.seconds - self._saved_at < CHECKPOINT_SECONDS:
+        if self._folder is None or self._progress.seconds < self._saves_at:
             return
+        started = time.monotonic()
         weights = self._weights()
         if self._accelerator.is_main_process:
             save_checkpoint(self._folder, self._progress, weights, self._best, self._optimizer.state_dict())
-        self._saved_at = self._progress.seconds
+        took = self._of_the_first(time.monotonic() - started)
+        self._saves_at = self._progress.seconds + max(CHECKPOINT_SECONDS, took / CHECKPOINT_SHARE)
 
     def _resumed(self, model: Any) -> dict[str, Any]:
         """Take weights and progress from the last checkpoint, if there is one; returns the optimizer's state."""

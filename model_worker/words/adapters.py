@@ -62,8 +62,13 @@ class Adapters:
         return adapter.manifest
 
     def held(self, wanted: Sequence[str | None]) -> list[str | None]:
-        """Return which of the wanted adapters are here; None is the base model."""
-        return [one if one is not None and one in self._held else None for one in wanted]
+        """Return which of the wanted adapters are here, and keep these the longest; None is the base model."""
+        with self._lock:
+            here = [one if one in self._held else None for one in wanted]
+            for one in here:
+                if one is not None:
+                    self._held.move_to_end(one)
+        return here
 
     def generate(self, wanted: Sequence[str | None], **inputs: Any) -> Any:
         """Call the model's ``generate`` with an adapter for each row, None for the base model's.
