@@ -104,15 +104,13 @@ def _shows_learned(desk: Desk) -> Act:
 
 
 def _learns_now(desk: Desk) -> Act:
-    learns = _changes(desk, learning.learn_now, desk.card)
-
-    async def act(interaction: Interaction) -> None:
+    async def learn(pool: Any, viewer: Viewer, owner: OwnerId) -> None:
         with contextlib.suppress(WorkerAway):  # asking waits for the trainer, not for the worker
             if not await desk.assistant.worker.takes_adapters():
                 raise NotAllowed(texts.TAUGHT_ELSEWHERE)
-        await learns(interaction)
+        await learning.learn_now(pool, viewer, owner)
 
-    return act
+    return _changes(desk, learn, desk.card)
 
 
 def _changes(desk: Desk, change: Change, then: Act) -> Act:
