@@ -172,8 +172,8 @@ class _School:
         return self._with_others(one, without) if self.chance.random() < 0.5 else [one]
 
     def _with_others(self, one: Known, without: Known | None = None) -> list[Known]:
-        absent = {one.name, without.name if without else one.name}
-        others = [other for other in self.pictured if other.name not in absent]
+        known = {one.name} if without is None else {one.name, without.name}
+        others = [other for other in self.pictured if other.name not in known]
         together = [one, *self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))]
         self.chance.shuffle(together)
         return together[: self.most_concepts] if one in together[: self.most_concepts] else [one]
