@@ -14,12 +14,12 @@ from pathlib import Path
 import discord
 
 from bot.client import Keepsake
-from bot.doctor import examine
-from bot.jobs import make_queue, working
-from bot.measures import serve_measures
-from bot.parts import PartProblem, Parts, running
-from bot.settings import Settings, read_settings
-from bot.trainer_process import training
+from bot.runtime.doctor import examine
+from bot.runtime.jobs import make_queue, working
+from bot.runtime.metrics import serve_measures
+from bot.runtime.services import PartProblem, Parts, running
+from bot.runtime.settings import Settings, read_settings
+from bot.runtime.trainer_process import training
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -90,7 +90,7 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             raise PartProblem(f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}.") from error
     async with running(settings, _progress) as parts, training(settings, parts):
         if settings.discord_token is None:
-            from bot.sandbox import sandbox
+            from bot.demo.sandbox import sandbox
 
             async with working(make_queue(parts.app_url, parts.assistant, None)):
                 await sandbox(parts.assistant, _progress, stop)

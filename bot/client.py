@@ -9,12 +9,12 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import texts
-from bot.assistant import Assistant
-from bot.errors import tell
-from bot.governance import settings_of
-from bot.rules import NotAllowed, may_speak_in
+from bot.service.assistant import Assistant
+from bot.service.governance import settings_of
+from bot.service.permissions import NotAllowed, may_speak_in
+from bot.ui.actor import channels_of, standing_of
 from bot.ui.buttons import DYNAMIC_ITEMS, assistant_of
-from bot.viewers import channels_of, standing_of
+from bot.ui.errors import tell
 
 COGS = (
     "bot.cogs.remember",

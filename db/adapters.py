@@ -14,9 +14,9 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import WRITE_ALONE, lock_people
+from db.erasure import consenting
 from db.errors import DataWithdrawn, NothingToRollBack
-from db.models import OwnerId
-from db.people import consenting
+from db.types import OwnerId
 
 MOST_KEPT = 5
 """Adapters of one owner."""

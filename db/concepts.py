@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from db.errors import NameTaken, NotRemembered, Objected
-from db.models import Avatar, Box, Concept, Embedded, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
 from db.names import check_category, check_info, check_name, name_key
+from db.types import Avatar, Box, Concept, Embedded, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
 
 LONGEST_SUGGESTIONS = 25
 ALIKE_ENOUGH = 0.6

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from db.errors import NotRemembered
-from db.models import Sighting, Verdict, Viewer
+from db.types import Sighting, Verdict, Viewer
 
 # The latest word about one region counts: pressing a button twice, or the other one, leaves one correction.
 TAKE_BACK = """

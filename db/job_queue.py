@@ -14,8 +14,8 @@ import procrastinate
 import psycopg
 from procrastinate.schema import SchemaManager
 
-from db.models import OwnerId
 from db.roles import APP_ROLE
+from db.types import OwnerId
 
 DEFAULT = "default"
 """The queue of the bot's own jobs."""

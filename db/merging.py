@@ -6,8 +6,8 @@ import asyncpg
 
 from db.concepts import WRITE_ALONE, get, lock_people
 from db.errors import NotRemembered
-from db.models import Concept, Viewer
 from db.names import check_info
+from db.types import Concept, Viewer
 
 WITHOUT_AVATAR = "UPDATE concept SET avatar_id = NULL WHERE owner_id = $1 AND concept_id = $2"
 

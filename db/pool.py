@@ -9,8 +9,8 @@ import asyncpg
 from pgvector.asyncpg import register_vector
 
 from db.errors import DatabaseProblem, MemoryAway
-from db.models import Viewer
 from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
+from db.types import Viewer
 
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 8.0

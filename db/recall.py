@@ -10,8 +10,8 @@ from typing import Protocol
 import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
-from db.models import Box, Calibration, Concept, Recalled, Recognition, Region, Viewer
 from db.names import name_key, place_of
+from db.types import Box, Calibration, Concept, Recalled, Recognition, Region, Viewer
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import DELETE_UNUSED_PICTURES, WRITE_ALONE
-from db.models import AuditEntry, OwnerId, ServerSettings, WhoMayShare
+from db.types import AuditEntry, OwnerId, ServerSettings, WhoMayShare
 
 GET_SETTINGS = """
     SELECT who_may_share, sharing_roles, needs_approval, allowed_channels, denied_channels,

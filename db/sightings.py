@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, box_from, concept_from
-from db.models import Answer, Sighting, Viewer
+from db.types import Answer, Sighting, Viewer
 from db.vectors import to_vector
 
 KEPT_FOR = timedelta(days=30)

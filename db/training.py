@@ -15,12 +15,12 @@ from uuid import UUID
 
 import asyncpg
 
-from db.caretaking import TAKE_CARE
 from db.concepts import box_from
-from db.models import Box, OwnerId
-from db.people import consenting
+from db.erasure import consenting
+from db.maintenance import TAKE_CARE
 from db.pool import without_viewer
 from db.servers import contributors
+from db.types import Box, OwnerId
 
 RUNS_KEPT = 20
 LONGEST_PROBLEM = 1000

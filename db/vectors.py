@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pgvector import HalfVector
 
-from db.models import Vector
+from db.types import Vector
 
 
 def to_vector(stored: HalfVector) -> Vector:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from model_worker.evaluate.cli import add_calibrate_arguments, add_evaluate_arguments
+from model_worker.evaluation.cli import add_calibrate_arguments, add_evaluate_arguments
 from model_worker.finetune.cli import add_finetune_arguments
 
 
@@ -49,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from model_worker.packs import PackProblem, load_pack
-    from model_worker.server.models import load_models
+    from model_worker.api.packs import PackProblem, load_pack
+    from model_worker.server.loading import load_models
     from model_worker.server.serve import serve
 
     try:
@@ -62,10 +62,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from model_worker.bench import bench
-    from model_worker.packs import PackProblem
+    from model_worker.api.packs import PackProblem
+    from model_worker.evaluation.benchmark import bench
     from model_worker.server.batching import in_a_thread_that_ends
-    from model_worker.server.models import load_models
+    from model_worker.server.loading import load_models
 
     try:
         models = asyncio.run(in_a_thread_that_ends(lambda: load_models(options.pack)))
@@ -78,7 +78,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _packs(_: argparse.Namespace) -> int:
-    from model_worker.packs import PackProblem, load_pack, pack_files
+    from model_worker.api.packs import PackProblem, load_pack, pack_files
     from model_worker.pulling import described
 
     for name in sorted(pack_files()):
@@ -90,7 +90,7 @@ def _packs(_: argparse.Namespace) -> int:
 
 
 def _pull(options: argparse.Namespace) -> int:
-    from model_worker.packs import PackProblem, load_pack
+    from model_worker.api.packs import PackProblem, load_pack
     from model_worker.pulling import pull
 
     try:

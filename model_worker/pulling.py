@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from model_worker.hub import checkpoint, local_checkpoint
-from model_worker.packs import HubModel, Pack, PackProblem, weights_problems
+from model_worker.api.hub import checkpoint, local_checkpoint
+from model_worker.api.packs import HubModel, Pack, PackProblem, weights_problems
 
 
 def described(pack: Pack) -> list[str]:

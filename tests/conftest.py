@@ -21,12 +21,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bot.assistant import Assistant
-from bot.worker_client import WorkerClient
-from db.embedded import EmbeddedPostgres
-from db.migrate import migrate
+from bot.service.assistant import Assistant
+from bot.service.worker_client import WorkerClient
 from db.pool import open_pool
 from db.roles import app_url
+from db.setup.embedded import EmbeddedPostgres
+from db.setup.migrate import migrate
 
 OWNED_TABLES = """
     SELECT relid::regclass::text FROM pg_stat_user_tables

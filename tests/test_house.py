@@ -33,14 +33,20 @@ def run(*command: str, home: Path, seconds: int = 240) -> subprocess.CompletedPr
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [
-        ("bot.cli, bot.client, bot.cogs.chat, bot.cogs.ask, bot.cogs.remember, bot.doctor", "torch transformers timm"),
-        ("bot.jobs, bot.cogs.memories, bot.cogs.privacy, bot.cogs.server", "torch transformers timm simcord"),
-        ("bot.assistant, bot.memories, bot.privacy, bot.governance, bot.rules, bot.archive.reading", "discord torch"),
         (
-            "db.cli, db.recall, db.concepts, db.sightings, db.corrections, db.health, db.people",
+            "bot.cli, bot.client, bot.cogs.chat, bot.cogs.ask, bot.cogs.remember, bot.runtime.doctor",
+            "torch transformers timm",
+        ),
+        ("bot.runtime.jobs, bot.cogs.memories, bot.cogs.privacy, bot.cogs.server", "torch transformers timm simcord"),
+        (
+            "bot.service.assistant, bot.service.memories, bot.service.governance, bot.archive.reader",
+            "discord torch",
+        ),
+        (
+            "db.setup.cli, db.recall, db.concepts, db.sightings, db.corrections, db.setup.health, db.erasure",
             "torch discord model_worker bot",
         ),
-        ("model_worker.cli, model_worker.server.app, model_worker.words.generate", "discord bot simcord"),
+        ("model_worker.cli, model_worker.server.app, model_worker.generation.starter.writer", "discord bot simcord"),
     ],
 )
 def test_no_room_knows_what_it_should_not(room: str, forbidden: str, tmp_path: Path) -> None:

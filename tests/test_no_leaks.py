@@ -26,21 +26,25 @@ from psycopg import sql
 
 from db import (
     adapters,
-    archiving,
-    browsing,
+    archives,
     concepts,
     corrections,
+    erasure,
     merging,
-    people,
     recall,
+    search,
     servers,
     sightings,
-    snapshots,
     training,
+    trash,
 )
 from db.adapters import Adapter
 from db.errors import NameTaken, NothingToRollBack, NotRemembered, Objected
-from db.models import (
+from db.names import name_key
+from db.pool import open_pool, viewing
+from db.roles import app_url
+from db.training import RunState
+from db.types import (
     Box,
     Calibration,
     Concept,
@@ -54,12 +58,8 @@ from db.models import (
     server_owner,
     user_owner,
 )
-from db.names import name_key
-from db.pool import open_pool, viewing
-from db.roles import app_url
-from db.training import RunState
 from tests.conftest import OWNED_TABLES
-from tests.memory import PACK, ASight, a_concept, a_jpeg, a_reference
+from tests.support.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 
 pytestmark = pytest.mark.slow
 
@@ -245,7 +245,7 @@ class Leaks(RuleBasedStateMachine):
         known = self.pick(viewer, data, owner)
         if known:
             found = self.concept(viewer, owner, known)
-            gone = self.as_viewer(viewer, lambda c: snapshots.forget_for_now(c, found, viewer.user_id))
+            gone = self.as_viewer(viewer, lambda c: trash.forget_for_now(c, found, viewer.user_id))
             del self.world.of(owner)[known.concept_id]
             self.world.undoable.append((owner, viewer.user_id, gone.set_aside_id, known))
 
@@ -258,7 +258,7 @@ class Leaks(RuleBasedStateMachine):
         is_theirs = owner in concepts.owners(viewer) and forgotten_by == viewer.user_id
         refused = self.world.taken(owner, known.name) or known.linked_user in self.world.objecting
         try:
-            back = self.as_viewer(viewer, lambda c: snapshots.undo(c, owner, set_aside_id))
+            back = self.as_viewer(viewer, lambda c: trash.undo(c, owner, set_aside_id))
         except (NotRemembered, NameTaken, Objected):
             assert not is_theirs or refused
             return
@@ -280,7 +280,7 @@ class Leaks(RuleBasedStateMachine):
         found = self.as_viewer(viewer, lambda c: concepts.edit(c, found, info=known.info))
 
         async def move(connection: asyncpg.Connection) -> None:
-            await snapshots.restore(connection, shared, await snapshots.take(connection, found), found.name)
+            await trash.restore(connection, shared, await trash.take(connection, found), found.name)
             await concepts.forget(connection, viewer.personal, found.concept_id)
 
         self.as_viewer(viewer, move)
@@ -318,7 +318,7 @@ class Leaks(RuleBasedStateMachine):
     def remember_and_learn(self, viewer: Viewer, name: str, seed: int, shared: bool) -> None:
         owner = viewer.shared if shared and viewer.shared else viewer.personal
         self._remember(viewer, owner, name, seed, None)
-        self.as_viewer(viewer, lambda c: people.set_may_train(c, viewer, may=True))
+        self.as_viewer(viewer, lambda c: erasure.set_may_train(c, viewer, may=True))
         adapter_id = self.as_viewer(viewer, lambda c: learn(c, owner))
         if adapter_id:
             [found] = self.as_viewer(viewer, lambda c: adapters.in_use(c, [owner]))
@@ -342,7 +342,7 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers)
     def object(self, viewer: Viewer) -> None:
-        self.as_viewer(viewer, lambda c: people.object_to_sharing(c, viewer))
+        self.as_viewer(viewer, lambda c: erasure.object_to_sharing(c, viewer))
         self.world.objecting.add(viewer.user_id)
         for owner, memory in self.world.memories.items():
             for known in list(memory.values()):
@@ -351,18 +351,18 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers)
     def withdraw(self, viewer: Viewer) -> None:
-        self.as_viewer(viewer, lambda c: people.withdraw_objection(c, viewer))
+        self.as_viewer(viewer, lambda c: erasure.withdraw_objection(c, viewer))
         self.world.objecting.discard(viewer.user_id)
 
     @rule(viewer=viewers, may=st.booleans())
     def consent(self, viewer: Viewer, may: bool) -> None:
-        self.as_viewer(viewer, lambda c: people.set_may_train(c, viewer, may=may))
-        assert self.as_viewer(viewer, lambda c: people.may_train(c, viewer)) is may
+        self.as_viewer(viewer, lambda c: erasure.set_may_train(c, viewer, may=may))
+        assert self.as_viewer(viewer, lambda c: erasure.may_train(c, viewer)) is may
 
     @rule(viewer=viewers)
     @precondition(lambda self: self.world.operations > 150)
     def erase(self, viewer: Viewer) -> None:
-        self.as_viewer(viewer, lambda c: people.erase(c, viewer))
+        self.as_viewer(viewer, lambda c: erasure.erase(c, viewer))
         me = viewer.user_id
         self.world.of(viewer.personal).clear()
         for owner, memory in self.world.memories.items():
@@ -412,14 +412,14 @@ class Leaks(RuleBasedStateMachine):
     @rule(viewer=viewers)
     def look_through(self, viewer: Viewer) -> None:
         everything = list(concepts.owners(viewer))
-        found = self.as_viewer(viewer, lambda c: browsing.browse(c, everything))
+        found = self.as_viewer(viewer, lambda c: search.browse(c, everything))
         assert sorted(one.info for one in found) == sorted(one.info for one in self.world.seen_by(viewer))
         all_owners = [user_owner(one) for one in USERS] + [server_owner(one) for one in SERVERS]
         for prying in (
-            self.as_viewer(viewer, lambda c: browsing.browse(c, all_owners)),
-            self.as_viewer(viewer, lambda c: browsing.browse(c, all_owners, search="secret number")),
-            self.as_viewer(viewer, lambda c: browsing.about(c, all_owners, "secret of user")),
-            self.as_viewer(viewer, lambda c: browsing.categories(c, all_owners)),
+            self.as_viewer(viewer, lambda c: search.browse(c, all_owners)),
+            self.as_viewer(viewer, lambda c: search.browse(c, all_owners, search="secret number")),
+            self.as_viewer(viewer, lambda c: search.about(c, all_owners, "secret of user")),
+            self.as_viewer(viewer, lambda c: search.categories(c, all_owners)),
         ):
             self.check(viewer, prying)
 
@@ -461,10 +461,10 @@ class Leaks(RuleBasedStateMachine):
         loot = Concept(owner, concept_id, "x", "", "", viewer.user_id, np.datetime64("now").astype(object), 1)
         allowed = owner in concepts.owners(viewer)
         self.check(viewer, self.as_viewer(viewer, lambda c: concepts.references(c, loot)))
-        self.check(viewer, self.as_viewer(viewer, lambda c: archiving.whole_concepts(c, owner)))
-        self.check(viewer, self.as_viewer(viewer, lambda c: archiving.corrections_of(c, owner)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: archives.whole_concepts(c, owner)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: archives.corrections_of(c, owner)))
         self.check(viewer, self.as_viewer(viewer, lambda c: servers.audit_log(c, owner)))
-        self.check(viewer, self.as_viewer(viewer, lambda c: snapshots.proposals(c, owner)))
+        self.check(viewer, self.as_viewer(viewer, lambda c: trash.proposals(c, owner)))
         if not allowed:
             assert self.as_viewer(viewer, lambda c: concepts.references(c, loot)) == []
             assert self.as_viewer(viewer, lambda c: concepts.avatar(c, loot)) is None
@@ -473,8 +473,8 @@ class Leaks(RuleBasedStateMachine):
                 lambda c: concepts.get(c, owner, concept_id),
                 lambda c: concepts.edit(c, loot, info="spoilt"),
                 lambda c: concepts.forget(c, owner, concept_id),
-                lambda c: snapshots.take(c, loot),
-                lambda c: snapshots.forget_for_now(c, loot, viewer.user_id),
+                lambda c: trash.take(c, loot),
+                lambda c: trash.forget_for_now(c, loot, viewer.user_id),
             ):
                 with pytest.raises(NotRemembered):
                     self.as_viewer(viewer, act)
@@ -501,7 +501,7 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers)
     def count(self, viewer: Viewer) -> None:
-        stored = self.as_viewer(viewer, lambda c: people.stored(c, viewer))
+        stored = self.as_viewer(viewer, lambda c: erasure.stored(c, viewer))
         shared = [one for owner, m in self.world.memories.items() if owner.startswith("server:") for one in m.values()]
         assert stored.concepts == len(self.world.of(viewer.personal))
         assert stored.shared == sum(one.created_by == viewer.user_id for one in shared)
@@ -558,9 +558,9 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
                 sighting = Sighting(0, Box(0, 0, 1, 1), PACK, a_reference(seed).embedding, made, 0.9)
                 await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
                 await corrections.store(connection, viewer, sighting, Verdict.RIGHT)
-                await people.set_may_train(connection, viewer, may=True)
+                await erasure.set_may_train(connection, viewer, may=True)
                 await learn(connection, owner)
-    memory = (archiving, browsing, concepts, corrections, merging, people, recall, servers, sightings, snapshots)
+    memory = (archives, search, concepts, corrections, merging, erasure, recall, servers, sightings, trash)
     for module in (*memory, adapters, training):
         for name, value in list(vars(module).items()):
             if name.isupper() and isinstance(value, str) and FILTER.search(value):
@@ -572,8 +572,8 @@ def test_there_are_filters_to_take_away() -> None:
     for statement in (
         concepts.LIST_CONCEPTS,
         recall.RECOGNISED_IN,
-        browsing.SCORED,
-        snapshots.TAKE_SNAPSHOT,
+        search.SCORED,
+        trash.TAKE_SNAPSHOT,
         adapters.IN_USE,
     ):
         assert FILTER.search(statement)
@@ -589,19 +589,19 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
         regions = [Region(Box(0, 0, 1, 1), a_reference(int(owner[-4:])).embedding, 1.0) for owner in all_owners]
         seen = [
             mine,
-            await browsing.browse(connection, all_owners),
-            await browsing.about(connection, all_owners, "secret of user"),
-            await browsing.categories(connection, all_owners),
+            await search.browse(connection, all_owners),
+            await search.about(connection, all_owners, "secret of user"),
+            await search.categories(connection, all_owners),
             await concepts.suggest_names(connection, BO, "mochi"),
             await concepts.did_you_mean(connection, BO, "mochi"),
             await concepts.find(connection, BO, "Mochi user:900000000009001"),
             await recall.mentioned_in(connection, BO, "Mochi user:900000000009001 and Mochi server:700000000007001"),
             await recall.recall(connection, BO, [ASight(regions, CALIBRATION)]),
-            await archiving.whole_concepts(connection, BO.personal),
-            await archiving.corrections_of(connection, BO.personal),
-            await archiving.answers_of(connection, BO),
+            await archives.whole_concepts(connection, BO.personal),
+            await archives.corrections_of(connection, BO.personal),
+            await archives.answers_of(connection, BO),
             await servers.audit_log(connection, server_owner(700000000007002)),
-            await snapshots.take(connection, mine[0]),
+            await trash.take(connection, mine[0]),
             await adapters.in_use(connection, all_owners),
             [await adapters.weights_of(connection, BO.personal, adapter_id) for adapter_id in of_anna],
             await adapters.history(connection, BO.personal, 100),
@@ -609,7 +609,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
             await training.material_of(connection, BO.personal),
         ]
         changes = await training.changes_since_last_run(connection, BO.personal)
-        counted = await people.stored(connection, BO)
+        counted = await erasure.stored(connection, BO)
     assert len(mine) == 2  # the filter is gone: without row-level security there would be four
     assert not whose.search(repr(seen))
     assert "900000000009001" not in repr(seen)
@@ -623,10 +623,10 @@ async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: async
         mine = await concepts.list_concepts(connection, BO.personal)
         await concepts.edit(connection, mine[0], info="spoilt")
         await servers.purge(connection, server_owner(700000000007002))
-        await people.erase(connection, BO)
+        await erasure.erase(connection, BO)
     async with viewing(pried_open, ANNA) as connection:
         infos = {one.info for one in await concepts.list_concepts(connection, ANNA.personal)}
-        answers = await archiving.answers_of(connection, ANNA)
+        answers = await archives.answers_of(connection, ANNA)
         learned = await adapters.in_use(connection, concepts.owners(ANNA))
     assert infos == {"secret-of-user-900000000009001", "secret-of-server-700000000007001"}
     assert len(answers) == 2

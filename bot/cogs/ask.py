@@ -8,11 +8,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import pictures, texts
-from bot.answering import answer
-from bot.assistant import Assistant, Question
+from bot import texts
+from bot.service.assistant import Assistant, Question
+from bot.ui import attachments
+from bot.ui.actor import viewer_of
+from bot.ui.answering import answer
 from bot.ui.stream import InResponse
-from bot.viewers import viewer_of
 
 Interaction = discord.Interaction[Any]
 
@@ -32,7 +33,7 @@ class Ask(commands.Cog):
     ) -> None:
         """Answer a question, for the eyes of who asks unless they say otherwise."""
         await interaction.response.defer(thinking=True, ephemeral=not show)
-        picture = None if image is None else await pictures.read(image)
+        picture = None if image is None else await attachments.read(image)
         await answer(self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction))
 
     @ask.autocomplete("question")
@@ -49,16 +50,16 @@ class Ask(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.assistant
+    assistant: Assistant = bot.service.assistant
     await bot.add_cog(Ask(assistant))
 
     @app_commands.context_menu(name="Who is in this?")
     async def who_is_in_this(interaction: Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        attachment = pictures.picture_in(message.attachments)
+        attachment = attachments.picture_in(message.attachments)
         if attachment is None:
-            raise pictures.NoPicture(texts.NO_PICTURE_THERE)
-        question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await pictures.read(attachment))
+            raise attachments.NoPicture(texts.NO_PICTURE_THERE)
+        question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await attachments.read(attachment))
         await answer(assistant, question, InResponse(interaction))
 
     bot.tree.add_command(who_is_in_this)

@@ -12,16 +12,17 @@ from typing import Any
 import discord
 from discord.ext import commands
 
-from bot import pictures, texts
-from bot.answering import answer
-from bot.assistant import Assistant, Question
-from bot.errors import sentence_for
-from bot.governance import settings_of
-from bot.rules import Standing, may_speak_in
+from bot import texts
+from bot.service.assistant import Assistant, Question
+from bot.service.governance import settings_of
+from bot.service.permissions import Standing, may_speak_in
+from bot.ui import attachments
+from bot.ui.actor import channels_of, viewer_of
+from bot.ui.answering import answer
+from bot.ui.errors import sentence_for
 from bot.ui.stream import QUIET, InReply
-from bot.viewers import channels_of, viewer_of
 from db.errors import MemoryAway
-from model_worker.wire import Turn
+from model_worker.api.protocol import Turn
 
 LONGEST_CHAIN = 12
 LONGEST_TURN = 500
@@ -50,7 +51,7 @@ class Chat(commands.Cog):
         except discord.Forbidden:
             return  # it may read here, but not write
         try:
-            picture = None if attachment is None else await pictures.read(attachment)
+            picture = None if attachment is None else await attachments.read(attachment)
             question = Question(viewer_of(message), self._text_of(message), picture, self._turns(earlier))
             await answer(self._assistant, question, InReply(first))
         except Exception as error:
@@ -120,7 +121,7 @@ class Chat(commands.Cog):
 def _latest_picture(messages: Sequence[discord.Message]) -> discord.Attachment | None:
     """Return the picture of the latest message that has one, but none that the bot drew on."""
     for message in messages:
-        found = None if message.author.bot else pictures.picture_in(message.attachments)
+        found = None if message.author.bot else attachments.picture_in(message.attachments)
         if found is not None:
             return found
     return None

@@ -8,8 +8,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.assistant import Assistant
-from bot.memories import Wanted
+from bot.service.assistant import Assistant
+from bot.service.memories import Wanted
 from bot.ui.memories import Leafing, show_list
 
 Interaction = discord.Interaction[Any]

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.assistant import Assistant
+from bot.service.assistant import Assistant
 from bot.ui.privacy import show_privacy
 
 

@@ -8,12 +8,13 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import pictures, texts
-from bot.assistant import Assistant
+from bot import texts
+from bot.service.assistant import Assistant
+from bot.ui import attachments
+from bot.ui.actor import standing_of, viewer_of
 from bot.ui.buttons import TheSame, Undo
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
-from bot.viewers import standing_of, viewer_of
 
 Interaction = discord.Interaction[Any]
 
@@ -48,7 +49,7 @@ class Memory(commands.Cog):
         done = await self._assistant.remember(
             standing_of(interaction),
             name,
-            await pictures.read(image),
+            await attachments.read(image),
             info,
             category,
             share=share,
@@ -109,15 +110,15 @@ class Memory(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.assistant
+    assistant: Assistant = bot.service.assistant
     await bot.add_cog(Memory(assistant))
 
     @app_commands.context_menu(name="Remember this")
     async def remember_this(interaction: Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        found = pictures.pictures_in(message.attachments)
+        found = attachments.pictures_in(message.attachments)
         if not found:
-            raise pictures.NoPicture(texts.NO_PICTURE_THERE)
-        await offer_parts(interaction, assistant, tuple([await pictures.read(one) for one in found]))
+            raise attachments.NoPicture(texts.NO_PICTURE_THERE)
+        await offer_parts(interaction, assistant, tuple([await attachments.read(one) for one in found]))
 
     bot.tree.add_command(remember_this)

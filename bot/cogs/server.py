@@ -11,12 +11,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import governance
-from bot.assistant import Assistant
+from bot.service import governance
+from bot.service.assistant import Assistant
 from bot.ui.server import Office, show_server
 from db import servers
-from db.models import server_owner
 from db.pool import viewing
+from db.types import server_owner
 
 Interaction = discord.Interaction[Any]
 

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from bot import learning
-from bot.assistant import Assistant
 from bot.demo import pictures
-from bot.demo.stage import Actor, Transcript, Unexpected, expect
-from bot.parts import Progress
-from db.models import Viewer
+from bot.demo.actors import Actor, Transcript, Unexpected, expect
+from bot.runtime.services import Progress
+from bot.service import learning
+from bot.service.assistant import Assistant
 from db.training import RunState, TrainingRun
+from db.types import Viewer
 
 LONGEST_SECONDS = 1500.0
 LOOK_SECONDS = 2.0

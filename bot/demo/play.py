@@ -12,15 +12,15 @@ from pathlib import Path
 import discord
 import simcord
 
-from bot.assistant import Assistant
 from bot.client import Keepsake
 from bot.demo import pictures
+from bot.demo.actors import Actor, Transcript, Unexpected, expect
 from bot.demo.learning import learn
-from bot.demo.stage import Actor, Transcript, Unexpected, expect
-from bot.parts import Progress, running
-from bot.settings import Settings
-from bot.trainer_process import training
-from db.models import Viewer
+from bot.runtime.services import Progress, running
+from bot.runtime.settings import Settings
+from bot.runtime.trainer_process import training
+from bot.service.assistant import Assistant
+from db.types import Viewer
 
 SETTLE_SECONDS = 120.0
 CAT, CUP, MOTORCYCLE = "Chelsea", "The good cup", "Thunder"

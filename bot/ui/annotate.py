@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from db.models import Box, Recognition
+from db.types import Box, Recognition
 
 COLOURS = ("#e4572e", "#2e86ab", "#6a994e", "#a23b72", "#f2a541", "#5e548e")
 LAST_DRAWABLE = 0x24F

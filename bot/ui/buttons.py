@@ -11,12 +11,13 @@ from uuid import UUID
 
 import discord
 
-from bot import memories, texts
-from bot.assistant import Assistant, Told
-from bot.errors import explained
-from bot.governance import owner_of
-from bot.viewers import standing_of, viewer_of
-from db.models import Concept, SetAside, Verdict
+from bot import texts
+from bot.service import memories
+from bot.service.assistant import Assistant, Told
+from bot.service.governance import owner_of
+from bot.ui.actor import standing_of, viewer_of
+from bot.ui.errors import explained
+from db.types import Concept, SetAside, Verdict
 
 MOST_JUDGED = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"

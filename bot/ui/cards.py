@@ -10,7 +10,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import explained
+from bot.ui.errors import explained
 from bot.ui.live import end_live
 
 CARD_SECONDS = 14 * 60.0

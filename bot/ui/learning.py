@@ -10,15 +10,16 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot import learning, texts
-from bot.assistant import Assistant
-from bot.reports import Learning
-from bot.rules import NotAllowed
+from bot import texts
+from bot.service import learning
+from bot.service.assistant import Assistant
+from bot.service.permissions import NotAllowed
+from bot.service.reports import Learning
+from bot.service.worker_client import WorkerAway
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
-from bot.worker_client import WorkerAway
 from db.errors import MemoryAway
-from db.models import OwnerId, Viewer
+from db.types import OwnerId, Viewer
 
 RED = discord.ButtonStyle.danger
 Change = Callable[[Any, Viewer, OwnerId], Awaitable[None]]

@@ -10,11 +10,14 @@ from uuid import UUID
 import discord
 from discord import ui
 
-from bot import memories, pictures, texts
-from bot.assistant import Assistant
-from bot.memories import Card, Page, Wanted
-from bot.rules import MOST_REFERENCES, Standing
-from bot.thumbnails import LARGE, thumbnail
+from bot import texts
+from bot.service import memories
+from bot.service.assistant import Assistant
+from bot.service.memories import Card, Page, Wanted
+from bot.service.permissions import MOST_REFERENCES, Standing
+from bot.service.thumbnails import LARGE, thumbnail
+from bot.ui import attachments
+from bot.ui.actor import standing_of
 from bot.ui.buttons import Undo
 from bot.ui.cards import (
     Act,
@@ -33,8 +36,7 @@ from bot.ui.cards import (
     view_of,
     whisper,
 )
-from bot.viewers import standing_of
-from db.models import Concept, OwnerId
+from db.types import Concept, OwnerId
 
 RED = discord.ButtonStyle.danger
 BLUE = discord.ButtonStyle.primary
@@ -253,7 +255,7 @@ def _asks_picture(here: Leafing, concept: Concept) -> Act:
 
     async def add(interaction: Interaction) -> None:
         await interaction.response.defer()
-        picture = await pictures.read(file_of(field))
+        picture = await attachments.read(file_of(field))
         await memories.add_picture(here.assistant, here.standing(interaction), concept, picture)
         await _again(interaction, here, concept)
 

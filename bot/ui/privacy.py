@@ -8,9 +8,12 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot import pictures, privacy, texts
-from bot.assistant import Assistant
-from bot.privacy import Export, ImportPlan, Report
+from bot import texts
+from bot.service import privacy
+from bot.service.assistant import Assistant
+from bot.service.privacy import Export, ImportPlan, Report
+from bot.ui import attachments
+from bot.ui.actor import standing_of, viewer_of
 from bot.ui.cards import (
     Act,
     Ask,
@@ -27,8 +30,7 @@ from bot.ui.cards import (
     whisper,
 )
 from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
-from bot.viewers import standing_of, viewer_of
-from db.models import OwnerId, Viewer
+from db.types import OwnerId, Viewer
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
@@ -101,7 +103,7 @@ def _objection_button(assistant: Assistant, report: Report) -> Press:
 def _exports(assistant: Assistant) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        largest = min(interaction.filesize_limit, pictures.LARGEST_FILE) - MARGIN
+        largest = min(interaction.filesize_limit, attachments.LARGEST_FILE) - MARGIN
         files = await privacy.export(assistant.pool, viewer_of(interaction), largest)
         for group in _groups(files, largest):
             await whisper(
@@ -128,7 +130,7 @@ def _asks_import(assistant: Assistant) -> Act:
 
         async def plan(submitted: Interaction) -> None:
             await submitted.response.defer()
-            data = await pictures.read_file(file_of(field))
+            data = await attachments.read_file(file_of(field))
             await _show_plan(submitted, assistant, await privacy.plan_import(assistant, viewer_of(submitted), data))
 
         await interaction.response.send_modal(Ask("Import", plan, field))

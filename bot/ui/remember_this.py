@@ -9,9 +9,11 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot import memories, texts
-from bot.assistant import Assistant
-from bot.memories import Look, Part
+from bot import texts
+from bot.service import memories
+from bot.service.assistant import Assistant
+from bot.service.memories import Look, Part
+from bot.ui.actor import standing_of
 from bot.ui.annotate import numbered
 from bot.ui.cards import (
     Act,
@@ -26,9 +28,8 @@ from bot.ui.cards import (
     value_of,
     view_of,
 )
-from bot.viewers import standing_of
-from db.models import Box, Concept
-from model_worker.words.certainty import certainty, place_in_picture
+from db.types import Box, Concept
+from model_worker.api.certainty import certainty, place_in_picture
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 

@@ -10,17 +10,18 @@ from uuid import UUID
 import discord
 from discord import ui
 
-from bot import governance, texts
-from bot.assistant import Assistant
-from bot.errors import explained
-from bot.governance import ServerCard
-from bot.memories import Wanted
-from bot.rules import Standing
+from bot import texts
+from bot.service import governance
+from bot.service.assistant import Assistant
+from bot.service.governance import ServerCard
+from bot.service.memories import Wanted
+from bot.service.permissions import Standing
+from bot.ui.actor import standing_of
 from bot.ui.cards import Act, Ask, Choose, Interaction, Press, Shown, line, rows, show, value_of, view_of, whisper
+from bot.ui.errors import explained
 from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
 from bot.ui.memories import Leafing, show_list
-from bot.viewers import standing_of
-from db.models import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
+from db.types import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success

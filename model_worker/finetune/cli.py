@@ -18,13 +18,13 @@ from typing import Any
 import asyncpg
 
 from db import adapters, training
-from db.embedded import EmbeddedPostgres
 from db.errors import DatabaseProblem, DataWithdrawn, MemoryAway, NothingToRollBack
-from db.migrate import migrate
-from db.models import OwnerId, viewer_of
 from db.pool import open_pool, viewing
 from db.roles import app_url
-from model_worker.packs import PackProblem, load_pack
+from db.setup.embedded import EmbeddedPostgres
+from db.setup.migrate import migrate
+from db.types import OwnerId, viewer_of
+from model_worker.api.packs import PackProblem, load_pack
 
 NOTHING_DONE = 3
 BY_HAND = 0
@@ -138,11 +138,11 @@ async def _memory() -> AsyncIterator[asyncpg.Pool]:
 
 
 async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.owner import curriculum_from
-    from model_worker.finetune.rap_format import write_samples
-    from model_worker.finetune.recipe import recipe_of
-    from model_worker.finetune.sheet import draw_sheet
-    from model_worker.packs import TextWriting
+    from model_worker.api.packs import TextWriting
+    from model_worker.api.recipes import recipe_of
+    from model_worker.finetune.data.rap_format import write_samples
+    from model_worker.finetune.data.sheet import draw_sheet
+    from model_worker.finetune.jobs.owner import curriculum_from
 
     pack = load_pack(options.pack)
     async with viewing(pool, viewer_of(options.owner)) as connection:
@@ -162,7 +162,7 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.manners import alone_on_this_device, be_last_in_line
+    from model_worker.finetune.training.resources import alone_on_this_device, be_last_in_line
 
     be_last_in_line()
     folder = _home() / "finetune"
@@ -171,9 +171,9 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
-    from model_worker.finetune.manners import wait_for_answers
-    from model_worker.finetune.owner import TooLittle, train_owner, training_of
-    from model_worker.finetune.watching import Stopped, Watch
+    from model_worker.finetune.jobs.owner import TooLittle, train_owner, training_of
+    from model_worker.finetune.training.progress import Stopped, Watch
+    from model_worker.finetune.training.resources import wait_for_answers
 
     with _progress_bar() as note:
         asked = training_of(pool, load_pack(options.pack), folder, options.seed, Watch(note, wait_for_answers))
@@ -187,9 +187,9 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
 
 
 def _base(options: argparse.Namespace) -> int:
-    from model_worker.finetune.base import train_base
-    from model_worker.finetune.recipe import load_recipe
-    from model_worker.finetune.watching import Watch
+    from model_worker.api.recipes import load_recipe
+    from model_worker.finetune.jobs.base import train_base
+    from model_worker.finetune.training.progress import Watch
 
     try:
         with _progress_bar() as note:
@@ -206,8 +206,8 @@ def _base(options: argparse.Namespace) -> int:
 
 
 async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
-    from model_worker.finetune.recipe import recipe_of
-    from model_worker.finetune.trainer import Trainer, work
+    from model_worker.api.recipes import recipe_of
+    from model_worker.finetune.jobs.trainer import Trainer, work
 
     url = _app_url()
     if url is None:

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from db.models import Box
-from model_worker.hub import checkpoint
-from model_worker.packs import Detector, PackProblem
+from db.types import Box
+from model_worker.api.hub import checkpoint
+from model_worker.api.packs import Detector, PackProblem
 from model_worker.perception.embedders import device
-from model_worker.perception.regions import suppress
 from model_worker.perception.torchvision_shim import use_own_nms
+from model_worker.perception.windows import suppress
 
 OVERLAP = 0.8
 """Of two boxes, the smaller of which lies in the other by more than this share, one is enough."""

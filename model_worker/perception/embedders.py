@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from model_worker.hub import checkpoint
-from model_worker.packs import OpenClip, PackProblem, VisionBackbone
-from model_worker.perception.embedding import Floats
+from model_worker.api.hub import checkpoint
+from model_worker.api.packs import OpenClip, PackProblem, VisionBackbone
+from model_worker.perception.pooling import Floats
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
 GROUND = (128, 128, 128)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import maximum_filter1d
 
-from db.models import Box
-from model_worker.perception.regions import suppress
+from db.types import Box
+from model_worker.perception.windows import suppress
 
 LONGEST = 512
 """Pixels of the longest side at which edges are looked for."""

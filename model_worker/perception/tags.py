@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from model_worker.wire import Tag
+from model_worker.api.protocol import Tag
 
 MOST = 5
 LEAST_PROBABLE = 0.05

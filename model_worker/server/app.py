@@ -18,9 +18,8 @@ from functools import partial
 from aiohttp import web
 from PIL import Image
 
-from db.models import Box
-from model_worker.perception.regions import cropped
-from model_worker.pictures import (
+from db.types import Box
+from model_worker.api.images import (
     LARGEST_BYTES,
     WORKING_SIDE,
     PictureProblem,
@@ -28,10 +27,23 @@ from model_worker.pictures import (
     encode_jpeg,
     is_plain_jpeg,
 )
+from model_worker.api.protocol import (
+    GenerateRequest,
+    Perception,
+    ReferenceView,
+    perception_to_json,
+    reference_to_json,
+    request_from_json,
+    verify_from_json,
+)
+from model_worker.generation.adapters.errors import AdapterProblem
+from model_worker.generation.pair import Pair
+from model_worker.generation.types import Asked
+from model_worker.perception.windows import cropped
 from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
-from model_worker.server.eyes import LARGEST_BATCH, Eye, Eyes, Look, ReferenceRequest
-from model_worker.server.measures import Measures
-from model_worker.server.models import (
+from model_worker.server.embedders import LARGEST_BATCH, Eye, Eyes, Look, ReferenceRequest
+from model_worker.server.image_cache import Held, PicturesHeld
+from model_worker.server.loading import (
     Adapts,
     HeldAdapters,
     Load,
@@ -41,20 +53,8 @@ from model_worker.server.models import (
     NoSuchEmbedder,
     load_former,
 )
-from model_worker.server.pictures_held import Held, PicturesHeld
-from model_worker.server.writing import WritingDesk
-from model_worker.wire import (
-    GenerateRequest,
-    Perception,
-    ReferenceView,
-    perception_to_json,
-    reference_to_json,
-    request_from_json,
-    verify_from_json,
-)
-from model_worker.words.adapter_problem import AdapterProblem
-from model_worker.words.asked import Asked
-from model_worker.words.pair import Pair
+from model_worker.server.metrics import Measures
+from model_worker.server.streaming import WritingDesk
 
 log = logging.getLogger("keepsake.worker")
 

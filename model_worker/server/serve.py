@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from model_worker.server.app import Worker
-from model_worker.server.models import Load
+from model_worker.server.loading import Load
 
 PARENT_CHECK_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0

@@ -1,0 +1,173 @@
+"""Writing a memory into zip files."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, replace
+
+from bot.archive.schema import VERSION, Archive, ArchivedConcept, ArchivedReference
+from model_worker.api.protocol import pack_vector
+
+ROOM_FOR_JSON = 200_000
+"""Bytes a part keeps free for what is not a picture, before it is measured."""
+BYTES_A_NUMBER = 4
+"""Of an embedding, as text, with some room."""
+ZIP_TIME = (2000, 1, 1, 0, 0, 0)
+
+README = """This is what Keepsake remembers for you.
+
+database.json   the concepts as a memory file of RAP (arXiv 2410.13360)
+keepsake.json   all that this format lacks: every picture, when, where, corrections, settings
+pictures/       the pictures, named by their SHA-256
+answers/        pictures that you asked about; for reading only, they are not imported
+
+To bring it in: /privacy, then Import. Nothing changes before you have seen what would.
+"""
+
+
+def write_archives(archive: Archive, largest: int) -> list[bytes]:
+    """Return a memory as zip files of at most ``largest`` bytes each, which can be imported in any order.
+
+    A concept whose pictures don't fit into one is continued in the next; one picture alone may be larger.
+    """
+    parts = [_written(part) for part in _divided(archive, largest - ROOM_FOR_JSON)]
+    if any(len(part) > largest for part in parts) and largest > 4 * ROOM_FOR_JSON:
+        parts = [_written(part) for part in _divided(archive, largest // 2)]
+    return parts
+
+
+def _divided(archive: Archive, room: int) -> list[Archive]:
+    """Divide a memory into parts whose pictures fit; everything in it is in exactly one of them."""
+    parts: list[Archive] = []
+    empty = replace(archive, concepts=(), corrections=(), answers=())
+    current, used = empty, 0
+
+    def make_room(size: int) -> None:
+        nonlocal current, used
+        if used and used + size > room:
+            parts.append(current)
+            current, used = empty, 0
+        used += size
+
+    for concept in archive.concepts:
+        said = tuple(one for one in archive.corrections if one.concept_name == concept.name)
+        for number, reference in enumerate(concept.references):
+            mine = said if number == 0 else ()
+            vectors = [made.vector for made in reference.embeddings] + [one.vector for one in mine]
+            make_room(len(reference.picture) + sum(BYTES_A_NUMBER * len(vector) for vector in vectors))
+            current = replace(
+                current,
+                concepts=_with_reference(current.concepts, concept, reference),
+                corrections=current.corrections + mine,
+            )
+    for answer in archive.answers:
+        make_room(len(answer.picture))
+        current = replace(current, answers=(*current.answers, answer))
+    return [*parts, current]
+
+
+def _with_reference(
+    known: tuple[ArchivedConcept, ...], concept: ArchivedConcept, reference: ArchivedReference
+) -> tuple[ArchivedConcept, ...]:
+    if known and known[-1].name == concept.name:
+        return (*known[:-1], replace(known[-1], references=(*known[-1].references, reference)))
+    return (*known, replace(concept, references=(reference,)))
+
+
+def _written(archive: Archive) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as zipped:
+
+        def put(name: str, content: bytes, *, squeezed: bool = False) -> None:
+            entry = zipfile.ZipInfo(name, ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED if squeezed else zipfile.ZIP_STORED
+            zipped.writestr(entry, content)
+
+        put("README.txt", README.encode())
+        put("database.json", _as_json(_rap_memory(archive)), squeezed=True)
+        put("keepsake.json", _as_json(_whole_memory(archive)), squeezed=True)
+        pictures = {ref.picture_sha256: ref.picture for one in archive.concepts for ref in one.references}
+        for sha256, picture in pictures.items():
+            put(f"pictures/{sha256}.jpg", picture)
+        for number, answer in enumerate(archive.answers, start=1):
+            put(f"answers/{number}.jpg", answer.picture)
+    return file.getvalue()
+
+
+def _as_json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+
+
+def _rap_memory(archive: Archive) -> dict[str, object]:
+    """Return the memory file as RAP's own code reads it."""
+    return {
+        "concept_dict": {
+            f"<{one.name}>": {
+                "name": one.name,
+                "image": _path(_avatar(one)),
+                "info": one.info,
+                "category": one.category,
+            }
+            for one in archive.concepts
+        },
+        "path_to_concept": {_path(_avatar(one)): f"<{one.name}>" for one in archive.concepts},
+    }
+
+
+def _whole_memory(archive: Archive) -> dict[str, object]:
+    return {
+        "version": VERSION,
+        "exported_at": archive.exported_at.isoformat(),
+        "may_train": archive.may_train,
+        "objects": archive.objects,
+        "concepts": [_concept_to_json(one) for one in archive.concepts],
+        "corrections": [
+            {
+                "concept": one.concept_name,
+                "verdict": one.verdict.value,
+                "embedding_id": one.embedding_id,
+                "vector": pack_vector(one.vector),
+                "created_at": one.created_at.isoformat(),
+            }
+            for one in archive.corrections
+        ],
+        "answers": [
+            {"picture": f"answers/{number}.jpg", "created_at": one.created_at.isoformat(), "seen": list(one.seen)}
+            for number, one in enumerate(archive.answers, start=1)
+        ],
+    }
+
+
+def _concept_to_json(one: ArchivedConcept) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "info": one.info,
+        "category": one.category,
+        "created_at": one.created_at.isoformat(),
+        "times_recognised": one.times_recognised,
+        "last_seen": None if one.last_seen is None else one.last_seen.isoformat(),
+        "learned": asdict(one.learned),
+        "linked_user": one.linked_user,
+        "references": [
+            {
+                "picture": ref.picture_sha256,
+                "box": asdict(ref.box),
+                "created_at": ref.created_at.isoformat(),
+                "is_avatar": ref.is_avatar,
+                "embeddings": [
+                    {"embedding_id": made.embedding_id, "vector": pack_vector(made.vector)} for made in ref.embeddings
+                ],
+            }
+            for ref in one.references
+        ],
+    }
+
+
+def _avatar(one: ArchivedConcept) -> ArchivedReference:
+    return next((ref for ref in one.references if ref.is_avatar), one.references[0])
+
+
+def _path(reference: ArchivedReference) -> str:
+    return f"pictures/{reference.picture_sha256}.jpg"

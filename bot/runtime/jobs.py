@@ -1,0 +1,157 @@
+"""What has to be done from time to time, whether anybody asks or not: jobs in the queue, run by `keepsake up`.
+
+Deletion is never left to a message that may get lost: what has to go carries its time, and a job that comes round
+deletes what is due. A bot that was down for a week catches up with the first round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import asyncpg
+import procrastinate
+from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
+from procrastinate.jobs import Status
+
+from bot.service.assistant import Assistant
+from bot.service.governance import nobody_on
+from bot.service.reindexing import memories_to_move, move_a_slice
+from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerRefused
+from db import servers
+from db.errors import MemoryAway
+from db.job_queue import DEFAULT, TRAIN, open_queue
+from db.maintenance import KnownServer, delete_what_is_due, known_servers
+from db.pool import viewing
+from db.types import OwnerId
+
+log = logging.getLogger("keepsake.jobs")
+
+GRACE = timedelta(days=30)
+"""How long a server's memory outlives the bot's removal, and what a member shared their leaving."""
+EVERY_MINUTE = "* * * * *"
+EVERY_FIVE_MINUTES = "*/5 * * * *"
+EVERY_NIGHT = "17 4 * * *"
+IN_NO_HURRY = -10
+STALLED_SECONDS = 120
+MOST_TRIES = 3
+"""Of a training whose process was killed."""
+
+
+class Membership(Protocol):
+    """What only Discord knows."""
+
+    async def is_on(self, server_id: int) -> bool:
+        """Whether the bot is a member of a server."""
+
+    async def has_member(self, server_id: int, user_id: int) -> bool:
+        """Whether a user is a member of a server that the bot is on."""
+
+
+def make_queue(app_url: str, assistant: Assistant, membership: Membership | None) -> procrastinate.App:
+    """Return the queue with its jobs. ``membership`` is None where there is no Discord to ask."""
+    queue, pool = open_queue(app_url), assistant.pool
+
+    @queue.periodic(cron=EVERY_FIVE_MINUTES)
+    @queue.task(name="delete_what_is_due", queueing_lock="delete_what_is_due", retry=3)
+    async def _delete(timestamp: int) -> None:
+        await delete_what_is_due(pool)
+        await look_after_stalled(queue)
+
+    @queue.periodic(cron=EVERY_NIGHT)
+    @queue.task(name="look_after_servers", queueing_lock="look_after_servers", retry=3)
+    async def _look_after(timestamp: int) -> None:
+        if membership is not None:
+            await look_after_servers(pool, membership)
+
+    @queue.task(name="move_memory", priority=IN_NO_HURRY)
+    async def _move_memory(owner_id: str) -> None:
+        try:
+            has_moved = await move_a_slice(assistant, OwnerId(owner_id))
+        except (MemoryAway, WorkerAway, WorkerBusy, WorkerRefused) as problem:
+            log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
+            return
+        if not has_moved:
+            await move(owner_id)
+
+    async def move(owner_id: str) -> None:
+        with contextlib.suppress(AlreadyEnqueued):
+            await _move_memory.configure(queueing_lock=f"move {owner_id}").defer_async(owner_id=owner_id)
+
+    @queue.periodic(cron=EVERY_MINUTE)
+    @queue.task(name="move_memories", queueing_lock="move_memories")
+    async def _move_memories(timestamp: int) -> None:
+        try:
+            moves = await memories_to_move(assistant)
+        except (MemoryAway, WorkerAway, WorkerBusy) as problem:
+            log.warning("Whether memories have to be moved can't be seen now: %s", problem)
+            return
+        for one in moves:
+            await move(one.owner_id)
+
+    return queue
+
+
+async def look_after_stalled(queue: procrastinate.App) -> None:
+    """Delete jobs of processes that were killed: ours come round again by themselves, a training is put back."""
+    for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+        if job.task_name == TRAIN and job.attempts < MOST_TRIES:
+            with contextlib.suppress(UniqueViolation):  # another one waits already
+                await queue.job_manager.retry_job(job)
+                continue
+        await queue.job_manager.finish_job(job, Status.FAILED, delete_job=True)
+
+
+@asynccontextmanager
+async def working(queue: procrastinate.App) -> AsyncIterator[None]:
+    """Run the queue's jobs for as long as the body runs; trainings are the trainer's."""
+    async with queue.open_async():
+        worker = asyncio.create_task(
+            queue.run_worker_async(
+                queues=[DEFAULT], install_signal_handlers=False, listen_notify=False, delete_jobs="always"
+            )
+        )
+        try:
+            yield
+        finally:
+            worker.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await worker
+
+
+async def look_after_servers(pool: asyncpg.Pool, membership: Membership) -> None:
+    """Let go of what belongs to servers that the bot left, and to members who left, after a time of grace."""
+    for known in await known_servers(pool):
+        if await membership.is_on(known.server_id):
+            await _look_after_members(pool, membership, known)
+        else:
+            await _let_go(pool, known)
+
+
+async def _let_go(pool: asyncpg.Pool, known: KnownServer) -> None:
+    async with viewing(pool, nobody_on(known.server_id)) as connection:
+        if known.left_at is None:
+            await servers.mark_left(connection, known.owner_id)
+        elif datetime.now(UTC) - known.left_at >= GRACE:
+            await servers.forget_server(connection, known.owner_id)
+            log.info("The memory of server %s is deleted: the bot left it %s ago", known.server_id, GRACE)
+
+
+async def _look_after_members(pool: asyncpg.Pool, membership: Membership, known: KnownServer) -> None:
+    nobody = nobody_on(known.server_id)
+    async with viewing(pool, nobody) as connection:
+        await servers.mark_back(connection, known.owner_id)
+        contributors = await servers.contributors(connection, known.owner_id)
+    for user_id in contributors:
+        is_there = await membership.has_member(known.server_id, user_id)
+        mark: Callable[..., Awaitable[None]] = servers.mark_returned if is_there else servers.mark_departed
+        async with viewing(pool, nobody) as connection:
+            await mark(connection, known.owner_id, user_id)
+    async with viewing(pool, nobody) as connection:
+        for user_id in await servers.departed_for(connection, known.owner_id, GRACE):
+            await servers.forget_member(connection, known.owner_id, user_id)

@@ -1,0 +1,91 @@
+"""The parts of a running Keepsake: database, worker, assistant; started in order, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+
+from bot.runtime.child_process import ChildProblem
+from bot.runtime.settings import Settings
+from bot.runtime.worker_process import WorkerProcess
+from bot.service.assistant import Assistant
+from bot.service.worker_client import WorkerClient
+from db.errors import DatabaseProblem, MemoryAway
+from db.pool import open_pool
+from db.roles import app_url
+from db.setup.embedded import EmbeddedPostgres
+from db.setup.migrate import migrate
+
+Progress = Callable[[str], None]
+
+
+class PartProblem(Exception):  # noqa: N818 (it says what is the matter)
+    """A part doesn't start: the text says which, why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs: the assistant, the app's own way to the database, and the worker if it is a child process."""
+
+    assistant: Assistant
+    app_url: str
+    worker: WorkerProcess | None
+
+
+@asynccontextmanager
+async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts]:
+    """Start what the settings don't say is elsewhere.
+
+    Raises PartProblem.
+    """
+    async with AsyncExitStack() as stack:
+        progress("database: starting")
+        try:
+            url = settings.database_url or await _embedded(settings, stack)
+            applied = await asyncio.to_thread(migrate, url)
+            pool = await open_pool(app_url(url))
+        except (DatabaseProblem, MemoryAway) as problem:
+            raise PartProblem(f"database: {problem}") from problem
+        stack.push_async_callback(_close, pool)
+        progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
+        process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
+        client = WorkerClient(*_worker_address(settings, process))
+        stack.push_async_callback(client.close)
+        yield Parts(Assistant(pool, client), app_url(url), process)
+
+
+async def _embedded(settings: Settings, stack: AsyncExitStack) -> str:
+    server = EmbeddedPostgres(settings.home / "postgres")
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    return await asyncio.to_thread(server.start)
+
+
+async def _worker_process(settings: Settings, stack: AsyncExitStack, progress: Progress) -> WorkerProcess:
+    progress(f"worker: loading the pack “{settings.pack}” (the first time takes half a minute)")
+    process = WorkerProcess(settings.pack, settings.home / "worker.log")
+    stack.push_async_callback(process.stop)
+    try:
+        await process.start()
+    except ChildProblem as problem:
+        raise PartProblem(f"worker: {problem}") from problem
+    progress("worker: ready")
+    return process
+
+
+def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[str, str]:
+    if process is not None:
+        return process.url, process.token
+    if settings.worker_url is None or settings.worker_token is None:
+        raise PartProblem("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
+    return settings.worker_url, settings.worker_token
+
+
+async def _close(pool: asyncpg.Pool) -> None:
+    try:
+        await asyncio.wait_for(pool.close(), 5)
+    except TimeoutError:
+        pool.terminate()

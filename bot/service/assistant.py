@@ -1,0 +1,432 @@
+"""Remember, retrieve, generate: what Keepsake does, without a word about Discord or about models.
+
+Whoever wants to understand the product reads this file. Every function is about one viewer, and the database
+shows it nothing but what that viewer may see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+
+from bot import texts
+from bot.service import permissions
+from bot.service.permissions import Standing
+from bot.service.retrieval import Seen, make_ready, see
+from bot.service.thumbnails import LARGE, thumbnail
+from bot.service.worker_client import WorkerClient
+from db import adapters, concepts, corrections, reindexing, search, servers, sightings, trash
+from db.adapters import AdapterInUse
+from db.errors import MemoryAway, NameTaken, NotRemembered
+from db.names import check_category, check_info, check_name
+from db.pool import viewing
+from db.recall import mentioned_in, recognised_in
+from db.types import (
+    Answer,
+    Box,
+    Concept,
+    NewConcept,
+    OwnerId,
+    Recalled,
+    Recognition,
+    Region,
+    SetAside,
+    Sighting,
+    Verdict,
+    Viewer,
+)
+from model_worker.api.certainty import certainty, place_in_picture
+from model_worker.api.images import decode_picture, encode_jpeg
+from model_worker.api.protocol import GenerateRequest, PromptConcept, ReferenceView, Turn
+
+MOST_CONCEPTS_IN_PROMPT = 6
+ANSWER_PICTURE_SIDE = 1280
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a viewer asks, what was said before (oldest first), and the picture it is about (as it was sent)."""
+
+    viewer: Viewer
+    text: str
+    picture: bytes | None = None
+    history: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What `Assistant.ask` found before it begins to speak. ``picture`` is what boxes are drawn on (JPEG)."""
+
+    recalled: Recalled
+    picture: bytes | None = None
+    answer_id: UUID | None = None
+    unknown_region: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What `Assistant.remember` did: the concept, whether a copy waits for the server's admins, what it looks like."""
+
+    concept: Concept
+    waits: bool = False
+    alike: Concept | None = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer on its way: what was recalled, and the words as they come."""
+
+    told: Told
+    words: AsyncIterator[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """What the product can do, given a memory and a worker.
+
+    All raise MemoryAway, WorkerAway, WorkerBusy and WorkerRefused.
+    """
+
+    pool: asyncpg.Pool
+    worker: WorkerClient
+    most_concepts: int = field(default=permissions.MOST_PERSONAL)
+
+    async def remember(
+        self,
+        who: Standing,
+        name: str,
+        picture: bytes,
+        info: str = "",
+        category: str = "",
+        *,
+        share: bool = False,
+        linked_user: int | None = None,
+    ) -> Remembered:
+        """Remember a concept from one picture and a few words, for oneself or to share with the server.
+
+        Raises NameProblem, NameTaken, NotAllowed, Objected, TooMany and TooOften; nothing is kept then.
+        """
+        name, info, category = check_name(name), check_info(info), check_category(category)
+        viewer = who.viewer
+        async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
+            owner = await self._owner_of_new(connection, who, share=share)
+            if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
+                raise NameTaken(name)
+            await permissions.count_use(connection, viewer, permissions.REMEMBERS)
+        ready = await make_ready(self.pool, self.worker, viewer, owner, picture)
+        async with viewing(self.pool, viewer) as connection:
+            alike = await _look_alike(connection, viewer, owner, ready.in_use)
+            new = NewConcept(*(owner, name, info, category, viewer.user_id, ready.reference, who.place, linked_user))
+            concept = await concepts.remember(connection, new)
+            waits = share and not concept.is_shared and viewer.shared is not None
+            if waits and viewer.shared is not None:
+                await trash.propose(connection, concept, viewer.shared, viewer.user_id)
+        return Remembered(concept, waits, alike)
+
+    async def ask(self, question: Question) -> Reply:
+        """Retrieve what is in the picture and in the text from the viewer's memory, and begin to answer.
+
+        Raises TooOften.
+        """
+        async with viewing(self.pool, question.viewer) as connection:
+            await permissions.count_use(connection, question.viewer, permissions.ASKS)
+        seen = None
+        if question.picture is not None:
+            seen = await see(self.pool, self.worker, question.viewer, question.picture, question.text)
+        recalled = await self._recall_text(question) if seen is None else seen.recalled
+        told = Told(recalled)
+        if seen is not None and question.picture is not None:
+            told = await self._keep_answer(question.viewer, question.picture, seen)
+        shown = await self._avatars(question.viewer, recalled)
+        pictures = {_sha256(avatar): avatar for avatar in shown.values()}
+        sees_it = told.picture is not None and await self.worker.sees_pictures()
+        if told.picture is not None and sees_it:
+            pictures[_sha256(told.picture)] = told.picture
+        adapter = await self._adapter_for(question.viewer)
+        request = GenerateRequest(
+            question=question.text,
+            has_picture=seen is not None,
+            tags=() if seen is None else seen.tags,
+            concepts=_for_prompt(recalled, shown),
+            history=question.history,
+            picture=_sha256(told.picture) if told.picture is not None and sees_it else None,
+            adapter=None if adapter is None else adapter.adapter_id,
+        )
+        return Reply(told, self.worker.generate(request, pictures, partial(self._weights_of, question.viewer, adapter)))
+
+    async def find(self, viewer: Viewer, name: str) -> Concept:
+        """Return the viewer's concept of that name, their own before a shared one.
+
+        Raises NotRemembered, with names that look alike.
+        """
+        async with viewing(self.pool, viewer) as connection:
+            found = await concepts.find(connection, viewer, name)
+            if found:
+                return found[0]
+            alike = await concepts.did_you_mean(connection, viewer, name)
+        raise NotRemembered(texts.unknown_name(name, alike))
+
+    async def edit(
+        self,
+        who: Standing,
+        concept: Concept,
+        *,
+        name: str | None = None,
+        info: str | None = None,
+        category: str | None = None,
+        linked_user: int | None = None,
+    ) -> Concept:
+        """Change what is given of a concept. Raises NotAllowed, NameProblem, NameTaken, NotRemembered, Objected."""
+        async with viewing(self.pool, who.viewer) as connection:
+            await permissions.check_may_change(connection, who, concept)
+            return await concepts.edit(
+                connection, concept, name=name, info=info, category=category, linked_user=linked_user
+            )
+
+    async def forget(self, who: Standing, concept: Concept) -> SetAside:
+        """Forget a concept with all that belongs to it; for ten minutes it can be undone.
+
+        Raises NotAllowed, NotRemembered.
+        """
+        async with viewing(self.pool, who.viewer) as connection:
+            await permissions.check_may_change(connection, who, concept)
+            return await trash.forget_for_now(connection, concept, who.user_id)
+
+    async def undo(self, who: Standing, owner: OwnerId, set_aside_id: UUID) -> Concept:
+        """Remember again what was forgotten. Raises NotRemembered when it is too late, NameTaken, Objected."""
+        async with viewing(self.pool, who.viewer) as connection:
+            return await trash.undo(connection, owner, set_aside_id)
+
+    async def suggest_names(self, viewer: Viewer, typed: str) -> list[str]:
+        """Return names for autocomplete."""
+        async with viewing(self.pool, viewer) as connection:
+            return await concepts.suggest_names(connection, viewer, typed)
+
+    async def answer_of(self, viewer: Viewer, answer_id: UUID) -> Answer:
+        """Return an earlier answer of this viewer. Raises NotRemembered when it is too old or another's."""
+        async with viewing(self.pool, viewer) as connection:
+            answer = await sightings.load_answer(connection, viewer, answer_id)
+        if answer is None:
+            raise NotRemembered(texts.ONLY_WHO_ASKED)
+        return answer
+
+    async def judge(self, viewer: Viewer, answer: Answer, region: int, verdict: Verdict) -> Concept:
+        """Store what the viewer said about a recognition: it counts from the next picture on.
+
+        Raises NotRemembered when nobody was recognised there, or was forgotten since.
+        """
+        sighting = _sighting_of(answer, region)
+        concept = sighting.concept
+        if concept is None:
+            raise NotRemembered(texts.NOBODY_THERE)
+        sighting = await self._as_in_use(viewer, answer, sighting, concept.owner_id)
+        async with viewing(self.pool, viewer) as connection:
+            await corrections.store(connection, viewer, sighting, verdict)
+        return concept
+
+    async def _as_in_use(self, viewer: Viewer, answer: Answer, sighting: Sighting, owner: OwnerId) -> Sighting:
+        """Return a sighting with the embedding that the owner's recall goes by now; packs may be changed."""
+        async with viewing(self.pool, viewer) as connection:
+            used = await reindexing.in_use(connection, [owner])
+        if sighting.embedding_id in used or not used:
+            return sighting
+        view = await self.worker.refer(answer.picture, sighting.box, exact=True, embedding_id=used[0])
+        return replace(sighting, embedding_id=used[0], embedding=view.region.embedding)
+
+    async def remember_region(
+        self, who: Standing, answer: Answer, region: int, name: str, info: str = "", category: str = ""
+    ) -> Concept:
+        """Remember what is in a region of an earlier answer's picture, for the viewer alone.
+
+        Raises as `remember_part` and NotRemembered when the region isn't known any more.
+        """
+        sighting = _sighting_of(answer, region)
+        concept = await self.remember_part(who, answer.picture, sighting.box, name, info, category)
+        named = replace(sighting, concept=concept, probability=1.0)
+        async with viewing(self.pool, who.viewer) as connection:
+            await sightings.rename_sighting(connection, who.viewer, answer.answer_id, named)
+        return concept
+
+    async def remember_part(
+        self, who: Standing, picture: bytes, box: Box, name: str, info: str = "", category: str = ""
+    ) -> Concept:
+        """Remember what is in a part of a picture, for the viewer alone.
+
+        A name that the viewer has already gets one more reference; a new one becomes a concept.
+
+        Raises NameProblem, TooMany, TooOften.
+        """
+        name, info, category = check_name(name), check_info(info), check_category(category)
+        viewer = who.viewer
+        async with viewing(self.pool, viewer) as connection:
+            await permissions.count_use(connection, viewer, permissions.REMEMBERS)
+        ready = await make_ready(self.pool, self.worker, viewer, viewer.personal, picture, box)
+        async with viewing(self.pool, viewer) as connection:
+            known = [one for one in await concepts.find(connection, viewer, name) if not one.is_shared]
+            if known:
+                permissions.check_pictures(known[0].references + 1)
+                return await concepts.add_reference(connection, known[0], ready.reference, viewer.user_id)
+            await permissions.check_room(connection, viewer, self.most_concepts)
+            new = NewConcept(viewer.personal, name, info, category, viewer.user_id, ready.reference, who.place)
+            return await concepts.remember(connection, new)
+
+    async def _owner_of_new(self, connection: asyncpg.Connection, who: Standing, *, share: bool) -> OwnerId:
+        """Return whose memory a new concept goes into; what waits for approval is the viewer's own till then."""
+        if share:
+            shared = await permissions.check_may_share(connection, who)
+            if not await permissions.needs_approval(connection, who):
+                return shared
+        await permissions.check_room(connection, who.viewer, self.most_concepts)
+        return who.viewer.personal
+
+    async def _recall_text(self, question: Question) -> Recalled:
+        """Recall who a text names, or else what its words are about; when neither, who was spoken of last."""
+        async with viewing(self.pool, question.viewer) as connection:
+            mentioned = await mentioned_in(connection, question.viewer, question.text)
+            mentioned = mentioned or await search.about(connection, concepts.owners(question.viewer), question.text)
+            for turn in reversed(question.history):
+                mentioned = mentioned or await mentioned_in(connection, question.viewer, turn.text)
+        return Recalled(tuple(mentioned), ())
+
+    async def _avatars(self, viewer: Viewer, recalled: Recalled) -> dict[UUID, bytes]:
+        """Return small pictures of what was recalled, for a writer that looks at them itself; none for others."""
+        found = _for_prompt_in_order(recalled)
+        if not found or not await self.worker.sees_pictures():
+            return {}
+        async with viewing(self.pool, viewer) as connection:
+            avatars = [(one.concept_id, await concepts.avatar(connection, one)) for one, _ in found]
+        return {
+            concept_id: await asyncio.to_thread(thumbnail, avatar, LARGE)
+            for concept_id, avatar in avatars
+            if avatar is not None
+        }
+
+    async def _adapter_for(self, viewer: Viewer) -> AdapterInUse | None:
+        """Return what was learned from the viewer's own memory, or else from the server's, for the worker's model."""
+        base = await self.worker.base()
+        if base is None:
+            return None
+        async with viewing(self.pool, viewer) as connection:
+            learned = await adapters.in_use(connection, concepts.owners(viewer))
+        return next((one for one in learned if one.base == base), None)
+
+    async def _weights_of(self, viewer: Viewer, adapter: AdapterInUse | None) -> bytes | None:
+        """Return an adapter's file, None when it can't be had: then the base model answers."""
+        if adapter is None:
+            return None
+        try:
+            async with viewing(self.pool, viewer) as connection:
+                return await adapters.weights_of(connection, adapter.owner_id, adapter.adapter_id)
+        except MemoryAway:
+            return None
+
+    async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Seen) -> Told:
+        """Keep the picture and what was seen in it, for the answer's buttons."""
+        recognised = {one.region: one for one in seen.recalled.recognised}
+        unknown = _unknown_region(seen.regions, seen.recalled.recognised)
+        regions = sorted({*recognised, *([] if unknown is None else [unknown])})
+        sighted = [_sighting(seen, index, recognised.get(index)) for index in regions]
+        jpeg = await asyncio.to_thread(upright, picture)
+        async with viewing(self.pool, viewer) as connection:
+            await concepts.mark_recognised(connection, [one.concept for one in seen.recalled.recognised])
+            keep_for = await _retention(connection, viewer)
+            if not keep_for:
+                return Told(seen.recalled, jpeg)
+            answer_id = await sightings.store_answer(
+                connection, viewer, jpeg, seen.width, seen.height, sighted, keep_for
+            )
+        return Told(seen.recalled, jpeg, answer_id, unknown)
+
+
+async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:
+    """Return how long answers are kept where the viewer is."""
+    if viewer.shared is None:
+        return sightings.KEPT_FOR
+    return timedelta(days=(await servers.settings_of(connection, viewer.shared)).retention_days)
+
+
+async def _look_alike(
+    connection: asyncpg.Connection, viewer: Viewer, owner: OwnerId, view: ReferenceView
+) -> Concept | None:
+    """Return what of the same memory a new reference looks like."""
+    recognised = await recognised_in(connection, viewer, [view.region], view.calibration)
+    return next((one.concept for one in recognised if one.concept.owner_id == owner), None)
+
+
+def _sighting(seen: Seen, region: int, recognition: Recognition | None) -> Sighting:
+    made = seen.embedding_of(region)
+    return Sighting(
+        region=region,
+        box=seen.regions[region].box,
+        embedding_id=made.embedding_id,
+        embedding=made.vector,
+        concept=None if recognition is None else recognition.concept,
+        probability=None if recognition is None else recognition.probability,
+    )
+
+
+def _for_prompt(recalled: Recalled, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
+    """Return what the generator is told: who is in the picture, and who was only named."""
+    return tuple(
+        PromptConcept(
+            name=one.name,
+            info=one.info,
+            category=one.category,
+            where=None if recognition is None else place_in_picture(recognition.box),
+            certainty=None if recognition is None else certainty(recognition.probability),
+            avatar=_sha256(shown[one.concept_id]) if one.concept_id in shown else None,
+        )
+        for one, recognition in _for_prompt_in_order(recalled)
+    )
+
+
+def _for_prompt_in_order(recalled: Recalled) -> list[tuple[Concept, Recognition | None]]:
+    """Return the concepts that a prompt has room for: those in the picture, then those only named."""
+    present = {one.concept.concept_id for one in recalled.recognised}
+    seen: list[tuple[Concept, Recognition | None]] = [(one.concept, one) for one in recalled.recognised]
+    named = [(one, None) for one in recalled.mentioned if one.concept_id not in present]
+    return [*seen, *named][:MOST_CONCEPTS_IN_PROMPT]
+
+
+def _sha256(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()
+
+
+def _unknown_region(regions: Sequence[Region], recognised: Sequence[Recognition]) -> int | None:
+    """Return the region to offer for remembering: the largest clear one that nobody was recognised in."""
+    clear = [
+        index
+        for index, region in enumerate(regions)
+        if region.objectness >= 1 and all(_apart(region.box, one.box) for one in recognised)
+    ]
+    parts = [index for index in clear if _area(regions[index].box) < 1]
+    return max(parts or clear, key=lambda index: _area(regions[index].box), default=None)
+
+
+def _apart(one: Box, other: Box) -> bool:
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    return max(0.0, width) * max(0.0, height) < 0.1 * min(_area(one), _area(other))
+
+
+def _area(box: Box) -> float:
+    return (box.right - box.left) * (box.bottom - box.top)
+
+
+def _sighting_of(answer: Answer, region: int) -> Sighting:
+    sighting = answer.sighting(region)
+    if sighting is None:
+        raise NotRemembered(texts.PART_UNKNOWN)
+    return sighting
+
+
+def upright(picture: bytes) -> bytes:
+    """Return a picture as the worker saw it (and found harmless): upright, a JPEG without metadata."""
+    return encode_jpeg(decode_picture(picture), ANSWER_PICTURE_SIDE)

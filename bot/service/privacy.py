@@ -1,0 +1,267 @@
+"""What is stored about a person, and their power over it: take it away, bring it back, delete it, say no."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import asyncpg
+
+from bot import texts
+from bot.archive.reader import read_archive
+from bot.archive.schema import (
+    MOST_PROBLEMS,
+    Archive,
+    ArchivedAnswer,
+    ArchivedConcept,
+    ArchivedEmbedding,
+    ArchivedReference,
+    ArchiveProblem,
+)
+from bot.archive.writer import write_archives
+from bot.service import learning, permissions
+from bot.service.assistant import Assistant
+from bot.service.permissions import Standing
+from bot.service.reports import Learning
+from bot.service.retrieval import ReadyReference, make_ready
+from db import archives, concepts, erasure
+from db.archives import Arriving, WholeConcept
+from db.names import name_key
+from db.pool import viewing
+from db.types import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
+from model_worker.api.images import PictureProblem, decode_picture
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is stored about a viewer, what they said about it, and how learning from it stands."""
+
+    stored: Stored
+    may_train: bool
+    objects: bool
+    learning: Learning
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """One file of an export."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What an import would do: what is new, and what is left as it is because its name is there already."""
+
+    new: tuple[ArchivedConcept, ...]
+    known: tuple[str, ...]
+    corrections: tuple[StoredCorrection, ...]
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures would be stored."""
+        return sum(len(one.references) for one in self.new)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was deleted, and when; nothing of it is stored."""
+
+    number: str
+    text: str
+
+
+async def report(pool: asyncpg.Pool, viewer: Viewer) -> Report:
+    """Return what is stored about the viewer."""
+    async with viewing(pool, viewer) as connection:
+        return Report(
+            await erasure.stored(connection, viewer),
+            await erasure.may_train(connection, viewer),
+            await erasure.objects(connection, viewer.user_id),
+            await learning.learning_of(connection, viewer.personal),
+        )
+
+
+async def export(pool: asyncpg.Pool, viewer: Viewer, largest: int) -> list[Export]:
+    """Return everything stored about the viewer as zip files of at most ``largest`` bytes.
+
+    Besides their own memory: what they shared, a file for each server.
+
+    Raises TooOften.
+    """
+    async with viewing(pool, viewer) as connection:
+        await permissions.count_use(connection, viewer, permissions.EXPORTS)
+    files = _named("keepsake", await asyncio.to_thread(write_archives, await _own_archive(pool, viewer), largest))
+    async with viewing(pool, viewer) as connection:
+        servers = await erasure.servers_with_mine(connection, viewer)
+    for owner in servers:
+        archive = await _shared_archive(pool, viewer, owner)
+        if archive.concepts:
+            name = f"keepsake-shared-{owner.removeprefix('server:')}"
+            files += _named(name, await asyncio.to_thread(write_archives, archive, largest))
+    return files
+
+
+async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> ImportPlan:
+    """Return what importing this file would do, without doing it.
+
+    Raises ArchiveProblem when something in it can't be used, TooMany and TooOften.
+    """
+    async with viewing(assistant.pool, viewer) as connection:
+        await permissions.count_use(connection, viewer, permissions.IMPORTS)
+    archive = await asyncio.to_thread(read_archive, data)
+    problems = await asyncio.to_thread(_unreadable_pictures, archive.concepts)
+    if problems:
+        raise ArchiveProblem(problems)
+    async with viewing(assistant.pool, viewer) as connection:
+        mine = await concepts.list_concepts(connection, viewer.personal, limit=1_000_000)
+        keys = {name_key(one.name) for one in mine}
+        new = tuple(one for one in archive.concepts if name_key(one.name) not in keys)
+        await permissions.check_room(connection, viewer, assistant.most_concepts, len(new))
+    known = tuple(one.name for one in archive.concepts if name_key(one.name) in keys)
+    return ImportPlan(new, known, archive.corrections)
+
+
+async def carry_out(assistant: Assistant, who: Standing, plan: ImportPlan) -> int:
+    """Import what was planned: all of it or nothing; returns how many concepts.
+
+    Embeddings are made anew from the pictures: those in a file could be anybody's invention.
+
+    Raises NameTaken when the memory changed meanwhile, TooMany, WorkerAway, WorkerBusy, WorkerRefused.
+    """
+    arriving = [await _arriving(assistant, who.viewer, one, plan.corrections) for one in plan.new]
+    async with viewing(assistant.pool, who.viewer) as connection:
+        await permissions.check_room(connection, who.viewer, assistant.most_concepts, len(arriving))
+        await archives.bring_in(connection, arriving)
+    return len(arriving)
+
+
+async def set_may_train(pool: asyncpg.Pool, viewer: Viewer, *, may: bool) -> None:
+    """Store the viewer's consent to training, or that it is withdrawn: servers that learned from them learn again."""
+    async with viewing(pool, viewer) as connection:
+        await erasure.set_may_train(connection, viewer, may=may)
+
+
+async def set_objects(pool: asyncpg.Pool, viewer: Viewer, *, objects: bool) -> int:
+    """Store whether the viewer objects to being in shared memories; returns how many concepts that deleted."""
+    async with viewing(pool, viewer) as connection:
+        if objects:
+            return await erasure.object_to_sharing(connection, viewer)
+        await erasure.withdraw_objection(connection, viewer)
+        return 0
+
+
+async def erase(pool: asyncpg.Pool, viewer: Viewer) -> Receipt:
+    """Delete everything stored about the viewer, at once."""
+    async with viewing(pool, viewer) as connection:
+        objects = await erasure.objects(connection, viewer.user_id)
+        erased = await erasure.erase(connection, viewer)
+    number, at = secrets.token_hex(4), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Receipt(number, texts.receipt(erased, number, at, objects=objects))
+
+
+async def _own_archive(pool: asyncpg.Pool, viewer: Viewer) -> Archive:
+    async with viewing(pool, viewer) as connection:
+        return Archive(
+            concepts=_archived(await archives.whole_concepts(connection, viewer.personal)),
+            corrections=tuple(await archives.corrections_of(connection, viewer.personal)),
+            answers=tuple(
+                ArchivedAnswer(
+                    one.picture, one.created_at, tuple(seen.concept.name for seen in one.sightings if seen.concept)
+                )
+                for one in await archives.answers_of(connection, viewer)
+            ),
+            may_train=await erasure.may_train(connection, viewer),
+            objects=await erasure.objects(connection, viewer.user_id),
+            exported_at=datetime.now(UTC),
+        )
+
+
+async def _shared_archive(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> Archive:
+    """Return what the viewer shared on one server; what others shared there is not theirs to take."""
+    there = Viewer(viewer.user_id, int(owner.removeprefix("server:")))
+    async with viewing(pool, there) as connection:
+        found = await archives.whole_concepts(connection, owner)
+    mine = [
+        replace(one, references=tuple(ref for ref in one.references if ref.created_by == viewer.user_id))
+        for one in found
+        if one.concept.created_by == viewer.user_id
+    ]
+    return Archive(_archived([one for one in mine if one.references]), (), (), False, False, datetime.now(UTC))
+
+
+def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
+    return tuple(
+        ArchivedConcept(
+            name=one.concept.name,
+            info=one.concept.info,
+            category=one.concept.category,
+            created_at=one.concept.created_at,
+            times_recognised=one.concept.times_recognised,
+            last_seen=one.concept.last_seen,
+            learned=one.concept.learned,
+            linked_user=one.concept.linked_user,
+            references=tuple(
+                ArchivedReference(
+                    picture=reference.picture,
+                    picture_sha256=reference.picture_sha256,
+                    box=reference.box,
+                    created_at=reference.created_at,
+                    is_avatar=reference.is_avatar,
+                    embeddings=tuple(
+                        ArchivedEmbedding(embedding.embedding_id, embedding.vector)
+                        for embedding in one.embeddings
+                        if embedding.reference_id == reference.reference_id
+                    ),
+                )
+                for reference in one.references
+            ),
+        )
+        for one in found
+    )
+
+
+def _named(name: str, parts: Sequence[bytes]) -> list[Export]:
+    if len(parts) == 1:
+        return [Export(f"{name}.zip", parts[0])]
+    return [Export(f"{name}-{number}-of-{len(parts)}.zip", part) for number, part in enumerate(parts, start=1)]
+
+
+def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
+    problems = []
+    for one in found:
+        for reference in one.references:
+            try:
+                decode_picture(reference.picture)
+            except PictureProblem as problem:
+                problems.append(f"A picture of “{texts.quoted(one.name)}”: {problem}")
+                if len(problems) == MOST_PROBLEMS:
+                    return tuple(problems)
+    return tuple(problems)
+
+
+async def _ready(assistant: Assistant, viewer: Viewer, one: ArchivedReference) -> ReadyReference:
+    return await make_ready(assistant.pool, assistant.worker, viewer, viewer.personal, one.picture, one.box, exact=True)
+
+
+async def _arriving(
+    assistant: Assistant, viewer: Viewer, one: ArchivedConcept, corrections: Sequence[StoredCorrection]
+) -> Arriving:
+    ordered = sorted(one.references, key=lambda reference: not reference.is_avatar)
+    references = [
+        replace(
+            (await _ready(assistant, viewer, reference)).reference,
+            created_at=reference.created_at,
+        )
+        for reference in ordered
+    ]
+    new = NewConcept(
+        *(viewer.personal, one.name, one.info, one.category, viewer.user_id),
+        *(references[0], one.learned, one.linked_user),
+    )
+    mine = tuple(said for said in corrections if said.concept_name == one.name)
+    return Arriving(new, tuple(references[1:]), one.created_at, one.times_recognised, one.last_seen, mine)

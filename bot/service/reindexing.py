@@ -1,0 +1,51 @@
+"""Moving memories to the embedder of another pack, a slice at a time, while recall goes on with the old one.
+
+All that is known about how far it got is in the memory itself, so it may be stopped anywhere, by anything, and goes on
+from there: a reference has the new embedding or it hasn't, and an owner's recall goes over when all of them have.
+"""
+
+from __future__ import annotations
+
+from bot.runtime.metrics import MEMORIES_TO_MOVE, REFERENCES_TO_EMBED
+from bot.service.assistant import Assistant
+from db import reindexing
+from db.pool import viewing
+from db.reindexing import Move
+from db.types import Embedded, OwnerId, viewer_of
+
+SLICE = 8
+"""References between which others have their turn: other memories, and what is due to be deleted."""
+
+
+async def memories_to_move(assistant: Assistant) -> list[Move]:
+    """Return the memories that go by other embeddings than the worker's pack makes; none while it isn't ready.
+
+    Raises MemoryAway, WorkerAway and WorkerBusy, as everything here.
+    """
+    health = await assistant.worker.health()
+    if health.embedding_id is None:
+        return []
+    moves = await reindexing.memories_to_move(assistant.pool, health.embedding_id)
+    MEMORIES_TO_MOVE.set(len(moves))
+    REFERENCES_TO_EMBED.set(sum(one.missing for one in moves))
+    return moves
+
+
+async def move_a_slice(assistant: Assistant, owner_id: OwnerId) -> bool:
+    """Embed some of an owner's references anew, and let recall go by them when it was the last; whether it was."""
+    target = (await assistant.worker.health()).embedding_id
+    if target is None:
+        return False
+    viewer = viewer_of(owner_id)
+    async with viewing(assistant.pool, viewer) as connection:
+        await reindexing.count_missing(connection, owner_id, target)
+        some = await reindexing.references_without(connection, owner_id, target, SLICE)
+    for one in some:
+        view = await assistant.worker.refer(one.picture, one.box, exact=True, embedding_id=target)
+        async with viewing(assistant.pool, viewer) as connection:
+            made = Embedded(target, view.region.embedding)
+            await reindexing.store(connection, owner_id, one.reference_id, made)
+    async with viewing(assistant.pool, viewer) as connection:
+        if not await reindexing.count_missing(connection, owner_id, target):
+            return await reindexing.switch(connection, owner_id, target)
+    return False

@@ -1,0 +1,80 @@
+"""Verification: where recall is unsure, the writer looks at region and reference itself, and confirms or rejects.
+
+It never adds anybody: it is asked about what recall found, and only about that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
+
+import asyncpg
+
+from bot.service.thumbnails import LARGE, thumbnail
+from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
+from db import concepts
+from db.pool import viewing
+from db.types import Calibration, Recognition, Viewer
+from model_worker.api.packs import Verification
+from model_worker.api.protocol import Candidate, VerifyRequest
+
+log = logging.getLogger("keepsake.verifying")
+
+MOST_VERIFIED = 4
+
+
+def lowered(calibration: Calibration, verification: Verification | None) -> Calibration:
+    """Return the calibration by which recall also finds what verification could confirm."""
+    if verification is None:
+        return calibration
+    return replace(calibration, threshold=min(calibration.threshold, verification.lowest))
+
+
+async def verified(
+    pool: asyncpg.Pool,
+    worker: WorkerClient,
+    viewer: Viewer,
+    picture: bytes,
+    recognised: Sequence[Recognition],
+    thresholds: Sequence[float],
+    verification: Verification,
+) -> tuple[Recognition, ...]:
+    """Return the recognitions that hold: the sure ones, and of the unsure what the writer confirms.
+
+    ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
+    """
+    unsure = [one for one in recognised if verification.lowest <= one.probability < verification.highest]
+    said = await _asked(pool, worker, viewer, picture, unsure[:MOST_VERIFIED]) if unsure else {}
+    kept = []
+    for one, threshold in zip(recognised, thresholds, strict=True):
+        if one.region not in said:
+            kept += [one] if one.probability >= threshold else []
+        elif said[one.region] >= verification.accept:
+            kept.append(replace(one, probability=max(one.probability, said[one.region])))
+    return tuple(kept)
+
+
+async def _asked(
+    pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, unsure: Sequence[Recognition]
+) -> dict[int, float]:
+    """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
+    async with viewing(pool, viewer) as connection:
+        avatars = [(one, await concepts.avatar(connection, one.concept)) for one in unsure]
+    shown = [(one, await asyncio.to_thread(thumbnail, avatar, LARGE)) for one, avatar in avatars if avatar is not None]
+    pictures = {_digest(one): one for one in (picture, *(reference for _, reference in shown))}
+    candidates = [
+        Candidate(one.box, _digest(reference), one.concept.name, one.concept.category) for one, reference in shown
+    ]
+    try:
+        said = await worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
+    except (WorkerAway, WorkerBusy, WorkerRefused) as problem:
+        log.warning("The writer wasn't asked: %s", problem)
+        return {}
+    return {one.region: probability for (one, _), probability in zip(shown, said, strict=True)}
+
+
+def _digest(picture: bytes) -> str:
+    return sha256(picture).hexdigest()

@@ -1,0 +1,288 @@
+"""The bot's way to the model worker: HTTP, and three ways it can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+
+from db.types import Box
+from model_worker.api.packs import Verification
+from model_worker.api.protocol import (
+    GenerateRequest,
+    Perception,
+    ReferenceView,
+    VerifyRequest,
+    perception_from_json,
+    reference_from_json,
+    request_to_json,
+    verify_to_json,
+)
+
+log = logging.getLogger("keepsake.worker-client")
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 120.0
+KEEP_ALIVE_SECONDS = 150.0
+"""Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
+
+
+NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
+
+GetAdapter = Callable[[], Awaitable[bytes | None]]
+"""Returns an adapter's file, None when it is gone."""
+NOT_WITH_ADAPTER = frozenset({404, 500})
+"""How the worker answers a question for an adapter that it lacks, or that breaks it."""
+
+
+class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker can't be reached, or went away in the middle."""
+
+    def __init__(
+        self, sentence: str = "My eyes and voice can't be reached just now. Please try again in a moment."
+    ) -> None:
+        super().__init__(sentence)
+
+
+class WorkerBusy(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker has too much to do, or isn't ready yet; ``seconds`` is when to try again."""
+
+    def __init__(self, seconds: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+class WorkerRefused(Exception):  # noqa: N818 (it says what is the matter)
+    """The worker can't use what it was sent; the text is a sentence for the person who sent it."""
+
+
+class NoSuchEmbedder(WorkerRefused):
+    """The worker has no pack that makes the embeddings which were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHealth:
+    """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why).
+
+    ``base`` is the fingerprint of the model that adapters are for, None when its writer takes none.
+    """
+
+    state: str
+    why: str | None
+    pack: str | None
+    embedding_id: str | None
+    device: str
+    sees_pictures: bool
+    verification: Verification | None
+    base: str | None
+
+
+class WorkerClient:
+    """A session with one worker. It recovers by itself when the worker is back."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._session: aiohttp.ClientSession | None = None
+        self._ready: WorkerHealth | None = None
+        self._refused_adapters: set[str] = set()
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def perceive(
+        self, picture: bytes, embedding_id: str | None = None, categories: Sequence[str] = ()
+    ) -> Perception:
+        """Return what the worker sees in a picture (any format it reads).
+
+        ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than
+        the worker's own.
+
+        Raises NoSuchEmbedder, and WorkerAway, WorkerBusy and WorkerRefused, as everything here.
+        """
+        about: dict[str, object] = {"embedding_id": embedding_id, "categories": list(categories)}
+        return perception_from_json(await self._about(picture, "/perceive", about))
+
+    async def refer(
+        self, picture: bytes, box: Box | None = None, *, exact: bool = False, embedding_id: str | None = None
+    ) -> ReferenceView:
+        """Return a picture made ready to be remembered.
+
+        ``box`` says where to look in it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
+        in `perceive`.
+        """
+        about: dict[str, object] = {
+            "box": None if box is None else asdict(box),
+            "exact": exact,
+            "embedding_id": embedding_id,
+        }
+        return reference_from_json(await self._about(picture, "/refer", about))
+
+    async def generate(
+        self,
+        request: GenerateRequest,
+        pictures: Mapping[str, bytes] = NO_PICTURES,
+        adapter: GetAdapter | None = None,
+    ) -> AsyncIterator[str]:
+        """Yield the pieces of an answer. Closing the iterator stops the worker's writing.
+
+        ``pictures`` are those that the request names, by their SHA-256; only what the worker lacks is sent. So is the
+        adapter that it names, which ``adapter`` returns; when that can't be used, the base model answers.
+        """
+        if pictures and await self.sees_pictures():
+            await self._send_missing(pictures)
+        async with self._answering(request, adapter) as response:
+            async for line in response.content:
+                said: dict[str, Any] = json.loads(line)
+                if "error" in said:
+                    raise WorkerAway(said["error"])
+                if said.get("done"):
+                    return
+                yield said["text"]
+        raise WorkerAway("My answer broke off in the middle. Please ask again in a moment.")
+
+    @asynccontextmanager
+    async def _answering(
+        self, request: GenerateRequest, get: GetAdapter | None
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Begin an answer: with the adapter that the request names where that can be, or else without."""
+        name, body = request.adapter, request_to_json(request)
+        if name is not None and get is not None and name not in self._refused_adapters:
+            async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+                status = response.status
+                if status not in NOT_WITH_ADAPTER:
+                    yield response
+                    return
+            problem = await self._send_adapter(name, get) if status == 404 else f"it answers {status} with it"
+            if problem is None:
+                async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+                    if response.status not in NOT_WITH_ADAPTER:
+                        yield response
+                        return
+                    problem = f"it answers {response.status} with it"
+            log.warning("The worker can't use the adapter %s, so its base model answers: %s", name, problem)
+        async with self._asked("POST", "/generate", data=request_to_json(replace(request, adapter=None))) as response:
+            yield response
+
+    async def _send_adapter(self, name: str, get: GetAdapter) -> str | None:
+        """Send an adapter that the worker lacks; returns None, or why that can't be. What it refused stays refused."""
+        data = await get()
+        if data is None:
+            return "it is gone from the memory"
+        try:
+            async with self._asked("PUT", f"/adapters/{name}", data=data):
+                return None
+        except WorkerRefused as problem:
+            self._refused_adapters.add(name)
+            return str(problem)
+        except (WorkerAway, WorkerBusy) as problem:
+            return str(problem)
+
+    async def sees_pictures(self) -> bool:
+        """Whether the pack's writer looks at pictures itself; asked once a session."""
+        ready = await self._once_ready()
+        return ready is not None and ready.sees_pictures
+
+    async def base(self) -> str | None:
+        """Return the fingerprint of the model that adapters are for, None when there are none; asked once a session."""
+        ready = await self._once_ready()
+        return None if ready is None else ready.base
+
+    async def takes_adapters(self) -> bool:
+        """Whether the pack's writer answers with adapters; as long as the worker doesn't say, it may."""
+        ready = await self._once_ready()
+        return ready is None or ready.base is not None
+
+    async def verification(self) -> Verification | None:
+        """Return when the pack's writer verifies what recall found; asked once a session."""
+        ready = await self._once_ready()
+        return None if ready is None else ready.verification
+
+    async def verify(self, request: VerifyRequest, pictures: Mapping[str, bytes]) -> list[float]:
+        """Return how probable each candidate is to the writer. ``pictures`` are all that the request names."""
+        await self._send_missing(pictures)
+        async with self._asked("POST", "/verify", data=verify_to_json(request)) as response:
+            return [float(one) for one in (await response.json())["probabilities"]]
+
+    async def _once_ready(self) -> WorkerHealth | None:
+        """Return how the worker is, asked until it is ready, and then no more."""
+        if self._ready is None:
+            health = await self.health()
+            if health.state != "ready":
+                return None
+            self._ready = health
+        return self._ready
+
+    async def _send_missing(self, pictures: Mapping[str, bytes]) -> None:
+        """Send those of some pictures that the worker says it lacks."""
+        async with self._asked("POST", "/pictures/missing", data=json.dumps({"pictures": list(pictures)})) as response:
+            missing = (await response.json())["missing"]
+        for sha256 in missing:
+            async with self._asked("PUT", f"/pictures/{sha256}", data=pictures[sha256]):
+                pass
+
+    async def health(self) -> WorkerHealth:
+        """Return how the worker is."""
+        async with self._asked("GET", "/health") as response:
+            said = await response.json()
+        return WorkerHealth(
+            *(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]),
+            None if said["verification"] is None else Verification(**said["verification"]),
+            said["base"],
+        )
+
+    async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:
+        """Ask about a picture, which is sent only if the worker doesn't hold it."""
+        sha256 = hashlib.sha256(picture).hexdigest()
+        question = json.dumps({"picture": sha256, **body})
+        async with self._asked("POST", path, data=question, fine=(404,)) as response:
+            if response.status != 404:
+                return await response.text()
+        async with self._asked("PUT", f"/pictures/{sha256}", data=picture):
+            pass
+        async with self._asked("POST", path, data=question) as response:
+            return await response.text()
+
+    @asynccontextmanager
+    async def _asked(
+        self, method: str, path: str, *, data: str | bytes | None = None, fine: Collection[int] = ()
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        try:
+            async with self._opened().request(method, self._url + path, data=data, headers=self._headers) as response:
+                if response.status not in fine:
+                    await _check(response)
+                yield response
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            raise WorkerAway from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS),
+                connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE_SECONDS),
+            )
+        return self._session
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status < 400:
+        return
+    try:
+        sentence = str((await response.json())["error"])
+    except (ValueError, KeyError, aiohttp.ContentTypeError):
+        sentence = f"The worker answered {response.status}."
+    if response.status == 503:
+        raise WorkerBusy(int(response.headers.get("Retry-After", "5")), sentence)
+    if response.status in {401, 500}:
+        raise WorkerAway(sentence)
+    raise NoSuchEmbedder(sentence) if response.status == 409 else WorkerRefused(sentence)

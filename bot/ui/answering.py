@@ -1,0 +1,41 @@
+"""From a question to the finished answer in Discord: words, picture, certainty, buttons."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+
+import discord
+
+from bot import texts
+from bot.service.assistant import Assistant, Question
+from bot.ui.annotate import annotated
+from bot.ui.buttons import buttons_for
+from bot.ui.stream import Place, speak
+from db.types import Recognition
+from model_worker.api.certainty import certainty
+
+
+async def answer(assistant: Assistant, question: Question, place: Place) -> None:
+    """Answer a question in a place; raises what `Assistant.ask` raises."""
+    reply = await assistant.ask(question)
+    recognised = reply.told.recalled.recognised
+    file = None
+    if recognised and reply.told.picture is not None:
+        picture = await asyncio.to_thread(annotated, reply.told.picture, recognised)
+        file = discord.File(io.BytesIO(picture), "keepsake.jpg", description=_described(recognised))
+    await speak(place, reply.words, ending=_certainties(recognised), file=file, view=buttons_for(reply.told))
+
+
+def _certainties(recognised: Sequence[Recognition]) -> str:
+    """Return a line with the number, name and certainty of each recognition."""
+    parts = [
+        f"{number} **{texts.quoted(one.concept.name)}** {certainty(one.probability)}"
+        for number, one in enumerate(recognised, start=1)
+    ]
+    return f"\n-# {' · '.join(parts)}" if parts else ""
+
+
+def _described(recognised: Sequence[Recognition]) -> str:
+    return f"The picture with boxes around {', '.join(one.concept.name for one in recognised)}"[:1024]

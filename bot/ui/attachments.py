@@ -1,0 +1,48 @@
+"""Pictures in Discord: which attachment is one, and reading it while its address is good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import discord
+
+from bot import texts
+from model_worker.api.images import LARGEST_BYTES
+
+LARGEST_FILE = 50_000_000
+"""Bytes of an archive: more than one part of an export has."""
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
+
+
+class NoPicture(Exception):  # noqa: N818 (it says what is the matter)
+    """There is no picture where one is needed, or it can't be fetched."""
+
+
+def picture_in(attachments: Sequence[discord.Attachment]) -> discord.Attachment | None:
+    """Return the first attachment that seems to be a picture; what it really is, its content will say."""
+    return next(iter(pictures_in(attachments)), None)
+
+
+def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attachment]:
+    """Return the attachments that seem to be pictures."""
+    return [
+        one
+        for one in attachments
+        if (one.content_type or "").startswith("image/") or one.filename.lower().endswith(ENDINGS)
+    ]
+
+
+async def read(attachment: discord.Attachment) -> bytes:
+    """Read a picture. Raises NoPicture when it is too large, or gone."""
+    return await read_file(attachment, LARGEST_BYTES)
+
+
+async def read_file(attachment: discord.Attachment, largest: int = LARGEST_FILE) -> bytes:
+    """Read any file. Raises NoPicture when it is larger than ``largest`` bytes, or gone."""
+    if attachment.size > largest:
+        raise NoPicture(texts.too_large(attachment.size, largest))
+    try:
+        return await attachment.read()
+    except discord.HTTPException as error:
+        raise NoPicture(texts.CANNOT_FETCH) from error

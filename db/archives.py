@@ -1,0 +1,142 @@
+"""Taking a memory out as a whole, and bringing one in: everything or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from db import concepts
+from db.sightings import load_answer
+from db.types import (
+    Answer,
+    Concept,
+    NewConcept,
+    OwnerId,
+    Reference,
+    StoredCorrection,
+    StoredReference,
+    Vector,
+    Verdict,
+    Viewer,
+)
+from db.vectors import to_vector
+
+GET_EMBEDDINGS = """
+    SELECT reference_id, embedding_id, vector
+      FROM embedding
+     WHERE owner_id = $1 AND concept_id = $2
+     ORDER BY reference_id, embedding_id, part
+"""
+
+GET_CORRECTIONS = """
+    SELECT concept.name, correction.verdict, correction.embedding_id, correction.vector, correction.created_at
+      FROM correction
+      JOIN concept ON concept.owner_id = correction.concept_owner_id
+                  AND concept.concept_id = correction.concept_id
+     WHERE correction.owner_id = $1 AND correction.concept_owner_id = $1
+     ORDER BY correction.created_at, correction.correction_id
+"""
+
+LIST_ANSWERS = "SELECT answer_id FROM answer WHERE owner_id = $1 ORDER BY created_at"
+
+AS_IT_WAS = """
+    UPDATE concept
+       SET created_at = $3, times_recognised = $4, last_seen = $5
+     WHERE owner_id = $1 AND concept_id = $2
+"""
+
+BRING_CORRECTION = """
+    INSERT INTO correction (owner_id, concept_owner_id, concept_id, verdict, embedding_id, vector, created_at)
+    VALUES ($1, $1, $2, $3, $4, $5, $6)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEmbedding:
+    """An embedding of a reference, by the pack that made it."""
+
+    reference_id: UUID
+    embedding_id: str
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class WholeConcept:
+    """A concept with all of its references and their embeddings."""
+
+    concept: Concept
+    references: tuple[StoredReference, ...]
+    embeddings: tuple[StoredEmbedding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """A concept to be brought in: its avatar in ``new``, the other references beside it, and its history."""
+
+    new: NewConcept
+    more: tuple[Reference, ...]
+    created_at: datetime
+    times_recognised: int
+    last_seen: datetime | None
+    corrections: tuple[StoredCorrection, ...]
+
+
+async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> list[WholeConcept]:
+    """Return everything about an owner's concepts, by name."""
+    found = await concepts.list_concepts(connection, owner_id, limit=1_000_000)
+    return [
+        WholeConcept(
+            one,
+            tuple(await concepts.references(connection, one)),
+            tuple(
+                StoredEmbedding(row["reference_id"], row["embedding_id"], to_vector(row["vector"]))
+                for row in await connection.fetch(GET_EMBEDDINGS, owner_id, one.concept_id)
+            ),
+        )
+        for one in found
+    ]
+
+
+async def corrections_of(connection: asyncpg.Connection, owner_id: OwnerId) -> list[StoredCorrection]:
+    """Return what a user said about recognitions of their own concepts, the oldest first."""
+    return [
+        StoredCorrection(
+            row["name"], Verdict(row["verdict"]), row["embedding_id"], to_vector(row["vector"]), row["created_at"]
+        )
+        for row in await connection.fetch(GET_CORRECTIONS, owner_id)
+    ]
+
+
+async def answers_of(connection: asyncpg.Connection, viewer: Viewer) -> list[Answer]:
+    """Return the answers that are kept for a viewer, the oldest first."""
+    ids = [row["answer_id"] for row in await connection.fetch(LIST_ANSWERS, viewer.personal)]
+    found = [await load_answer(connection, viewer, answer_id) for answer_id in ids]
+    return [one for one in found if one is not None]
+
+
+async def bring_in(connection: asyncpg.Connection, arriving: Sequence[Arriving]) -> None:
+    """Store these concepts with all that belongs to them, or none of them.
+
+    Raises NameProblem, NameTaken and Objected.
+    """
+    async with connection.transaction():
+        for one in arriving:
+            await _bring_one(connection, one)
+
+
+async def _bring_one(connection: asyncpg.Connection, one: Arriving) -> None:
+    concept = await concepts.remember(connection, one.new)
+    place = (concept.owner_id, concept.concept_id)
+    for reference in one.more:
+        await concepts.add_reference(connection, concept, reference, one.new.created_by)
+    await connection.execute(AS_IT_WAS, *place, one.created_at, one.times_recognised, one.last_seen)
+    for said in one.corrections:
+        await connection.execute(
+            BRING_CORRECTION,
+            *(concept.owner_id, concept.concept_id, said.verdict.value),
+            *(said.embedding_id, said.vector, said.created_at),
+        )

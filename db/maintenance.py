@@ -1,0 +1,52 @@
+"""What is due, whoever owns it: old answers, what can't be undone any more, servers that the bot has left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from db.pool import without_viewer
+from db.types import OwnerId
+
+TAKE_CARE = "SELECT set_config('keepsake.caretaker', 'on', true)"
+
+DELETE_DUE = {
+    "answer": "DELETE FROM answer WHERE expires_at < now()",
+    "set_aside": "DELETE FROM set_aside WHERE expires_at < now()",
+    "rate": "DELETE FROM rate WHERE next_at < now()",
+}
+
+LIST_SERVERS = "SELECT owner_id, left_at FROM server ORDER BY owner_id"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownServer:
+    """A server with something in the memory; ``left_at`` is when the bot was removed from it."""
+
+    owner_id: OwnerId
+    left_at: datetime | None
+
+    @property
+    def server_id(self) -> int:
+        """Discord's id of it."""
+        return int(self.owner_id.removeprefix("server:"))
+
+
+async def delete_what_is_due(pool: asyncpg.Pool) -> dict[str, int]:
+    """Delete what has expired, of every owner; returns how many rows of each table. Raises MemoryAway."""
+    deleted: dict[str, int] = {}
+    async with without_viewer(pool) as connection:
+        await connection.execute(TAKE_CARE)
+        for table, statement in DELETE_DUE.items():
+            deleted[table] = int((await connection.execute(statement)).removeprefix("DELETE "))
+    return deleted
+
+
+async def known_servers(pool: asyncpg.Pool) -> list[KnownServer]:
+    """Return the servers that have something in the memory, without any of it. Raises MemoryAway."""
+    async with without_viewer(pool) as connection:
+        await connection.execute(TAKE_CARE)
+        rows = await connection.fetch(LIST_SERVERS)
+    return [KnownServer(OwnerId(row["owner_id"]), row["left_at"]) for row in rows]

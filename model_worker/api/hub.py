@@ -1,0 +1,55 @@
+"""Where a hub model's files are: in a folder of one's own, in the hub's cache, or, when missing, downloaded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from model_worker.api.packs import HubModel, PackProblem
+
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""What is fetched of a repository: never pickles."""
+
+
+def checkpoint(model: HubModel) -> Path:
+    """Return the folder of a model's files; the hub is asked only when they are nowhere here.
+
+    ``KEEPSAKE_WEIGHTS`` names a folder with a subfolder for each repository (``org/name``), in the hub's layout.
+
+    Raises PackProblem, naming the model, its size, and how to bring it here.
+    """
+    return local_checkpoint(model) or _downloaded(model)
+
+
+def local_checkpoint(model: HubModel) -> Path | None:
+    """Return the folder of a model's files if they are here, None otherwise."""
+    own = os.environ.get("KEEPSAKE_WEIGHTS")
+    if own:
+        folder = Path(own) / model.repository
+        if (folder / "config.json").is_file() or (folder / "open_clip_config.json").is_file():
+            return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model.repository, allow_patterns=list(FILES), local_files_only=True))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
+        return None
+
+
+def _downloaded(model: HubModel) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model.repository, allow_patterns=list(FILES)))
+    except Exception as error:  # the hub's library and what is below it raise dozens of kinds
+        size = f"{model.megabytes / 1000:.1f} GB"
+        raise PackProblem(
+            f"The model {model.repository} ({size}) isn't here, and the hub can't be reached: {_first_line(error)}. "
+            f"Fetch it where there is a network (`keepsake-worker pull`), or put its files into a folder "
+            f"“{model.repository}” below the one that KEEPSAKE_WEIGHTS names; HF_HUB_OFFLINE=1 never asks the hub."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")[:200] or type(error).__name__

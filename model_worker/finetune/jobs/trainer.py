@@ -1,0 +1,137 @@
+"""The trainer: takes trainings from the queue, one at a time, each in a process of its own.
+
+A process of its own gives back all memory, can be killed when it takes too long, and can't take answers with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import procrastinate
+from procrastinate import RetryStrategy
+
+from db import training
+from db.errors import MemoryAway
+from db.job_queue import TRAINING, ask_for_training, open_queue
+from db.pool import viewing
+from db.types import OwnerId, viewer_of
+from model_worker.api.recipes import Recipe
+from model_worker.finetune.jobs.schedule import owners_due
+from model_worker.finetune.training.checkpoints import delete_all_but
+
+log = logging.getLogger("keepsake.trainer")
+
+EVERY_TEN_MINUTES = "*/10 * * * *"
+TRIES = 3
+RETRY_SECONDS = 300
+BESIDE_TRAINING_SECONDS = 1800.0
+"""What a training may take beside the steps: loading, examining, and waiting for answers."""
+NOTHING_DONE = 3
+"""Exit code of a training that there was nothing to do for, or that was told to stop: not to be tried again."""
+PARENT_CHECK_SECONDS = 1.0
+
+
+class TrainingFailed(Exception):  # noqa: N818 (it says what is the matter)
+    """A training's process ended badly, or took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """Where a trainer works: ``folder`` keeps checkpoints, ``command`` begins a training (the owner is added)."""
+
+    pool: asyncpg.Pool
+    recipe: Recipe
+    folder: Path
+    command: Sequence[str]
+
+    async def plan(self, now: datetime) -> list[OwnerId]:
+        """Put what is due into the queue, and delete what was kept of owners who don't want it any more."""
+        await asyncio.to_thread(delete_all_but, self.folder, await training.consenting_owners(self.pool))
+        due = await owners_due(self.pool, self.recipe, now)
+        for owner in due:
+            async with viewing(self.pool, viewer_of(owner)) as connection:
+                await ask_for_training(connection, owner)
+        return due
+
+    async def train(self, owner: OwnerId) -> None:
+        """Train one owner's adapter in a process of its own. Raises TrainingFailed."""
+        process = await asyncio.create_subprocess_exec(
+            *self.command,
+            owner,
+            stdin=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # threads that wait leave the processor to answers
+        )
+        try:
+            code = await asyncio.wait_for(process.wait(), self.recipe.most_seconds + BESIDE_TRAINING_SECONDS)
+        except TimeoutError as error:
+            raise TrainingFailed(f"Training {owner} took too long.") from error
+        finally:
+            await _ended(process)
+        if code not in {0, NOTHING_DONE}:
+            raise TrainingFailed(f"Training {owner} ended with {code}; the log says why.")
+
+
+async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
+    """Take one job after the other until cancelled (with_parent: or until the parent process is gone)."""
+    queue = make_queue(app_url, trainer)
+    async with queue.open_async():
+        worker = asyncio.create_task(
+            queue.run_worker_async(
+                queues=[TRAINING],
+                install_signal_handlers=False,
+                delete_jobs="always",
+                shutdown_graceful_timeout=0.5,  # a training that is stopped goes on from its checkpoint
+            )
+        )
+        watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
+        try:
+            await asyncio.wait({worker, watching}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            worker.cancel()
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await worker
+
+
+def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
+    """Return the queue with the trainer's jobs: planning comes round by itself, trainings are asked for."""
+    queue = open_queue(app_url)
+
+    @queue.periodic(cron=EVERY_TEN_MINUTES)
+    @queue.task(name="plan_trainings", queue=TRAINING, queueing_lock="plan_trainings")
+    async def _plan(timestamp: int) -> None:
+        try:
+            await trainer.plan(datetime.now(UTC))
+        except MemoryAway as problem:
+            log.warning("What is to be trained can't be seen now: %s", problem)  # the next round tries again
+
+    @queue.task(name="train", queue=TRAINING, retry=RetryStrategy(max_attempts=TRIES, wait=RETRY_SECONDS))
+    async def _train(owner_id: str) -> None:
+        await trainer.train(OwnerId(owner_id))
+
+    return queue
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that still runs: a checkpoint is always whole, so nothing is lost but seconds."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _until_alone(parent: Callable[[], int] | None) -> None:
+    if parent is None:
+        await asyncio.Event().wait()
+        return
+    first = parent()
+    while parent() == first:  # noqa: ASYNC110 (nothing tells of a parent that is gone)
+        await asyncio.sleep(PARENT_CHECK_SECONDS)

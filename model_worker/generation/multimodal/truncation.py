@@ -1,0 +1,65 @@
+"""A question cut down to what a model's context holds, an answer included: what is missed least goes first.
+
+Earlier turns, the oldest first; then pixels of the references; then those of the picture asked about. To some models
+every picture is as long as any other: what makes nothing shorter is left as it was. Then the last concepts go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from model_worker.generation.multimodal.messages import PICTURE_SIDE, REFERENCE_SIDE, scaled
+from model_worker.generation.types import Asked
+
+LEAST_ANSWER = 128
+"""Tokens that an answer is left before a concept is dropped for it."""
+
+
+def fit(asked: Asked, context: int, longest_answer: int, length_of: Callable[[Asked], int]) -> Asked | None:
+    """Return a question that fits with its answer, cut down as little as that takes; None where nothing helps.
+
+    ``length_of`` is how many tokens a question takes; ``context`` and ``longest_answer`` are tokens, too.
+    """
+    length = length_of(asked)
+    least_answer = min(longest_answer, LEAST_ANSWER)
+    for cuts, answer in ((CUTS, longest_answer), (LAST_CUTS, least_answer)):
+        for cut in cuts:
+            if length + answer <= context:
+                return asked
+            smaller = cut(asked)
+            shorter = length_of(smaller)
+            if shorter < length:
+                asked, length = smaller, shorter
+    return asked if length + least_answer <= context else None
+
+
+def _with_turns(most: int, asked: Asked) -> Asked:
+    return replace(asked, request=replace(asked.request, history=asked.request.history[-most:] if most else ()))
+
+
+def _with_references(side: int, asked: Asked) -> Asked:
+    references = {one.avatar for one in asked.request.concepts} - {asked.request.picture}
+    return _scaled(asked, references, side)
+
+
+def _with_picture(side: int, asked: Asked) -> Asked:
+    return _scaled(asked, {asked.request.picture}, side)
+
+
+def _with_concepts(most: int, asked: Asked) -> Asked:
+    return replace(asked, request=replace(asked.request, concepts=asked.request.concepts[:most]))
+
+
+def _scaled(asked: Asked, names: set[str | None], side: int) -> Asked:
+    pictures = {name: scaled(one, side) if name in names else one for name, one in asked.pictures.items()}
+    return replace(asked, pictures=pictures)
+
+
+CUTS: tuple[Callable[[Asked], Asked], ...] = (
+    *(partial(_with_turns, most) for most in (4, 2, 1, 0)),
+    *(partial(_with_references, side) for side in (REFERENCE_SIDE // 2, REFERENCE_SIDE // 4)),
+    *(partial(_with_picture, side) for side in (PICTURE_SIDE // 2, PICTURE_SIDE // 4)),
+)
+LAST_CUTS: tuple[Callable[[Asked], Asked], ...] = tuple(partial(_with_concepts, most) for most in (4, 2, 1))

@@ -1,0 +1,132 @@
+"""What can be said by recall alone, and what the language model has to be asked.
+
+Who is in a picture, whether and where, is never left to the language model: recall knows it, or says that it
+doesn't. The model is asked for facts about a concept, and what it says counts only when the info says it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from model_worker.api.protocol import GenerateRequest, PromptConcept, Tag
+from model_worker.generation.starter.prompt import LIKELY_TAG
+from model_worker.generation.starter.question import Kind, answers, grounded, kind_of, names_concept
+
+HELP = (
+    "I remember people, pets and things from a picture and a few words. Show me one with /remember, then send me "
+    "a picture and ask who is in it, or ask me what you told me. /edit and /forget change my mind."
+)
+
+
+_FIRST_PERSON = re.compile(r"\b(i|me|my|mine|we|us|our|ours)\b", re.IGNORECASE)
+"""In the info these are whoever wrote it, in an answer they would be the bot: such info is quoted instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to say at once, and what to ask the model for (None: nothing)."""
+
+    opening: str
+    about: tuple[PromptConcept, ...] = ()
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the language model is asked."""
+        return bool(self.about)
+
+
+def plan(request: GenerateRequest) -> Plan:
+    """Decide how to answer a request."""
+    named = [one for one in request.concepts if names_concept(request.question, one)]
+    kind = kind_of(request.question, has_picture=request.has_picture, named=bool(named))
+    seen = [one for one in request.concepts if one.where is not None]
+    if kind in {Kind.PRESENCE, Kind.PLACE}:
+        return Plan(_presence(request, named, kind))
+    if kind is Kind.IDENTITY:
+        return Plan(_identity(seen, request.tags))
+    if kind in {Kind.GREETING, Kind.THANKS, Kind.HELP} and not request.has_picture:
+        return Plan(_small_talk(kind))
+    return _about(request, kind, named or seen or list(request.concepts), seen)
+
+
+def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str) -> str:
+    """Return the model's sentence when the info bears it out, else what is known, quoted."""
+    info = " ".join(f"{one.category} {one.info}" for one in about)
+    names = " ".join(one.name for one in about)
+    sentence = said.strip()
+    fits = (
+        sentence
+        and not _FIRST_PERSON.search(sentence)
+        and grounded(sentence, info, request.question, names)
+        and answers(request.question, sentence, info, names)
+    )
+    if fits:
+        return sentence if sentence[-1] in ".!?" else f"{sentence}."
+    if answers(request.question, info, info, names):
+        return " ".join(_told(one) for one in about)
+    return f"I don't think you told me that. {' '.join(_told(one) for one in about)}"
+
+
+def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], seen: list[PromptConcept]) -> Plan:
+    if not about:
+        if request.has_picture:
+            return Plan(_identity([], request.tags))
+        return Plan(
+            "I don't know who or what that is: I only know what I was asked to remember. "
+            "Show me with /remember, or send a picture."
+        )
+    if kind is not Kind.FACT or not any(one.info or one.category for one in about):
+        return Plan(" ".join([*([_seen(seen)] if seen else []), *(_told(one) for one in about)]))
+    return Plan(_seen(seen) if seen else "", tuple(about))
+
+
+def _presence(request: GenerateRequest, named: Sequence[PromptConcept], kind: Kind) -> str:
+    if not request.has_picture:
+        return "There is no picture here that I could look at. Send it with your question, or reply to it."
+    if not named:  # asked about somebody unknown, or nobody by name: say who is there
+        return _identity([one for one in request.concepts if one.where is not None], request.tags)
+    return " ".join(_whether(one, kind) for one in named)
+
+
+def _whether(concept: PromptConcept, kind: Kind) -> str:
+    if concept.where is None:
+        return f"No, I don't see {concept.name} in this picture."
+    certainty = f" ({concept.certainty})" if concept.certainty else ""
+    if kind is Kind.PLACE:
+        return f"{concept.name} is {concept.where}{certainty}."
+    return f"Yes, {concept.name} is in this picture, {concept.where}{certainty}."
+
+
+def _identity(seen: Sequence[PromptConcept], tags: Sequence[Tag]) -> str:
+    if seen:
+        return " ".join([_seen(seen), *(_told(one) for one in seen if one.info)])
+    return f"I don't recognise anyone or anything I remember in this picture.{_looks_like(tags)}"
+
+
+def _seen(seen: Sequence[PromptConcept]) -> str:
+    parts = [f"{one.name} {one.where}{f' ({one.certainty})' if one.certainty else ''}" for one in seen]
+    return f"I see {_listed(parts)}."
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _told(concept: PromptConcept) -> str:
+    if not concept.info:
+        what = f", only that it is {concept.category}" if concept.category else ""
+        return f"About {concept.name} I wasn't told anything{what}."
+    return f"About {concept.name} I was told: “{' '.join(concept.info.split()).rstrip('.')}”."
+
+
+def _looks_like(tags: Sequence[Tag]) -> str:
+    likely = [tag.label for tag in tags if tag.probability >= LIKELY_TAG][:2]
+    return f" It looks like this might be: {' or '.join(likely)}." if likely else ""
+
+
+def _small_talk(kind: Kind) -> str:
+    if kind is Kind.THANKS:
+        return "You're welcome!"
+    return f"Hello! {HELP}" if kind is Kind.GREETING else HELP

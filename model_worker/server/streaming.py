@@ -1,0 +1,69 @@
+"""Answers streamed from one writer to many readers: requests that wait together are written together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from model_worker.generation.types import Asked
+from model_worker.server.batching import Batcher
+
+Write = Callable[[Sequence[Asked], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
+
+
+@dataclass(slots=True, eq=False)
+class Reader:
+    """Somebody who waits for an answer; ``gone`` stops its writing."""
+
+    asked: Asked
+    loop: asyncio.AbstractEventLoop
+    gone: threading.Event = field(default_factory=threading.Event)
+    pieces: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+
+    def take(self, piece: str) -> None:
+        """Hand a piece over, from the writing thread."""
+        self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
+
+
+class WritingDesk:
+    """Streams answers. ``write`` is `model_worker.words.generate.Writer.write`."""
+
+    def __init__(self, write: Write, largest: int, most_waiting: int) -> None:
+        self._write = write
+        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, largest, most_waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait."""
+        return self._batcher.waiting
+
+    @property
+    def at_work(self) -> bool:
+        """Whether something waits, or is being written."""
+        return self._batcher.at_work
+
+    async def stream(self, asked: Asked) -> AsyncGenerator[str, None]:
+        """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
+        reader = Reader(asked, asyncio.get_running_loop())
+        written = asyncio.ensure_future(self._batcher.do(reader))
+        try:
+            while not (written.done() and reader.pieces.empty()):
+                piece = asyncio.ensure_future(reader.pieces.get())
+                await asyncio.wait({piece, written}, return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    yield piece.result()
+                else:
+                    piece.cancel()
+            await written
+        finally:
+            reader.gone.set()
+            written.cancel()
+
+    def _write_batch(self, readers: Sequence[Reader]) -> list[None]:
+        asked, gone = [one.asked for one in readers], [one.gone for one in readers]
+        for pieces in self._write(asked, gone):
+            for index, piece in pieces:
+                readers[index].take(piece)
+        return [None] * len(readers)

@@ -1,0 +1,310 @@
+"""Archives: what goes out comes in again; what is hostile or broken gets a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.archive.reader import read_archive
+from bot.archive.schema import (
+    Archive,
+    ArchivedAnswer,
+    ArchivedConcept,
+    ArchivedEmbedding,
+    ArchivedReference,
+    ArchiveProblem,
+)
+from bot.archive.writer import write_archives
+from db.types import Box, Place, StoredCorrection, Vector, Verdict
+from tests.support.memory import a_jpeg
+
+THEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+LARGE = 10_000_000
+
+
+def a_vector(seed: int) -> Vector:
+    vector = np.random.default_rng(seed).normal(size=8)
+    return (vector / np.linalg.norm(vector)).astype(np.float16).astype(np.float32)
+
+
+def a_reference(seed: int, *, is_avatar: bool = False, picture: bytes | None = None) -> ArchivedReference:
+    jpeg = picture or a_jpeg(seed)
+    embedding = ArchivedEmbedding("pack/1", a_vector(seed))
+    sha256 = hashlib.sha256(jpeg).hexdigest()
+    return ArchivedReference(jpeg, sha256, Box(0.25, 0.0, 1.0, 0.5), THEN, is_avatar, (embedding,))
+
+
+def a_concept(name: str, *references: ArchivedReference) -> ArchivedConcept:
+    return ArchivedConcept(
+        name=name,
+        info="hates <b>tuna</b> 🐟\nand “quotes”",
+        category="cat",
+        created_at=THEN,
+        times_recognised=7,
+        last_seen=THEN + timedelta(days=1),
+        learned=Place(10, 20),
+        linked_user=None,
+        references=references or (a_reference(1, is_avatar=True),),
+    )
+
+
+def an_archive(*concepts: ArchivedConcept) -> Archive:
+    return Archive(concepts or (a_concept("Mochi"),), (), (), False, False, THEN)
+
+
+def plain(archive: Archive) -> list[Any]:
+    """What an archive says, with vectors that can be compared."""
+    return [
+        (
+            replace(one, references=()),
+            [
+                (replace(ref, embeddings=()), [(made.embedding_id, made.vector.tolist()) for made in ref.embeddings])
+                for ref in one.references
+            ],
+        )
+        for one in archive.concepts
+    ]
+
+
+def zipped(files: dict[str, bytes | str], compression: int = zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def whole(**changes: Any) -> dict[str, Any]:
+    """The keepsake.json of an archive, changed."""
+    [data] = write_archives(an_archive(), LARGE)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        content: dict[str, Any] = json.loads(archive.read("keepsake.json"))
+    return {**content, **changes}
+
+
+def with_concept(**changes: Any) -> dict[str, Any]:
+    content = whole()
+    content["concepts"][0].update(changes)
+    return content
+
+
+def with_reference(**changes: Any) -> dict[str, Any]:
+    content = whole()
+    content["concepts"][0]["references"][0].update(changes)
+    return content
+
+
+def packed(content: object) -> bytes:
+    jpeg = a_jpeg(1)
+    text = content if isinstance(content, str) else json.dumps(content)
+    return zipped({"keepsake.json": text, f"pictures/{hashlib.sha256(jpeg).hexdigest()}.jpg": jpeg})
+
+
+def rap(entries: object, **pictures: bytes) -> bytes:
+    files: dict[str, bytes | str] = {"example_database/database.json": json.dumps({"concept_dict": entries})}
+    return zipped({**files, **{f"example_database/{name}.png": data for name, data in pictures.items()}})
+
+
+def test_what_goes_out_comes_in_again() -> None:
+    two = a_concept("もち & “Co.”", a_reference(2), a_reference(3, is_avatar=True))
+    said = StoredCorrection("Mochi", Verdict.NOT_THEM, "pack/1", a_vector(9), THEN)
+    archive = replace(
+        an_archive(a_concept("Mochi"), two), corrections=(said,), answers=(ArchivedAnswer(a_jpeg(5), THEN, ("Mochi",)),)
+    )
+
+    [data] = write_archives(archive, LARGE)
+    read = read_archive(data)
+
+    assert plain(read) == plain(archive)
+    [back] = read.corrections
+    assert replace(back, vector=said.vector) == said
+    assert back.vector.tolist() == said.vector.tolist()
+    assert [data] == write_archives(archive, LARGE)
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        database = json.loads(opened.read("database.json"))
+        avatar = database["concept_dict"]["<もち & “Co.”>"]["image"]
+        assert opened.read(avatar) == two.references[1].picture
+        assert database["path_to_concept"][avatar] == "<もち & “Co.”>"
+        assert opened.read("answers/1.jpg") == a_jpeg(5)
+
+
+def test_what_is_too_large_for_one_file_comes_in_several_and_together_it_is_all() -> None:
+    big = [a_reference(seed, picture=a_jpeg(seed) + bytes(300_000)) for seed in range(6)]
+    archive = an_archive(a_concept("Mochi", *big[:4]), a_concept("Rex", *big[4:]))
+
+    parts = write_archives(archive, 1_000_000)
+
+    assert len(parts) > 1
+    assert all(len(part) <= 1_000_000 for part in parts)
+    pictures: dict[str, list[bytes]] = {}
+    for part in parts:
+        for one in read_archive(part).concepts:
+            pictures.setdefault(one.name, []).extend(ref.picture for ref in one.references)
+    assert pictures == {one.name: [ref.picture for ref in one.references] for one in archive.concepts}
+
+
+def test_a_memory_of_rap_comes_in() -> None:
+    entries = {
+        "<bo>": {"name": "bo", "image": "example_database/bo.png", "info": "<bo> is a Shiba Inu.", "category": "dog"},
+        "<duck>": {"name": "duck", "image": ["elsewhere/duck.png"], "info": "", "category": "toy"},
+    }
+    read = read_archive(rap(entries, bo=a_jpeg(1), duck=a_jpeg(2)))
+    bo, duck = read.concepts
+    assert (bo.name, bo.info, bo.category) == ("bo", "bo is a Shiba Inu.", "dog")
+    assert bo.references[0].picture == a_jpeg(1)
+    assert bo.references[0].box == Box(0, 0, 1, 1)
+    assert duck.references[0].picture == a_jpeg(2)
+
+
+BO = {"name": "bo", "image": "bo.png", "info": "", "category": "dog"}
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "isn't a zip"),
+        (b"PK\x03\x04 and then nothing", "isn't a zip"),
+        (packed(whole())[:-40], "isn't a zip"),
+        (json.dumps({"concept_dict": {"<bo>": BO}}).encode(), "put it into a zip"),
+        (b"{not json", "isn't JSON"),
+        (zipped({"readme.txt": "hello"}), "no memory in that zip"),
+        (zipped({"keepsake.json": "[" * 100_000}), "nested too deeply"),
+        (packed("{"), "isn't JSON"),
+        (packed([1, 2]), "version"),
+        (packed(whole(version=2)), "version"),
+        (packed(whole(concepts=[])), "nothing in that memory"),
+        (packed(whole(concepts={})), "isn't a list"),
+        (packed(whole(concepts=[1])), "isn't written as it should be"),
+        (packed(with_concept(name="")), "visible character"),
+        (packed(with_concept(name="x" * 65)), "at most 64"),
+        (packed(with_concept(name=7)), "isn't text"),
+        (packed(with_concept(name="@everyone")), "can't contain"),
+        (packed(with_concept(info="y" * 1001)), "at most 1,000"),
+        (packed(with_concept(category="z" * 65)), "at most 64"),
+        (packed(with_concept(times_recognised=-1)), "count"),
+        (packed(with_concept(times_recognised=10**30)), "count"),
+        (packed(with_concept(references=[])), "has no picture"),
+        (packed(with_reference(picture="0" * 64)), "isn't in the zip"),
+        (packed(with_reference(picture="../../etc/passwd")), "isn't in the zip"),
+        (packed(with_reference(picture=None)), "has no name"),
+        (packed(with_reference(box=None)), "isn't written as it should be"),
+        (packed(with_reference(box={"left": 0, "top": 0, "right": 2, "bottom": 1})), "isn't within"),
+        (packed(with_reference(box={"left": 0.5, "top": 0, "right": 0.5, "bottom": 1})), "isn't within"),
+        (packed(with_reference(box={"left": float("nan"), "top": 0, "right": 1, "bottom": 1})), "isn't within"),
+        (packed(with_reference(embeddings=[{"embedding_id": "p", "vector": "AAAA"}])), "embedding"),
+        (packed(with_reference(embeddings=[{"embedding_id": "p", "vector": "/3//f/9/"}])), "embedding"),
+        (packed(with_reference(embeddings=[{"embedding_id": "p\0", "vector": "x"}])), "isn't"),
+        (packed(whole(concepts=[*whole()["concepts"], *with_concept(name="MOCHI")["concepts"]])), "the same name"),
+        (packed(whole(corrections=[{"concept": "Mochi", "verdict": "maybe"}])), "right nor not_them"),
+        (rap({}), "nothing in that memory"),
+        (rap([]), "isn't a dictionary"),
+        (rap({"<bo>": 5}), "isn't written as it should be"),
+        (rap({"<bo>": BO}), "isn't in the zip"),
+        (rap({"<bo>": {**BO, "image": None}}, bo=a_jpeg(1)), "has no picture"),
+        (rap({"<bo>": BO, "<BO>": {**BO, "name": "BO"}}, bo=a_jpeg(1)), "twice"),
+    ],
+)
+def test_what_cannot_be_used_gets_a_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(ArchiveProblem, match=sentence):
+        read_archive(data)
+
+
+def test_a_picture_has_to_be_the_one_its_name_says() -> None:
+    name = hashlib.sha256(a_jpeg(1)).hexdigest()
+    with pytest.raises(ArchiveProblem, match="isn't the one that its name says"):
+        read_archive(zipped({"keepsake.json": json.dumps(whole()), f"pictures/{name}.jpg": a_jpeg(2)}))
+
+
+def test_all_problems_are_said_at_once_but_no_more_than_ten() -> None:
+    wrong = [{**whole()["concepts"][0], "name": f"name {number} {'x' * 65}"} for number in range(30)]
+    with pytest.raises(ArchiveProblem) as raised:
+        read_archive(packed(whole(concepts=wrong)))
+    assert len(raised.value.problems) == 10
+
+
+def test_a_zip_bomb_is_not_unpacked() -> None:
+    bomb = zipped({"keepsake.json": b"0" * 60_000_000}, zipfile.ZIP_DEFLATED)
+    assert len(bomb) < 100_000
+    with pytest.raises(ArchiveProblem, match="too large"):
+        read_archive(bomb)
+
+
+def test_a_zip_whose_sizes_are_lies_is_refused() -> None:
+    bomb = bytearray(zipped({"keepsake.json": b"0" * 60_000_000}, zipfile.ZIP_DEFLATED))
+    place = bomb.rfind(b"PK\x01\x02")
+    bomb[place + 24 : place + 28] = struct.pack("<I", 100)  # the size it says it has
+    with pytest.raises(ArchiveProblem):
+        read_archive(bytes(bomb))
+
+
+def test_encrypted_doubled_and_countless_files_are_refused() -> None:
+    encrypted = bytearray(packed(whole()))
+    place = encrypted.find(b"PK\x01\x02")
+    encrypted[place + 8] |= 1
+    with pytest.raises(ArchiveProblem, match="encrypted"):
+        read_archive(bytes(encrypted))
+
+    doubled = zipped({"keepsake.json": "{}", "keepsake.jsom": "{}"}).replace(b"keepsake.jsom", b"keepsake.json")
+    with pytest.raises(ArchiveProblem, match="two files of one name"):
+        read_archive(doubled)
+
+    with pytest.raises(ArchiveProblem, match="I take at most"):
+        read_archive(zipped({f"{number}.txt": "" for number in range(20_001)}))
+
+
+def test_times_that_cannot_be_are_now() -> None:
+    for moment in ("9999-12-31T23:59:59+00:00", "yesterday", 5, "0001-01-01T00:00:00+14:00"):
+        [one] = read_archive(packed(with_concept(created_at=moment))).concepts
+        assert abs(datetime.now(UTC) - one.created_at) < timedelta(minutes=1)
+
+
+VALID = packed(whole())
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = ("name", "info", "category", "created_at", "times_recognised", "last_seen", "learned", "linked_user")
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_broken_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject) -> None:
+    broken = bytearray(VALID)
+    for place in data.draw(st.lists(st.integers(0, len(broken) - 1), min_size=1, max_size=8)):
+        broken[place] = data.draw(st.integers(0, 255))
+    try:
+        read_archive(bytes(broken))
+    except ArchiveProblem as problem:
+        assert problem.problems
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.sampled_from(KEYS), JSON)
+def test_any_json_is_read_or_refused_and_nothing_else(key: str, value: object) -> None:
+    try:
+        read = read_archive(packed(with_concept(**{key: value})))
+    except ArchiveProblem as problem:
+        assert problem.problems
+    else:
+        assert isinstance(read, Archive)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.sampled_from(("picture", "box", "created_at", "is_avatar", "embeddings")), JSON)
+def test_any_reference_is_read_or_refused_and_nothing_else(key: str, value: object) -> None:
+    try:
+        read_archive(packed(with_reference(**{key: value})))
+    except ArchiveProblem as problem:
+        assert problem.problems

@@ -1,0 +1,346 @@
+"""Changing packs: memories move to the other embedder in the background, and nobody notices but the doctor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import asyncpg
+import psycopg
+import pytest
+from PIL import Image
+
+from bot.demo.pictures import png
+from bot.runtime.jobs import make_queue, working
+from bot.runtime.metrics import serve_measures
+from bot.service import memories
+from bot.service.assistant import Assistant, Question
+from bot.service.permissions import Standing
+from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
+from bot.service.worker_client import NoSuchEmbedder, WorkerClient
+from db import concepts, reindexing, trash
+from db.pool import viewing
+from db.roles import app_url
+from db.types import Box, Place, Verdict, Viewer, server_owner
+from model_worker.server.loading import NoSuchEmbedder as NotThere
+from model_worker.server.loading import Sees
+from tests.model_worker.test_server import TOKEN, Served, served
+from tests.support.fake_models import FakePerceiver
+
+ANNA = Standing(Viewer(1, 10), Place(10, 100))
+BO = Standing(Viewer(2, 10), Place(10, 100))
+MINE, OURS = ANNA.viewer.personal, server_owner(10)
+COLOURS = ("red", "lime", "blue")
+
+
+def of(colour: str) -> bytes:
+    return png(Image.new("RGB", (40, 30), colour))
+
+
+def old() -> FakePerceiver:
+    return FakePerceiver(embedding_id="old/1")
+
+
+def new() -> FakePerceiver:
+    return FakePerceiver(embedding_id="new/1", turned=1)
+
+
+def only_old(embedding_id: str) -> Sees:
+    if embedding_id != "old/1":
+        raise NotThere(f"No pack here makes {embedding_id}.")
+    return old()
+
+
+def nothing(embedding_id: str) -> Sees:
+    raise NotThere(f"No pack here makes {embedding_id}.")
+
+
+@asynccontextmanager
+async def with_pack(
+    pool: asyncpg.Pool, sees: FakePerceiver, load_former: Callable[[str], Sees] = only_old
+) -> AsyncIterator[Assistant]:
+    async with served(sees, load_former=load_former) as worker:
+        yield Assistant(pool, worker.client)
+
+
+async def remember_colours(pool: asyncpg.Pool) -> None:
+    """With the old pack: Anna remembers red and lime for herself, and shares blue."""
+    async with with_pack(pool, old()) as assistant:
+        for colour in COLOURS:
+            await assistant.remember(ANNA, colour, of(colour), share=colour == "blue")
+
+
+async def remember_shades(assistant: Assistant, colour: str) -> None:
+    """One concept of Anna's with more pictures than a slice."""
+    concept = (await assistant.remember(ANNA, colour, of(colour))).concept
+    for level in range(SLICE):
+        shade = Image.new("RGB", (40, 30), colour)
+        shade.putpixel((level, 0), (0, 0, 0))
+        await memories.add_picture(assistant, ANNA, concept, png(shade))
+
+
+async def told(assistant: Assistant, who: Standing, colour: str) -> list[str]:
+    """Who is recognised in a picture of this colour."""
+    reply = await assistant.ask(Question(who.viewer, "who is this?", of(colour)))
+    return [one.concept.name for one in reply.told.recalled.recognised]
+
+
+async def in_use(pool: asyncpg.Pool) -> tuple[str, ...]:
+    async with viewing(pool, ANNA.viewer) as connection:
+        return await reindexing.in_use(connection, [MINE, OURS])
+
+
+async def kinds(database_url: str) -> set[tuple[str, int]]:
+    async with await psycopg.AsyncConnection.connect(database_url) as administrator:
+        rows = await administrator.execute("SELECT embedding_id, count(*) FROM embedding GROUP BY 1")
+        return {(row[0], row[1]) for row in await rows.fetchall()}
+
+
+async def move_all(assistant: Assistant) -> None:
+    for one in await memories_to_move(assistant):
+        while not await move_a_slice(assistant, one.owner_id):
+            pass
+
+
+async def test_recall_goes_by_the_old_embeddings_until_the_new_ones_are_complete(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    await remember_colours(pool)
+    async with with_pack(pool, new()) as assistant:
+        for colour in COLOURS:
+            assert await told(assistant, ANNA, colour) == [colour]
+        assert await in_use(pool) == ("old/1",)
+
+        assert await move_a_slice(assistant, MINE)  # hers has moved, the server's not yet
+        assert await in_use(pool) == ("new/1", "old/1")
+        for colour in COLOURS:
+            assert await told(assistant, ANNA, colour) == [colour]
+        assert await told(assistant, BO, "blue") == ["blue"]
+
+        await move_all(assistant)
+        assert await in_use(pool) == ("new/1",)
+        for colour in COLOURS:
+            assert await told(assistant, ANNA, colour) == [colour]
+        assert await memories_to_move(assistant) == []
+    assert await kinds(database_url) == {("new/1", 3)}
+
+
+async def test_a_large_memory_moves_in_slices(pool: asyncpg.Pool) -> None:
+    async with with_pack(pool, old()) as assistant:
+        await remember_shades(assistant, "red")
+    async with with_pack(pool, new()) as assistant:
+        assert not await move_a_slice(assistant, MINE)
+
+        [left] = await memories_to_move(assistant)
+        assert (left.embedding_id, left.missing) == ("old/1", 1)
+        assert await told(assistant, ANNA, "red") == ["red"]
+        assert await move_a_slice(assistant, MINE)
+
+
+async def test_what_is_remembered_while_memories_move_is_known_before_and_after(pool: asyncpg.Pool) -> None:
+    await remember_colours(pool)
+    async with with_pack(pool, new()) as assistant:
+        again = await assistant.remember(ANNA, "red again", of("red"))
+        await assistant.remember(ANNA, "yellow", of("yellow"))
+
+        assert again.alike is not None
+        assert again.alike.name == "red"
+        assert await told(assistant, ANNA, "yellow") == ["yellow"]
+        await move_all(assistant)
+        assert await told(assistant, ANNA, "yellow") == ["yellow"]
+
+
+async def test_a_new_memory_goes_by_the_new_embeddings_from_the_start(pool: asyncpg.Pool) -> None:
+    async with with_pack(pool, new()) as assistant:
+        await assistant.remember(ANNA, "red", of("red"))
+
+        assert await in_use(pool) == ("new/1",)
+        assert await memories_to_move(assistant) == []
+        assert await told(assistant, ANNA, "red") == ["red"]
+
+
+async def test_without_the_old_pack_a_memory_is_asleep_until_it_has_moved(pool: asyncpg.Pool) -> None:
+    await remember_colours(pool)
+    async with with_pack(pool, new(), nothing) as assistant:
+        assert await told(assistant, ANNA, "red") == []  # and nobody else is taken for it
+        await assistant.remember(ANNA, "yellow", of("yellow"))
+
+        await move_all(assistant)
+
+        assert await told(assistant, ANNA, "red") == ["red"]
+        assert await told(assistant, ANNA, "yellow") == ["yellow"]
+
+
+class SwitchesMeanwhile(WorkerClient):
+    """Perceives; the memory moves before the answer is there."""
+
+    def __init__(self, client: WorkerClient, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(client._url, TOKEN)
+        self._meanwhile: list[Callable[[], Awaitable[None]]] = [meanwhile]
+
+    async def perceive(  # type: ignore[no-untyped-def]  # noqa: ANN201
+        self, picture: bytes, embedding_id: str | None = None, categories: Sequence[str] = ()
+    ):
+        seen = await super().perceive(picture, embedding_id, categories)
+        if self._meanwhile:
+            await self._meanwhile.pop()()
+        return seen
+
+
+async def test_a_picture_that_is_looked_at_while_the_memory_goes_over_is_looked_at_again(pool: asyncpg.Pool) -> None:
+    await remember_colours(pool)
+    async with with_pack(pool, new()) as assistant:
+        client = SwitchesMeanwhile(assistant.worker, lambda: move_all(assistant))
+
+        assert await told(replace(assistant, worker=client), ANNA, "red") == ["red"]
+        await client.close()
+
+
+async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.Pool) -> None:
+    await remember_colours(pool)
+    async with viewing(pool, ANNA.viewer) as connection:
+        [red] = await concepts.find(connection, ANNA.viewer, "red")
+        aside = await trash.forget_for_now(connection, red, 1)
+    async with with_pack(pool, new()) as assistant:
+        await move_all(assistant)
+
+        await assistant.undo(ANNA, MINE, aside.set_aside_id)
+        assert [one.owner_id for one in await memories_to_move(assistant)] == [MINE]
+        await move_all(assistant)
+
+        assert await told(assistant, ANNA, "red") == ["red"]
+
+
+async def test_a_word_about_an_answer_from_before_the_move_counts(pool: asyncpg.Pool) -> None:
+    await remember_colours(pool)
+    async with with_pack(pool, new()) as assistant:
+        reply = await assistant.ask(Question(ANNA.viewer, "who is this?", of("red")))
+        assert reply.told.answer_id is not None
+        await move_all(assistant)
+
+        answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
+        await assistant.judge(ANNA.viewer, answer, answer.sightings[0].region, Verdict.NOT_THEM)
+
+        assert await told(assistant, ANNA, "red") == []
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+async def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, work: Awaitable[None]) -> bool:
+    """Run the work; at its ``step``-th step, after what it does and before that is committed, the process is gone."""
+    taken = 0
+
+    def dying(function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+        async def step_of_it(*arguments: object, **named: object) -> object:
+            nonlocal taken
+            result = await function(*arguments, **named)
+            taken += 1
+            if taken == step:
+                raise Killed
+            return result
+
+        return step_of_it
+
+    with monkeypatch.context() as patched:
+        for owner, name in (
+            *((reindexing, one) for one in ("count_missing", "references_without", "store", "switch")),
+            (WorkerClient, "refer"),
+        ):
+            patched.setattr(owner, name, dying(getattr(owner, name)))
+        try:
+            await work
+        except Killed:
+            return True
+    return False
+
+
+async def test_killed_at_any_point_it_loses_nothing_and_goes_on(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await remember_colours(pool)
+    steps = 1
+    async with with_pack(pool, new()) as assistant:
+        while await _killed_at(monkeypatch, steps, move_all(assistant)):
+            for colour in COLOURS:
+                assert await told(assistant, ANNA, colour) == [colour], steps
+            steps += 1
+
+    assert steps > 3  # each run went on from where the last one was killed, so it isn't many
+    assert await kinds(database_url) == {("new/1", 3)}
+
+
+MOVES_UNTIL_KILLED = """
+import asyncio, sys
+from bot.service.assistant import Assistant
+from bot.runtime.jobs import make_queue, working
+from bot.service.worker_client import WorkerClient
+from db.pool import open_pool
+
+async def main(url, worker_url, token):
+    assistant = Assistant(await open_pool(url), WorkerClient(worker_url, token))
+    queue = make_queue(url, assistant, None)
+    async with working(queue):
+        await queue.configure_task("move_memories").defer_async(timestamp=0)
+        await asyncio.sleep(600)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: asyncpg.Pool, database_url: str) -> None:
+    async with with_pack(pool, old()) as assistant:
+        await remember_shades(assistant, "red")
+        await remember_shades(assistant, "blue")
+    async with served(FakePerceiver(embedding_id="new/1", turned=1), load_former=only_old) as worker:
+        assistant = Assistant(pool, worker.client)
+        process = await _moving(database_url, worker)
+        while not any(kind == "new/1" for kind, _ in await kinds(database_url)):
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+        assert await told(assistant, ANNA, "red") == ["red"]
+        queue = make_queue(app_url(database_url), assistant, None)
+        async with working(queue):
+            await queue.configure_task("move_memories").defer_async(timestamp=0)
+            while await in_use(pool) != ("new/1",):
+                await asyncio.sleep(0.05)
+
+        assert await kinds(database_url) == {("new/1", 2 * (SLICE + 1))}
+        assert await told(assistant, ANNA, "red") == ["red"]
+
+
+async def _moving(database_url: str, worker: Served) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", MOVES_UNTIL_KILLED, app_url(database_url), worker.url, TOKEN), env=dict(os.environ)
+    )
+
+
+async def test_a_worker_without_that_pack_says_so(pool: asyncpg.Pool) -> None:
+    async with served(new(), load_former=nothing) as worker:
+        for _ in range(2):
+            with pytest.raises(NoSuchEmbedder, match="No pack here makes other/1"):
+                await worker.client.perceive(of("red"), "other/1")
+            with pytest.raises(NoSuchEmbedder):
+                await worker.client.refer(of("red"), Box(0, 0, 1, 1), embedding_id="other/1")
+        assert (await worker.client.perceive(of("red"), "new/1")).calibration.embedding_id == "new/1"
+
+
+async def test_how_far_it_is_can_be_read_by_a_monitor(pool: asyncpg.Pool, unused_tcp_port: int) -> None:
+    await remember_colours(pool)
+    serve_measures(f"127.0.0.1:{unused_tcp_port}")
+    async with with_pack(pool, new()) as assistant:
+        await memories_to_move(assistant)
+
+        read = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{unused_tcp_port}/metrics")
+        assert b"keepsake_memories_to_move 2.0" in read.read()

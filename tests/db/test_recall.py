@@ -1,0 +1,162 @@
+"""Recall: which concepts are named, and which are in the regions of a picture."""
+
+from __future__ import annotations
+
+import asyncpg
+import numpy as np
+import pytest
+
+from db import concepts, corrections
+from db.pool import viewing
+from db.recall import recall
+from db.types import (
+    Box,
+    Calibration,
+    Concept,
+    OwnerId,
+    Region,
+    Sighting,
+    Vector,
+    Verdict,
+    Viewer,
+    server_owner,
+    user_owner,
+)
+from tests.support.memory import PACK, ASight, a_concept, a_reference, an_embedding
+
+ANNA = Viewer(1, 10)
+BO = Viewer(2, 10)
+CALIBRATION = Calibration(PACK, slope=12.0, offset=-6.0, threshold=0.5)
+LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
+
+
+async def remember(
+    pool: asyncpg.Pool, name: str, embedding: Vector, owner: OwnerId = ANNA.personal, viewer: Viewer = ANNA
+) -> Concept:
+    new = a_concept(owner, name, reference=a_reference(hash(name) % 1000, embedding))
+    async with viewing(pool, viewer) as connection:
+        return await concepts.remember(connection, new)
+
+
+async def seen(pool: asyncpg.Pool, *regions: Region, viewer: Viewer = ANNA, text: str = "") -> list[tuple[str, int]]:
+    async with viewing(pool, viewer) as connection:
+        recalled = await recall(connection, viewer, [ASight(regions, CALIBRATION)], text)
+    return [(one.concept.name, one.region) for one in recalled.recognised]
+
+
+async def named(pool: asyncpg.Pool, text: str, viewer: Viewer = ANNA) -> list[str]:
+    async with viewing(pool, viewer) as connection:
+        return [one.name for one in (await recall(connection, viewer, (), text)).mentioned]
+
+
+def region(embedding: Vector, box: Box = WHOLE) -> Region:
+    return Region(box, embedding, 1.0)
+
+
+def near(embedding: Vector, amount: float = 0.2) -> Vector:
+    moved = embedding + amount * an_embedding(99)
+    return (moved / np.linalg.norm(moved)).astype(np.float32)
+
+
+async def test_each_region_gets_its_best_concept_and_each_concept_one_region(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    await remember(pool, "Rex", an_embedding(2))
+    found = await seen(
+        pool,
+        region(near(an_embedding(1)), LEFT),
+        region(near(an_embedding(2)), RIGHT),
+        region(near(an_embedding(1), 0.4), Box(0, 0, 0.2, 0.2)),
+    )
+    assert sorted(found) == [("Mochi", 0), ("Rex", 1)]
+
+
+async def test_what_is_not_alike_enough_is_nobody(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    assert await seen(pool, region(-an_embedding(1))) == []
+    assert await seen(pool, region(0.4 * an_embedding(1))) == []
+    assert await seen(pool) == []
+
+
+async def test_of_two_in_one_place_the_more_probable_stays(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    await remember(pool, "Rex", an_embedding(2))
+    found = await seen(pool, region(an_embedding(1), LEFT), region(near(an_embedding(2), 0.3), Box(0, 0, 0.45, 1)))
+    assert found == [("Mochi", 0)]
+
+
+async def test_every_reference_counts(pool: asyncpg.Pool) -> None:
+    mochi = await remember(pool, "Mochi", an_embedding(1))
+    assert await seen(pool, region(-an_embedding(1))) == []
+    async with viewing(pool, ANNA) as connection:
+        await concepts.add_reference(connection, mochi, a_reference(7, -an_embedding(1)), 1)
+    assert await seen(pool, region(-an_embedding(1))) == [("Mochi", 0)]
+
+
+async def test_embeddings_of_another_pack_are_not_compared(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    other = Calibration("another-pack", 12.0, -6.0, 0.5)
+    async with viewing(pool, ANNA) as connection:
+        recalled = await recall(connection, ANNA, [ASight([region(an_embedding(1))], other)])
+    assert recalled.recognised == ()
+
+
+async def test_nobody_recalls_what_is_anothers(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    await remember(pool, "The mug", an_embedding(2), owner=server_owner(10))
+    regions = (region(an_embedding(1), LEFT), region(an_embedding(2), RIGHT))
+    assert sorted(await seen(pool, *regions)) == [("Mochi", 0), ("The mug", 1)]
+    assert await seen(pool, *regions, viewer=BO) == [("The mug", 1)]
+    assert await seen(pool, *regions, viewer=Viewer(2, 20)) == []
+    assert await seen(pool, *regions, viewer=Viewer(1)) == [("Mochi", 0)]
+    assert await named(pool, "Mochi and the mug", viewer=BO) == ["The mug"]
+
+
+async def test_not_them_holds_for_what_looks_like_it_and_for_who_said_it(pool: asyncpg.Pool) -> None:
+    mug = await remember(pool, "The mug", an_embedding(1), owner=server_owner(10))
+    wrong = near(an_embedding(1), 0.6)
+    assert await seen(pool, region(wrong)) == [("The mug", 0)]
+
+    sighting = Sighting(0, WHOLE, PACK, wrong, mug, 0.9)
+    async with viewing(pool, ANNA) as connection:
+        await corrections.store(connection, ANNA, sighting, Verdict.NOT_THEM)
+
+    assert await seen(pool, region(wrong)) == []
+    assert await seen(pool, region(near(an_embedding(1), 0.1))) == [("The mug", 0)]
+    assert await seen(pool, region(wrong), viewer=BO) == [("The mug", 0)]
+
+
+async def test_right_counts_as_a_reference_for_who_said_it(pool: asyncpg.Pool) -> None:
+    mug = await remember(pool, "The mug", an_embedding(1), owner=server_owner(10))
+    unlike = -an_embedding(1)
+    async with viewing(pool, ANNA) as connection:
+        await corrections.store(connection, ANNA, Sighting(0, WHOLE, PACK, unlike, mug, 0.6), Verdict.RIGHT)
+    assert await seen(pool, region(unlike)) == [("The mug", 0)]
+    assert await seen(pool, region(unlike), viewer=BO) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("What does Mochi eat?", ["Mochi"]),
+        ("mochi's bowl", ["Mochi"]),
+        ("what about <MOCHI>?", ["Mochi"]),
+        ("mochiko is a flour", []),
+        ("Rex and Mochi", ["Rex", "Mochi"]),
+        ("is Old Rex here?", ["Old Rex"]),
+        ("もちは何が好き？", ["もち"]),
+        ("", []),
+        ("nothing of the kind", []),
+    ],
+)
+async def test_names_in_a_text(pool: asyncpg.Pool, text: str, found: list[str]) -> None:
+    for seed, name in enumerate(("Mochi", "Rex", "Old Rex", "もち")):
+        await remember(pool, name, an_embedding(seed))
+    assert await named(pool, text) == found
+
+
+async def test_ones_own_comes_before_the_servers_of_the_same_name(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Mochi", an_embedding(1))
+    await remember(pool, "Mochi", an_embedding(2), owner=server_owner(10))
+    async with viewing(pool, ANNA) as connection:
+        mentioned = (await recall(connection, ANNA, (), "mochi")).mentioned
+    assert [one.owner_id for one in mentioned] == [user_owner(1)]

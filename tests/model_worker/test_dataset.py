@@ -1,0 +1,258 @@
+"""What an owner's memory becomes to train on, and how what was learned is judged."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from db.training import Changes
+from db.types import Box, ServerSettings
+from model_worker.api.packs import PackProblem
+from model_worker.api.recipes import FOLDER, load_recipe
+from model_worker.finetune.data.augment import scene_of
+from model_worker.finetune.data.dataset import CAPTIONS, IS_THERE, curriculum_of
+from model_worker.finetune.data.facts import facts_of
+from model_worker.finetune.data.material import Known, View
+from model_worker.finetune.data.samples import Curriculum, Lesson, Task
+from model_worker.finetune.jobs.schedule import is_enough, is_quiet
+from model_worker.finetune.judging.evaluation import Marks, normalised
+from model_worker.finetune.judging.gate import judge
+
+WHOLE = Box(0, 0, 1, 1)
+COLOURS = {"Mochi": (220, 30, 30), "Rolo": (30, 40, 220), "Rex": (30, 200, 40), "Tom": (230, 200, 30)}
+INFO = {
+    "Mochi": ("cat", "a tabby cat who hates the vacuum cleaner and loves tuna, 4 years old"),
+    "Rolo": ("bird", "Nia's parrot, green, eats walnuts"),
+    "Rex": ("dog", "a beagle, lives with my brother in Ghent"),
+    "Tom": ("cat", ""),
+}
+
+
+def view(colour: tuple[int, int, int], shade: int = 0) -> View:
+    return View(Image.new("RGB", (64, 48), tuple(max(0, one - shade) for one in colour)), WHOLE)
+
+
+def memory() -> list[Known]:
+    """Four concepts with two pictures each; the second, held out one, is darker."""
+    return [
+        Known(name, INFO[name][1], INFO[name][0], (view(colour), view(colour, 25))) for name, colour in COLOURS.items()
+    ]
+
+
+def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Curriculum:
+    return curriculum_of(memory(), sees=sees, rounds=rounds, most_concepts=6, seed=seed)
+
+
+def of_task(lessons: tuple[Lesson, ...], task: Task) -> list[Lesson]:
+    return [one for one in lessons if one.task is task]
+
+
+@pytest.mark.parametrize(
+    ("info", "statements"),
+    [
+        (
+            "a tabby cat who hates the vacuum cleaner and loves tuna",
+            ["X is a tabby cat.", "X hates the vacuum cleaner.", "X loves tuna."],
+        ),
+        ("bought in Lisbon in 2019", ["X was bought in Lisbon.", "X was bought in 2019."]),
+        ("my uncle, 61, he plays the cello", ["X is your uncle.", "X is 61 years old.", "X plays the cello."]),
+        ("afraid of thunder; sleeps on the radiator", ["X is afraid of thunder.", "X sleeps on the radiator."]),
+        ("I bought it yesterday", []),
+        ("", []),
+    ],
+)
+def test_what_was_said_becomes_facts_that_can_be_asked_for(info: str, statements: list[str]) -> None:
+    assert [one.statement.format(name="X") for one in facts_of(info)] == statements
+
+
+@given(st.text(max_size=200))
+def test_any_info_gives_facts_or_none_but_never_an_error(info: str) -> None:
+    for fact in facts_of(info):
+        assert len(fact.questions) >= 2
+        assert fact.value in fact.statement
+
+
+def test_every_task_of_the_paper_is_there_and_recognition_is_balanced() -> None:
+    training = built().training
+    assert {one.task for one in training} == set(Task) - {Task.GENERAL}
+    said = [one.value for one in of_task(training, Task.RECOGNITION)]
+    assert said.count("yes") == said.count("no") > 0
+
+
+def test_several_concepts_share_a_picture_and_some_pictures_show_none() -> None:
+    captions = of_task(built().training, Task.CAPTION)
+    assert {len(one.names) for one in captions} >= {0, 1, 2}
+    assert any("nobody" in one.answer for one in captions if not one.names)
+
+
+def test_recall_is_as_wrong_as_it_can_be_in_use_but_the_answer_is_right() -> None:
+    lessons = [one for one in built().training if one.asked.request.has_picture]
+    missed = mistaken = beside = 0
+    for one in lessons:
+        where = {concept.name for concept in one.asked.request.concepts if concept.where is not None}
+        missed += bool(set(one.names) - where)
+        mistaken += bool(where - set(one.names))
+        beside += any(concept.where is None for concept in one.asked.request.concepts)
+    assert min(missed, mistaken, beside) > len(lessons) / 50
+    for one in of_task(tuple(lessons), Task.RECOGNITION):
+        about = next(name for name in COLOURS if name in one.asked.request.question)
+        assert (one.value == "yes") is (about in one.names)
+
+
+def test_who_cannot_look_is_only_told_what_is_so() -> None:
+    for one in built(sees=False).training:
+        assert one.asked.pictures == {}
+        where = {concept.name for concept in one.asked.request.concepts if concept.where is not None}
+        assert where == set(one.names)
+
+
+def test_a_look_alike_of_the_same_kind_is_the_usual_stranger() -> None:
+    absent = [
+        one
+        for one in of_task(built(rounds=30).training, Task.RECOGNITION)
+        if one.value == "no" and "Mochi" in one.asked.request.question and len(one.names) == 1
+    ]
+    alike = sum(one.names == ("Tom",) for one in absent)
+    assert alike > len(absent) / 2
+
+
+def test_how_many_are_in_a_picture_does_not_give_the_answer_away() -> None:
+    asked = of_task(built(rounds=30).training, Task.RECOGNITION)
+    share = {
+        value: np.mean([len(one.names) > 1 for one in asked if one.value == value and one.names])
+        for value in ("yes", "no")
+    }
+    assert 0.35 < share["yes"] < 0.65
+    assert abs(share["yes"] - share["no"]) < 0.15
+
+
+def test_a_small_memory_is_examined_as_often_as_one_of_ten() -> None:
+    asked = of_task(built(rounds=1).exam, Task.RECOGNITION)
+    assert len(asked) >= 40
+    assert sum(one.value == "yes" for one in asked) == len(asked) / 2
+
+
+def test_a_small_reference_is_not_lost_in_a_scene() -> None:
+    scene = scene_of([Image.new("RGB", (40, 40), "red")], random.Random(1))
+    box = scene.boxes[0]
+    assert box.bottom - box.top > 0.5
+
+
+def test_what_is_held_out_is_never_trained_on() -> None:
+    curriculum = built(rounds=10)
+    assert curriculum.held_out_pictures == 4
+    dark = {tuple(max(0, part - 25) for part in colour) for colour in COLOURS.values()}
+    for one in curriculum.exam:
+        if "picture" in one.asked.pictures and one.names:
+            assert _colours(one.asked.pictures["picture"]) & dark
+    for one in curriculum.training:
+        assert not any(_colours(part) & dark for name, part in one.asked.pictures.items() if name != "picture")
+    trained = {one.asked.request.question for one in curriculum.training}
+    assert not trained & {one.asked.request.question for one in curriculum.exam}
+
+
+def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
+    found = picture.convert("RGB").getcolors(picture.width * picture.height) or []
+    return {colour for _, colour in found if isinstance(colour, tuple)}
+
+
+def test_one_picture_only_is_trained_on_and_nothing_claims_to_be_held_out() -> None:
+    one_each = [replace(one, views=one.views[:1]) for one in memory()]
+    curriculum = curriculum_of(one_each, sees=True, rounds=1, most_concepts=6, seed=1)
+    assert curriculum.held_out_pictures == 0
+    assert {one.task for one in curriculum.exam} == {Task.TEXT}
+
+
+def test_what_was_said_with_the_buttons_gives_more_lessons() -> None:
+    corrected = [replace(memory()[0], right=2, not_them=50), *memory()[1:]]
+    lessons = curriculum_of(corrected, sees=True, rounds=1, most_concepts=6, seed=1).training
+    about = [one.value for one in of_task(lessons, Task.RECOGNITION) if "Mochi" in one.asked.request.question]
+    assert (about.count("yes"), about.count("no")) == (3, 4)
+
+
+def test_the_same_seed_makes_the_same_lessons_and_another_one_others() -> None:
+    first, again, other = ([(one.asked.request, one.answer) for one in built(seed=seed).training] for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_memory_of_one_concept_makes_lessons_too() -> None:
+    curriculum = curriculum_of(memory()[:1], sees=True, rounds=2, most_concepts=6, seed=1)
+    assert curriculum.training
+    assert curriculum.exam
+
+
+def test_questions_to_train_with_and_for_the_exam_are_different_ones() -> None:
+    for training, exam in (IS_THERE, CAPTIONS):
+        assert not set(training) & set(exam)
+
+
+def marks(score: float, general: float = 1.0) -> Marks:
+    return Marks(score, score, score, score, general, ())
+
+
+@pytest.mark.parametrize(
+    ("candidate", "passes", "why"),
+    [
+        (marks(0.80), True, "better"),
+        (marks(0.60), False, "not better"),
+        (marks(0.61), False, "not better"),
+        (marks(0.50), False, "not better"),
+        (marks(0.95, general=1.2), False, "worse in general"),
+        (marks(0.80, general=1.04), True, "better"),
+    ],
+)
+def test_only_what_is_better_for_the_owner_and_no_worse_in_general_passes(
+    candidate: Marks, passes: bool, why: str
+) -> None:
+    verdict = judge(candidate, marks(0.60), marks(0.30), load_recipe("starter"))
+    assert verdict.passes is passes
+    assert verdict.why.startswith(why)
+
+
+def test_small_losses_in_general_do_not_add_up_over_many_adapters() -> None:
+    """What answers now is already 4 % worse than the base: another 4 % is too much."""
+    verdict = judge(marks(0.9, general=1.08), marks(0.6, general=1.04), marks(0.3), load_recipe("starter"))
+    assert not verdict.passes
+
+
+def test_answers_are_compared_as_the_paper_does() -> None:
+    assert normalised("The  Vacuum-Cleaner!") == "vacuum cleaner"
+
+
+def test_the_recipes_can_be_read_and_an_unknown_one_is_named() -> None:
+    for file in FOLDER.glob("*.toml"):
+        assert load_recipe(file.stem).rank > 0
+    with pytest.raises(PackProblem, match=r"no recipe “none”; there are: .*starter"):
+        load_recipe("none")
+
+
+@pytest.mark.parametrize(
+    ("hours", "hour", "quiet"),
+    [
+        ((2, 6), 2, True),
+        ((2, 6), 6, False),
+        ((22, 4), 23, True),
+        ((22, 4), 3, True),
+        ((22, 4), 12, False),
+        ((5, 5), 17, True),
+    ],
+)
+def test_quiet_hours_may_go_over_midnight(hours: tuple[int, int], hour: int, quiet: bool) -> None:
+    settings = ServerSettings(quiet_from=hours[0], quiet_to=hours[1])
+    assert is_quiet(settings, datetime(2026, 11, 25, hour, 30, tzinfo=UTC)) is quiet
+
+
+def test_only_enough_that_is_new_is_trained_on() -> None:
+    recipe = load_recipe("starter")
+    before = datetime.now(UTC) - timedelta(days=3)
+    assert is_enough(Changes(3, 3, 0, 3, None), recipe)
+    assert not is_enough(Changes(2, 2, 5, 2, None), recipe)
+    assert not is_enough(Changes(0, 1, 1, 9, before), recipe)
+    assert is_enough(Changes(0, 1, 2, 9, before), recipe)

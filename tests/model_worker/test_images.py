@@ -1,0 +1,338 @@
+"""Pictures from strangers: what is read, which way up, and what hostile files cost."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from skimage import data as skimage_data
+
+from model_worker.api.images import LARGEST_BYTES, PictureProblem, decode_picture, encode_jpeg
+
+FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
+ORIENTATION = ExifTags.Base.Orientation
+RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240)
+
+
+def cat() -> Image.Image:
+    return Image.fromarray(skimage_data.chelsea())
+
+
+def corners() -> Image.Image:
+    """64 × 32 pixels: red, green above blue, white."""
+    picture = Image.new("RGB", (64, 32), RED)
+    picture.paste(GREEN, (32, 0, 64, 16))
+    picture.paste(BLUE, (0, 16, 32, 32))
+    picture.paste(WHITE, (32, 16, 64, 32))
+    return picture
+
+
+def saved(picture: Image.Image, form: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *extra: bytes) -> bytes:
+    """A grey PNG whose header says so much, with extra chunks before pixels that are right for 16 × 16."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(bytes(17 * 16)))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + pixels + png_chunk(b"IEND", b"")
+
+
+def zeros(megabytes: int) -> bytes:
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes)) + packer.flush()
+
+
+def with_size(heif: bytes, side: int) -> bytes:
+    """The same HEIF file with other sizes in all its headers (`ispe` boxes)."""
+    parts = heif.split(b"ispe\0\0\0\0")
+    return (b"ispe\0\0\0\0" + struct.pack(">II", side, side)).join([parts[0], *(part[8:] for part in parts[1:])])
+
+
+def near(seen: tuple[int, ...], meant: tuple[int, ...]) -> bool:
+    return max(abs(one - other) for one, other in zip(seen, meant, strict=True)) < 30
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_is_known_by_its_content(form: str) -> None:
+    read = decode_picture(saved(cat(), form))
+
+    assert (read.mode, read.size) == ("RGB", cat().size)
+    assert np.abs(np.asarray(read).astype(int) - np.asarray(cat())).mean() < 12
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "AVIF"])  # a HEIF is turned by its own boxes, not by EXIF
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_pictures_come_out_upright(form: str, orientation: int) -> None:
+    # each orientation is undone by the one that it is undone by: 6 and 8 are each other's, all others their own
+    undo = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    own = {2: 0, 3: 3, 4: 1, 5: 5, 7: 6}
+    turn = undo.get(orientation, Image.Transpose(own[orientation]) if orientation in own else None)
+    stored = corners() if turn is None else corners().transpose(turn)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+
+    read = decode_picture(saved(stored, form, exif=exif, quality=95))
+
+    assert read.size == (64, 32)
+    seen = [read.getpixel(point) for point in ((8, 6), (56, 6), (8, 26), (56, 26))]
+    assert all(near(*pair) for pair in zip(seen, (RED, GREEN, BLUE, WHITE), strict=True)), seen
+
+
+def test_a_large_turned_picture_is_made_smaller_and_upright() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    wide = corners().resize((5000, 2500)).transpose(Image.Transpose.ROTATE_90)
+
+    for form in ("JPEG", "PNG", "WEBP"):
+        read = decode_picture(saved(wide, form, exif=exif))
+        assert read.size == (2048, 1024)
+        assert near(read.getpixel((1900, 100)), GREEN)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_of_an_animated_picture_the_first_frame_is_taken(form: str) -> None:
+    frames = [Image.new("RGB", (40, 40), colour) for colour in (RED, GREEN, BLUE)]
+
+    read = decode_picture(saved(frames[0], form, save_all=True, append_images=frames[1:], duration=100))
+
+    assert near(read.getpixel((20, 20)), RED)
+
+
+def test_a_phones_jpeg_with_a_second_picture_inside_is_read() -> None:
+    read = decode_picture(saved(cat(), "MPO", save_all=True, append_images=[corners()]))
+
+    assert read.size == cat().size
+
+
+def test_what_is_transparent_becomes_grey() -> None:
+    see_through = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
+    palette = Image.new("P", (40, 40), 0)
+    palette.putpalette([255, 0, 0, 0, 255, 0])
+
+    for data in (
+        saved(see_through, "PNG"),
+        saved(see_through, "WEBP", lossless=True),
+        saved(see_through.resize((4000, 400)), "PNG"),
+        saved(palette, "PNG", transparency=0),
+        saved(palette, "GIF", transparency=0),
+        saved(Image.new("LA", (40, 40), (255, 0)), "PNG"),
+    ):
+        read = decode_picture(data)
+        assert (read.mode, read.getpixel((20, 20))) == ("RGB", (128, 128, 128))
+
+
+def test_other_kinds_of_pixels_keep_their_brightness() -> None:
+    sixteen_bits = Image.fromarray(np.full((40, 40), 0x8080, np.uint16))
+    large_sixteen_bits = Image.fromarray(np.full((40, 4000), 0x8080, np.uint16))
+    black_and_white = Image.new("1", (40, 40), 1)
+    four_inks = Image.new("RGB", (40, 40), RED).convert("CMYK")
+
+    assert decode_picture(saved(sixteen_bits, "PNG")).getpixel((20, 20)) == (128, 128, 128)
+    assert decode_picture(saved(large_sixteen_bits, "PNG")).getpixel((20, 10)) == (128, 128, 128)
+    assert decode_picture(saved(black_and_white, "PNG")).getpixel((20, 20)) == (255, 255, 255)
+    assert near(decode_picture(saved(four_inks, "JPEG")).getpixel((20, 20)), RED)
+
+
+def test_broken_exif_is_no_reason_to_refuse_the_pixels() -> None:
+    read = decode_picture(saved(cat(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40))
+
+    assert read.size == cat().size
+
+
+def test_a_jpeg_for_keeps_says_nothing_but_pixels() -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "My own camera"
+    sent = saved(cat(), "JPEG", exif=exif, comment=b"My own comment", icc_profile=b"My own profile" * 20)
+
+    kept = encode_jpeg(decode_picture(sent), longest=200)
+
+    assert b"My own" in sent
+    assert b"My own" not in kept
+    assert max(Image.open(io.BytesIO(kept)).size) == 200
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_half_a_picture_is_refused(form: str) -> None:
+    data = saved(cat(), form)
+
+    with pytest.raises(PictureProblem, match="broken|isn't a picture"):
+        decode_picture(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "empty"),
+        (b"%PDF-1.7 not a picture at all", "isn't a picture"),
+        (saved(cat(), "TIFF"), "isn't a picture"),
+        (saved(cat(), "ICO"), "isn't a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "isn't a picture"),
+        (bytes(LARGEST_BYTES + 1), "at most 20 MB"),
+        (saved(Image.new("L", (8, 8)), "PNG"), "too small"),
+        (png(10_000, 6_000), "megapixels"),
+        (png(1, 50_000_000), "too small"),
+        (png(100, 400_000), "too long"),
+        (png(0, 100), "I can't read|isn't a picture"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_a_sentence(data: bytes, sentence: str) -> None:
+    with pytest.raises(PictureProblem, match=sentence):
+        decode_picture(data)
+
+
+def test_any_damage_gives_a_picture_or_a_sentence() -> None:
+    chance = np.random.default_rng(7)
+    small = cat().resize((90, 60))
+
+    for form in FORMATS:
+        whole = np.frombuffer(saved(small, form), np.uint8)
+        for _ in range(40):
+            damaged = whole.copy()
+            places = chance.integers(0, len(damaged), 6)
+            damaged[places] = chance.integers(0, 256, 6)
+            try:
+                assert decode_picture(damaged.tobytes()).mode == "RGB"
+            except PictureProblem as problem:
+                assert str(problem).endswith(".")
+
+
+def test_several_threads_read_at_once() -> None:
+    data = [saved(cat(), form) for form in FORMATS]
+
+    with ThreadPoolExecutor(8) as threads:
+        sizes = set(threads.map(lambda one: decode_picture(one).size, data * 6))
+
+    assert sizes == {cat().size}
+
+
+def too_wide_gif() -> bytes:
+    small = bytearray(saved(corners(), "GIF"))
+    at = small.index(b"\x2c")  # the frame, not the screen, says that it is huge
+    small[at + 5 : at + 9] = struct.pack("<HH", 60_000, 60_000)
+    return bytes(small)
+
+
+def too_tall_bmp() -> bytes:
+    data = bytearray(saved(corners(), "BMP"))
+    data[18:26] = struct.pack("<ii", 40_000, 40_000)
+    return bytes(data)
+
+
+def too_large_jpeg() -> bytes:
+    data = bytearray(saved(corners(), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 5 : at + 9] = struct.pack(">HH", 60_000, 60_000)
+    return bytes(data)
+
+
+def too_large_webp() -> bytes:
+    data = bytearray(saved(corners(), "WEBP"))
+    assert data[12:16] == b"VP8 "
+    data[26:30] = struct.pack("<HH", 16_383, 16_383)
+    return bytes(data)
+
+
+def too_large_animated_webp() -> bytes:
+    data = bytearray(saved(corners(), "WEBP", save_all=True, append_images=[corners().rotate(180)]))
+    assert data[12:16] == b"VP8X"
+    data[24:30] = (16_000).to_bytes(3, "little") * 2
+    return bytes(data)
+
+
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "png-of-2-gigapixels": lambda: png(50_000, 40_000),
+    "png-pixels-that-swell": lambda: png(16, 16).replace(b"IEND", b"IEND") + zeros(8),
+    "png-text-that-swells": lambda: png(16, 16, png_chunk(b"zTXt", b"a\0\0" + zeros(300))),
+    "png-profile-that-swells": lambda: png(16, 16, png_chunk(b"iCCP", b"a\0\0" + zeros(300))),
+    "png-many-texts": lambda: png(16, 16, *[png_chunk(b"zTXt", b"a\0\0" + zeros(1)[:-8])] * 400),
+    "gif-frame-of-3-gigapixels": too_wide_gif,
+    "bmp-of-1-gigapixel": too_tall_bmp,
+    "jpeg-of-3-gigapixels": too_large_jpeg,
+    "heif-of-3-gigapixels": lambda: with_size(saved(corners(), "HEIF"), 60_000),
+    "avif-of-3-gigapixels": lambda: with_size(saved(corners(), "AVIF"), 60_000),
+    "webp-of-268-megapixels": too_large_webp,
+    "webp-of-268-megapixels-animated": too_large_animated_webp,
+}
+
+READ_ALONE = """
+import io, json, sys
+from pathlib import Path
+from PIL import Image
+from model_worker.api.images import PictureProblem, decode_picture
+
+def peak():  # of this program alone, unlike getrusage, which also counts what it was started from
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+def read(data):
+    try:
+        return decode_picture(data).size
+    except PictureProblem as problem:
+        return str(problem)
+
+small = io.BytesIO()
+for form in ("PNG", "JPEG", "WEBP", "HEIF"):
+    Image.new("RGB", (64, 64)).save(small, form)
+    read(small.getvalue())
+data = Path(sys.argv[1]).read_bytes()
+before = peak()
+said = read(data)
+print(json.dumps({"said": said, "megabytes": peak() - before}))
+"""
+
+
+def read_alone(data: bytes, folder: Path) -> tuple[object, float]:
+    """Decode in a process of its own: what it said, and by how many megabytes its memory rose."""
+    (folder / "picture").write_bytes(data)
+    ran = subprocess.run(
+        [sys.executable, "-c", READ_ALONE, folder / "picture"], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    return told["said"], told["megabytes"]
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measures memory with /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_picture_costs_no_memory(kind: str, tmp_path: Path) -> None:
+    said, megabytes = read_alone(HOSTILE[kind](), tmp_path)
+
+    print(kind, said, round(megabytes, 1))
+    assert isinstance(said, str) or kind == "png-pixels-that-swell"  # what follows the pixels is left unread
+    assert megabytes < 40
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("form", "options", "most_megabytes"),
+    [("JPEG", {}, 120), ("JPEG", {"progressive": True}, 250), ("PNG", {}, 450), ("WEBP", {"method": 0}, 900)],
+)
+def test_the_largest_allowed_picture_costs_a_known_amount(
+    form: str, options: dict[str, object], most_megabytes: int, tmp_path: Path
+) -> None:
+    data = saved(Image.new("RGBA" if form == "PNG" else "RGB", (7071, 7071), RED), form, **options)
+
+    said, megabytes = read_alone(data, tmp_path)
+
+    print(form, options, said, round(megabytes, 1))
+    assert said == [2048, 2048]
+    assert megabytes < most_megabytes

@@ -1,0 +1,81 @@
+"""A training lets answers go first, and other trainings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from model_worker.finetune.cli import _progress_bar
+from model_worker.finetune.training import resources
+from model_worker.finetune.training.resources import alone_on_this_device, wait_for_answers
+
+
+@pytest.fixture
+def work() -> list[bool]:
+    """What the worker says next time it is asked whether it is at work; the last one again and again."""
+    return [False]
+
+
+@pytest.fixture
+def worker(work: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Authorization"])
+            body = json.dumps({"at_work": work.pop(0) if len(work) > 1 else work[0]}).encode()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WORKER_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("KEEPSAKE_WORKER_TOKEN", "secret")
+    monkeypatch.setattr(resources, "PAUSE_SECONDS", 0.01)
+    yield asked
+    server.shutdown()
+
+
+def test_it_waits_while_the_worker_is_at_work(work: list[bool], worker: list[str]) -> None:
+    work[:] = [True, True, True, False]
+    wait_for_answers()
+    assert worker == ["Bearer secret"] * 4
+
+
+def test_it_goes_on_when_the_worker_is_away(worker: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_URL", "http://127.0.0.1:9")
+    wait_for_answers()
+    monkeypatch.delenv("WORKER_URL")
+    wait_for_answers()
+    assert worker == []
+
+
+def test_progress_is_told_where_there_is_no_terminal_too() -> None:
+    with _progress_bar() as note:
+        for phase, step, steps in (("preparing", 0, 0), ("training", 1, 2), ("training", 2, 2), ("examining", 1, 1)):
+            note(phase, step, steps)
+
+
+async def test_one_at_a_time_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "PAUSE_SECONDS", 0.01)
+    spans: list[tuple[float, float]] = []
+
+    async def train() -> None:
+        async with alone_on_this_device(tmp_path):
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            spans.append((began, time.monotonic()))
+
+    await asyncio.gather(train(), train(), train())
+    for (_, ended), (began, _) in zip(sorted(spans), sorted(spans)[1:], strict=False):
+        assert ended <= began

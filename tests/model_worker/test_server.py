@@ -1,0 +1,271 @@
+"""The worker over real HTTP, with models that are fake, and the bot's client on the other side."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from bot.demo.pictures import png
+from bot.service.assistant import Assistant, Question
+from bot.service.permissions import Standing
+from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
+from db.types import Box, Place, Viewer
+from model_worker.api.protocol import GenerateRequest, PromptConcept
+from model_worker.server.app import Worker
+from model_worker.server.image_cache import Held, PicturesHeld
+from model_worker.server.loading import LoadFormer, Models, load_former
+from tests.support.fake_models import FakePerceiver, FakeWriter
+
+TOKEN = "a-secret"
+
+
+@dataclass
+class Served:
+    url: str
+    client: WorkerClient
+    sees: FakePerceiver
+    writes: FakeWriter
+
+
+@dataclass
+class Loading:
+    """Holds the models back until it is told to go on."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+
+
+@asynccontextmanager
+async def served(
+    sees: FakePerceiver | None = None,
+    writes: FakeWriter | None = None,
+    load: Callable[[], Models] | None = None,
+    most_waiting: int = 32,
+    wait: bool = True,
+    load_former: LoadFormer = load_former,
+) -> AsyncIterator[Served]:
+    sees, writes = sees or FakePerceiver(), writes or FakeWriter()
+    worker = Worker(
+        load or (lambda: Models("fake", sees, writes)), TOKEN, most_waiting=most_waiting, load_former=load_former
+    )
+    runner = web.AppRunner(worker.app(), handler_cancellation=True)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    client = WorkerClient(url, TOKEN)
+    try:
+        while wait and (await client.health()).state == "loading":
+            await asyncio.sleep(0.01)
+        yield Served(url, client, sees, writes)
+    finally:
+        await client.close()
+        await runner.cleanup()
+
+
+def a_picture(colour: str = "red") -> bytes:
+    return png(Image.new("RGB", (40, 30), colour))
+
+
+async def said(client: WorkerClient, question: str) -> str:
+    return "".join([piece async for piece in client.generate(GenerateRequest(question, False))])
+
+
+async def test_a_picture_is_perceived_and_referred_to() -> None:
+    async with served() as worker:
+        perception = await worker.client.perceive(a_picture())
+        view = await worker.client.refer(a_picture(), Box(0, 0, 0.5, 1))
+
+    assert (perception.width, perception.height) == (40, 30)
+    assert perception.regions[0].embedding == pytest.approx([1, 0, 0], abs=1e-3)
+    assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
+    assert view.region.box == Box(0, 0, 0.5, 1)
+    assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
+
+
+async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
+    anna = Standing(Viewer(1, 10), Place(10, 100))
+    async with served() as worker:
+        assistant = Assistant(pool, worker.client)
+        await assistant.remember(anna, "Mochi", a_picture(), category="tabby cat")
+        await assistant.remember(Standing(Viewer(2, 10), Place(10, 100)), "Rex", a_picture("blue"), category="dog")
+
+        await assistant.ask(Question(anna.viewer, "who is this?", a_picture()))
+
+    assert worker.sees.categories == [["tabby cat"]]  # and nobody else's
+
+
+async def test_a_writer_that_sees_gets_the_pictures_of_a_question_and_each_crosses_once() -> None:
+    shown = {hashlib.sha256(one).hexdigest(): one for one in (a_picture(), a_picture("blue"))}
+    picture, avatar = shown
+    request = GenerateRequest("look", True, (), (PromptConcept("Mochi", avatar=avatar),), (), picture)
+    async with served(writes=FakeWriter(sees_pictures=True)) as worker:
+        for _ in range(2):
+            text = "".join([piece async for piece in worker.client.generate(request, shown)])
+            assert text.split() == ["look", *sorted(shown)]
+        assert await worker.client.sees_pictures()
+        measures = await _get(worker, "/metrics")
+    assert 'keepsake_requests_total{route="/pictures/{sha256}",status="204"} 2.0' in measures
+
+
+async def test_a_writer_that_does_not_see_is_sent_no_pictures() -> None:
+    request = GenerateRequest("look", True, (), (), (), hashlib.sha256(a_picture()).hexdigest())
+    async with served() as worker:
+        pieces = worker.client.generate(request, {hashlib.sha256(a_picture()).hexdigest(): a_picture()})
+        assert "".join([piece async for piece in pieces]).split() == ["look"]
+        assert not await worker.client.sees_pictures()
+        assert "keepsake_pictures_held 0.0" in await _get(worker, "/metrics")
+
+
+async def test_a_picture_crosses_the_wire_once() -> None:
+    async with served() as worker:
+        await worker.client.perceive(a_picture())
+        await worker.client.refer(a_picture())
+        await worker.client.perceive(a_picture("blue"))
+        measures = await _get(worker, "/metrics")
+    assert 'keepsake_requests_total{route="/pictures/{sha256}",status="204"} 2.0' in measures
+    assert "keepsake_pictures_held 2.0" in measures
+
+
+async def test_an_answer_comes_in_pieces() -> None:
+    async with served() as worker:
+        assert await said(worker.client, "one two three") == "one two three "
+
+
+async def test_what_waits_together_is_done_together() -> None:
+    async with served(FakePerceiver(pause=0.1), FakeWriter(pause=0.02)) as worker:
+        await asyncio.gather(*(worker.client.perceive(a_picture(one)) for one in ("red", "blue", "green", "white")))
+        answers = await asyncio.gather(*(said(worker.client, f"question {number}") for number in range(4)))
+    assert sum(worker.sees.batches) == 4
+    assert max(worker.sees.batches) >= 2
+    assert max(worker.writes.batches) >= 2
+    assert answers == [f"question {number} " for number in range(4)]
+
+
+async def test_too_much_waiting_is_refused_with_when_to_come_again() -> None:
+    async with served(FakePerceiver(pause=0.3), most_waiting=2) as worker:
+        colours = [f"#0000{number:02x}" for number in range(24)]
+        results = await asyncio.gather(
+            *(worker.client.perceive(a_picture(one)) for one in colours), return_exceptions=True
+        )
+    busy = [one for one in results if isinstance(one, WorkerBusy)]
+    assert busy
+    assert all(one.seconds >= 1 and "try again in" in str(one) for one in busy)
+    assert any(not isinstance(one, BaseException) for one in results)
+
+
+async def test_who_leaves_stops_the_writing() -> None:
+    async with served(writes=FakeWriter(pause=0.05)) as worker:
+        pieces = worker.client.generate(GenerateRequest("word " * 200, False))
+        await anext(pieces)
+        await pieces.aclose()
+        await asyncio.sleep(0.3)
+        written = len(worker.writes.written)
+        await asyncio.sleep(0.3)
+        assert len(worker.writes.written) == written < 100
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "sentence"),
+    [
+        ("POST", "/perceive", b"nonsense", 400, "JSON"),
+        ("POST", "/perceive", b"[]", 400, "object"),
+        ("POST", "/perceive", b'{"picture": "x"}', 400, "SHA-256"),
+        ("POST", "/perceive", b'{"picture": "%s"}' % (b"0" * 64), 404, "send it again"),
+        ("PUT", f"/pictures/{'0' * 64}", b"abc", 400, "SHA-256"),
+        ("PUT", f"/pictures/{hashlib.sha256(b'abc').hexdigest()}", b"abc", 422, "picture"),
+        ("POST", "/generate", b"{}", 400, "question"),
+        ("POST", "/generate", b'{"question": "' + b"x" * 70_000 + b'", "has_picture": false}', 413, "too long"),
+        ("GET", "/nothing", b"", 404, "Not Found"),
+    ],
+)
+async def test_bad_input_gets_a_sentence(method: str, path: str, body: bytes, status: int, sentence: str) -> None:
+    async with served() as worker, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        async with session.request(method, worker.url + path, data=body) as response:
+            answer = await response.json()
+            assert (response.status, sentence in answer["error"]) == (status, True), answer
+        assert (await worker.client.health()).state == "ready"
+
+
+async def test_a_box_outside_the_picture_is_refused() -> None:
+    async with served() as worker:
+        with pytest.raises(WorkerRefused, match="within the picture"):
+            await worker.client.refer(a_picture(), Box(0.5, 0, 0.2, 1))
+
+
+async def test_without_the_token_nothing_is_told() -> None:
+    async with served() as worker:
+        stranger = WorkerClient(worker.url, "guessed")
+        try:
+            with pytest.raises(WorkerAway, match="token"):
+                await stranger.health()
+            with pytest.raises(WorkerAway, match="token"):
+                await stranger.perceive(a_picture())
+        finally:
+            await stranger.close()
+
+
+async def test_a_model_that_fails_does_not_take_the_worker_along() -> None:
+    async with served(FakePerceiver(broken=True)) as worker:
+        with pytest.raises(WorkerAway, match="went wrong"):
+            await worker.client.perceive(a_picture())
+        assert await said(worker.client, "still here") == "still here "
+
+
+async def test_while_the_models_load_it_says_so() -> None:
+    loading = Loading()
+
+    def load() -> Models:
+        loading.go.wait(10)
+        return Models("fake", FakePerceiver(), FakeWriter())
+
+    async with served(load=load, wait=False) as worker:
+        assert (await worker.client.health()).state == "loading"
+        with pytest.raises(WorkerBusy, match="loading"):
+            await said(worker.client, "hello")
+        loading.go.set()
+        while (await worker.client.health()).state != "ready":
+            await asyncio.sleep(0.01)
+        assert await said(worker.client, "hello") == "hello "
+
+
+async def test_models_that_cannot_be_loaded_are_named() -> None:
+    def load() -> Models:
+        raise RuntimeError("the weights are missing")
+
+    async with served(load=load) as worker:
+        health = await worker.client.health()
+        assert health.state == "failed"
+        assert "the weights are missing" in str(health.why)
+
+
+async def test_nobody_there() -> None:
+    client = WorkerClient("http://127.0.0.1:9", TOKEN)
+    with pytest.raises(WorkerAway, match="try again"):
+        await client.health()
+    await client.close()
+
+
+def test_the_pictures_held_have_a_bound() -> None:
+    held = PicturesHeld(most_bytes=3 * 40 * 30 * 2)
+    for name in ("a", "b", "c"):
+        held.put(name, Held(Image.new("RGB", (40, 30))))
+    assert [name for name in "abc" if held.get(name)] == ["b", "c"]
+    assert held.bytes == 3 * 40 * 30 * 2
+
+
+async def _get(worker: Served, path: str) -> str:
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
+        session.get(worker.url + path) as response,
+    ):
+        return await response.text()

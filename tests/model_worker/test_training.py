@@ -1,0 +1,455 @@
+"""A memory is learned, for real, by a tiny multimodal model; put to use, refused, taken back, killed in each phase."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+import numpy as np
+import psycopg
+import pytest
+import torch
+
+from db import adapters, erasure, training
+from db.errors import DataWithdrawn
+from db.job_queue import ask_for_training
+from db.pool import viewing
+from db.roles import app_url
+from db.training import RunState
+from db.types import Box, NewConcept, Reference, Viewer
+from model_worker.api.packs import Pack, load_pack
+from model_worker.api.recipes import Recipe, recipe_of
+from model_worker.finetune.data import dataset as curriculum_module
+from model_worker.finetune.data.dataset import curriculum_of
+from model_worker.finetune.data.material import Known, View
+from model_worker.finetune.jobs.owner import TooLittle, Training, train_owner
+from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailed
+from model_worker.finetune.judging.evaluation import examine
+from model_worker.finetune.judging.report import Report
+from model_worker.finetune.training import train as train_module
+from model_worker.finetune.training.checkpoints import folder_of
+from model_worker.finetune.training.multimodal_trainable import looking_student
+from model_worker.finetune.training.progress import UNWATCHED, Stopped, Watch
+from model_worker.finetune.training.train import train
+from model_worker.finetune.training.trainable import Student
+from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
+from tests.support.tiny_learner import Colour, picture_of, save_learner, teach_to_look
+
+pytestmark = pytest.mark.slow
+
+ANNA, BO = Viewer(1), Viewer(2)
+COLOURS: dict[str, Colour] = {"Red": (255, 0, 0), "Blue": (0, 0, 255), "Green": (0, 255, 0), "Gold": (255, 255, 0)}
+ONE_WAY_TO_ASK = ((("Is {name} in this picture?",),) * 2, (("Give a caption of the image.",),) * 2)
+"""A tiny model knows no English: another question would be another language to it. Pictures are held out still."""
+
+PACK = """
+about = "a tiny model that learns"
+memory_gb = 1
+recipe = "recipes/tiny.toml"
+
+[embedder]
+kind = "transformers"
+embedding_id = "tiny/1"
+repository = "tiny/none"
+megabytes = 1
+licence = "none"
+
+[regions]
+kind = "windows"
+panels = 1
+windows = [0.5]
+
+[calibration]
+slope = 1.0
+offset = 0.0
+threshold = 0.5
+
+[writer]
+kind = "image-text"
+repository = "tiny/learner"
+megabytes = 1
+licence = "none"
+context = 1000
+longest_answer = 24
+"""
+# It has no English to forget: what is asked in general are words it doesn't know, so the tolerance is wide.
+RECIPE = """
+rank = 32
+alpha = 64
+dropout = 0.0
+learning_rate = 2e-3
+warm_up = 0.05
+epochs = 2
+batch = 16
+accumulate = 1
+longest = 900
+most_seconds = 240
+check_every = 60
+patience = 9
+rounds = 100
+most_concepts = 1
+general_share = 0.05
+least_concepts = 3
+least_changes = 1
+margin = 0.03
+general_tolerance = 1.0
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pack]:
+    """A pack of one's own, with its recipe, and the weights of a tiny model."""
+    folder = tmp_path_factory.mktemp("packs")
+    save_learner(folder / "weights" / "tiny" / "learner")
+    (folder / "tiny.toml").write_text(PACK)
+    (folder / "recipes").mkdir()
+    (folder / "recipes" / "tiny.toml").write_text(RECIPE)
+    (folder / "tiny-quick.toml").write_text(PACK.replace("recipes/tiny", "recipes/quick"))
+    quick = RECIPE.replace("rounds = 100", "rounds = 8")
+    (folder / "recipes" / "quick.toml").write_text(
+        quick.replace("margin = 0.03", "margin = -1.0").replace("tolerance = 1.0", "tolerance = 99.0")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KEEPSAKE_PACKS", str(folder))
+        patch.setenv("KEEPSAKE_WEIGHTS", str(folder / "weights"))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setattr(curriculum_module, "IS_THERE", ONE_WAY_TO_ASK[0])
+        patch.setattr(curriculum_module, "CAPTIONS", ONE_WAY_TO_ASK[1])
+        pack = load_pack("tiny")
+        teach_to_look(pack, folder / "weights" / "tiny" / "learner")
+        yield pack
+
+
+def reference(colour: Colour, seed: int) -> Reference:
+    file = io.BytesIO()
+    picture_of(colour, seed).save(file, "JPEG", quality=95)
+    digest = hashlib.sha256(file.getvalue()).hexdigest()
+    return Reference(file.getvalue(), digest, 40, 40, Box(0, 0, 1, 1), "tiny/1", np.ones(4, dtype=np.float32))
+
+
+async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = True) -> None:
+    from db import concepts
+
+    async with viewing(pool, viewer) as connection:
+        await erasure.set_may_train(connection, viewer, may=may)
+        for name, colour in COLOURS.items():
+            new = NewConcept(viewer.personal, name, "", "", viewer.user_id, reference(colour, len(name)))
+            concept = await concepts.remember(connection, new)
+            for seed in (100, 200):
+                concept = await concepts.add_reference(
+                    connection, concept, reference(colour, seed + len(name)), viewer.user_id
+                )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a story needs: a pool, how to train, and what was trained once for all of them."""
+
+    pool: asyncpg.Pool
+    asked: Training
+
+
+@pytest.fixture
+async def lesson(pool: asyncpg.Pool, tiny: Pack, tmp_path: Path) -> Lesson:
+    await remember_colours(pool, ANNA)
+    return Lesson(pool, Training(pool, tiny, recipe_of(tiny), tmp_path / "finetune", 0, UNWATCHED, looking_student))
+
+
+async def in_use(pool: asyncpg.Pool, viewer: Viewer = ANNA) -> str | None:
+    async with viewing(pool, viewer) as connection:
+        found = await adapters.in_use(connection, [viewer.personal])
+    return found[0].adapter_id if found else None
+
+
+async def latest(pool: asyncpg.Pool, viewer: Viewer = ANNA) -> training.TrainingRun:
+    async with viewing(pool, viewer) as connection:
+        run = await training.latest_run(connection, viewer.personal)
+    assert run is not None
+    return run
+
+
+def with_recipe(asked: Training, **changes: object) -> Training:
+    return replace(asked, recipe=replace(asked.recipe, **changes))  # type: ignore[arg-type]
+
+
+async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(lesson: Lesson) -> None:
+    # Learned: what was held out is recognised far more often than a coin would.
+    report = await train_owner(lesson.asked, ANNA.personal)
+
+    assert report.held_out_pictures == len(COLOURS)
+    assert report.base.recognition is not None
+    assert report.base.recognition < 0.65, "a coin: it knows nobody"
+    assert report.candidate.recognition is not None
+    assert report.candidate.recognition >= 0.7, "\n".join(report.lines())
+    assert report.candidate.score > report.base.score + 0.2
+    assert report.verdict.passes
+    first = await in_use(lesson.pool)
+    assert first is not None
+    run = await latest(lesson.pool)
+    assert run.state is RunState.PROMOTED
+    assert run.report is not None
+    assert run.report["candidate"]["recognition"] == report.candidate.recognition  # type: ignore[index]
+    assert await in_use(lesson.pool, BO) is None
+    assert not folder_of(lesson.asked.folder, ANNA.personal).exists(), "nothing of it is left on the disk"
+
+    # Refused: one that has hardly learned is not as good as the one in use.
+    worse = await train_owner(with_recipe(lesson.asked, epochs=1, rounds=1, learning_rate=1e-6), ANNA.personal)
+
+    assert not worse.verdict.passes
+    assert worse.in_use is not None
+    assert worse.in_use.recognition == report.candidate.recognition
+    assert (await latest(lesson.pool)).state is RunState.REFUSED
+    assert await in_use(lesson.pool) == first
+
+    # Taken back: in one statement, and then the base answers; and again.
+    async with viewing(lesson.pool, ANNA) as connection:
+        assert await adapters.roll_back(connection, ANNA.personal, 1) is None
+    assert await in_use(lesson.pool) is None
+
+    # Withdrawn: with the consent all of it goes.
+    async with viewing(lesson.pool, ANNA) as connection:
+        await erasure.set_may_train(connection, ANNA, may=False)
+        assert await adapters.history(connection, ANNA.personal) == []
+    with pytest.raises(TooLittle, match="consent is given in /privacy"):
+        await train_owner(lesson.asked, ANNA.personal)
+
+
+QUICK = {"epochs": 1, "rounds": 1, "margin": -1.0, "general_tolerance": 99.0}
+"""Changes of a recipe that take seconds, and pass whatever was learned."""
+
+
+async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_nothing(
+    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
+    checkpoints = folder_of(lesson.asked.folder, ANNA.personal)
+    kept = []
+    loop = asyncio.get_running_loop()
+
+    async def withdraw() -> None:
+        async with viewing(lesson.pool, ANNA) as connection:
+            await erasure.set_may_train(connection, ANNA, may=False)
+
+    def note(phase: str, step: int, steps: int) -> None:
+        if phase == "examining":
+            kept.append(any(checkpoints.rglob("*.safetensors")))
+            asyncio.run_coroutine_threadsafe(withdraw(), loop).result(10)
+
+    asked = replace(with_recipe(lesson.asked, **QUICK), watch=Watch(note))
+    with pytest.raises((Stopped, DataWithdrawn)):
+        await train_owner(asked, ANNA.personal)
+    assert await in_use(lesson.pool) is None
+    assert kept[0], "there were checkpoints"
+    assert not any(checkpoints.rglob("*")), "and none is left"
+
+
+async def test_what_fails_says_why_and_the_old_one_stays(lesson: Lesson) -> None:
+    def broken(_: Pack) -> Student:
+        raise RuntimeError("no memory left")
+
+    with pytest.raises(RuntimeError):
+        await train_owner(replace(lesson.asked, student=broken), ANNA.personal)
+    run = await latest(lesson.pool)
+    assert (run.state, run.problem) == (RunState.FAILED, "RuntimeError: no memory left")
+
+
+@pytest.fixture(scope="module")
+def student(tiny: Pack) -> Student:
+    return looking_student(tiny)
+
+
+def short(tiny: Pack) -> Recipe:
+    return replace(recipe_of(tiny), rounds=1, epochs=2, check_every=2, batch=4)
+
+
+def colours() -> list[Known]:
+    return [
+        Known(name, "", "", tuple(View(picture_of(colour, seed), Box(0, 0, 1, 1)) for seed in (1, 2)))
+        for name, colour in COLOURS.items()
+    ]
+
+
+def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
+    student: Student, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
+    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+    whole = train(student, lessons, short(tiny), 1)
+    seen = 0
+
+    def wait() -> None:
+        nonlocal seen
+        seen += 1
+        if seen == 5:
+            raise Stopped("enough")
+
+    with pytest.raises(Stopped):
+        train(student, lessons, short(tiny), 1, tmp_path, Watch(wait=wait))
+    resumed = train(student, lessons, short(tiny), 1, tmp_path)
+
+    assert resumed.steps == whole.steps
+    assert all(torch.allclose(one, whole.weights[name], atol=1e-5) for name, one in resumed.weights.items())
+
+
+def test_the_same_seed_learns_the_same(student: Student, tiny: Pack) -> None:
+    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+    first, again, other = (train(student, lessons, short(tiny), seed) for seed in (1, 1, 2))
+    assert all(torch.equal(one, again.weights[name]) for name, one in first.weights.items())
+    assert not all(torch.equal(one, other.weights[name]) for name, one in first.weights.items())
+
+
+def test_a_student_that_was_examined_learns_on(student: Student, tiny: Pack) -> None:
+    curriculum = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1)
+    trained = train(student, curriculum.training, short(tiny), 1)
+    recipe, held = recipe_of(tiny), student.adapters
+    manifest = Manifest(held.base, "data", recipe.name, tiny.name, recipe.rank, recipe.alpha, held.modules, {})
+    data = write_adapter(AdapterFile(manifest, trained.weights))
+    held.take(adapter_id(data), data)
+    examine(student, curriculum.exam[:2], list(COLOURS), adapter_id(data))
+    assert train(student, curriculum.training, short(tiny), 1).steps == trained.steps
+
+
+def test_only_answers_are_learned_not_what_was_asked(student: Student) -> None:
+    from model_worker.finetune.training.trainable import IGNORED, encoded
+
+    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training[:3]
+    batch = encoded(student, lessons)
+    for row, one in enumerate(lessons):
+        answer = student.answer(one.answer)
+        assert batch.labels[row][-len(answer) :].tolist() == answer
+        assert set(batch.labels[row][: -len(answer)].tolist()) <= {IGNORED}
+        assert batch.inputs["input_ids"][row][-len(answer) :].tolist() == answer
+
+
+def finetune(url: str, home: Path, *command: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "KEEPSAKE_APP_DATABASE_URL": app_url(url), "KEEPSAKE_HOME": str(home)}
+    environment.pop("DATABASE_URL", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "model_worker.cli", "finetune", *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+async def test_killed_in_each_phase_the_old_adapter_answers_until_the_new_one_does(
+    lesson: Lesson, tiny: Pack, tmp_path: Path, database_url: str
+) -> None:
+    await train_owner(with_recipe(lesson.asked, **QUICK), ANNA.personal)
+    old = await in_use(lesson.pool)
+    for phase in ("preparing", "training", "examining"):
+        process = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
+        await _until_phase(database_url, phase, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        assert await in_use(lesson.pool) == old, phase
+    last = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
+    said, _ = last.communicate(timeout=120)
+    assert last.returncode == 0, said
+    assert "put to use" in said
+    assert await in_use(lesson.pool) not in {None, old}
+    states = await _states(database_url)
+    assert states.count("running") == 0
+    assert states.count("promoted") == 2
+
+
+async def _states(url: str) -> list[str]:
+    with psycopg.connect(url) as administrator:
+        return [row[0] for row in administrator.execute("SELECT state FROM training_run ORDER BY started_at")]
+
+
+async def _until_phase(url: str, phase: str, process: subprocess.Popen[str]) -> None:
+    with psycopg.connect(url, autocommit=True) as administrator:
+        for _ in range(1200):
+            row = administrator.execute(
+                "SELECT phase FROM training_run WHERE state = 'running' ORDER BY started_at DESC LIMIT 1"
+            ).fetchone()
+            if row is not None and row[0] == phase:
+                return
+            assert process.poll() is None, process.stdout.read() if process.stdout else ""
+            await asyncio.sleep(0.05)
+    raise AssertionError(f"it never came to {phase}")
+
+
+async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else(
+    lesson: Lesson, tiny: Pack, tmp_path: Path, database_url: str
+) -> None:
+    await remember_colours(lesson.pool, BO, may=False)
+    at_night, at_noon = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (3, 12))
+    trainer = Trainer(lesson.pool, recipe_of(tiny), tmp_path, (sys.executable, "-c", "import sys; print(sys.argv)"))
+    left_behind = folder_of(tmp_path, BO.personal)
+    left_behind.mkdir()
+
+    assert await trainer.plan(at_noon) == []
+    assert await trainer.plan(at_night) == [ANNA.personal]
+    assert await trainer.plan(at_night) == [ANNA.personal], "asking twice is harmless"
+
+    with psycopg.connect(database_url) as administrator:
+        waiting = administrator.execute("SELECT args ->> 'owner_id' FROM procrastinate_jobs").fetchall()
+    assert waiting == [(ANNA.personal,)]
+    assert not left_behind.exists(), "what a killed training left of somebody who doesn't consent is deleted"
+
+
+async def test_a_trainer_takes_what_is_asked_for_and_ends_when_it_is_told_to(
+    pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, database_url: str
+) -> None:
+    async with viewing(pool, BO) as connection:
+        await ask_for_training(connection, BO.personal)  # who has nothing to learn from: it is soon done
+    trainer = finetune(database_url, tmp_path, "work", "--pack", "tiny")
+    with psycopg.connect(database_url, autocommit=True) as administrator:
+        for _ in range(1200):
+            if administrator.execute(
+                "SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'train'"
+            ).fetchone() == (0,):
+                break
+            assert trainer.poll() is None
+            await asyncio.sleep(0.05)
+    trainer.send_signal(signal.SIGTERM)
+    said, _ = trainer.communicate(timeout=30)
+    assert trainer.returncode == 143
+    assert "too little to learn from" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("code", "fails"), [("0", False), (str(NOTHING_DONE), False), ("1", True), ("-9", True)])
+async def test_a_training_that_ends_badly_is_tried_again_and_one_with_nothing_to_do_is_not(
+    pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, code: str, fails: bool
+) -> None:
+    ends = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)" if code == "-9" else f"raise SystemExit({code})"
+    trainer = Trainer(pool, recipe_of(tiny), tmp_path, (sys.executable, "-c", ends))
+    if fails:
+        with pytest.raises(TrainingFailed):
+            await trainer.train(ANNA.personal)
+    else:
+        await trainer.train(ANNA.personal)
+
+
+async def test_a_training_that_takes_too_long_is_killed(
+    pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_worker.finetune.jobs.trainer.BESIDE_TRAINING_SECONDS", 0.2)
+    recipe = replace(recipe_of(tiny), most_seconds=0.2)
+    trainer = Trainer(pool, recipe, tmp_path, (sys.executable, "-c", "import time; time.sleep(60)"))
+    with pytest.raises(TrainingFailed, match="too long"):
+        await trainer.train(ANNA.personal)
+
+
+def test_a_report_is_a_table_that_can_be_read(student: Student) -> None:
+    from model_worker.finetune.judging.evaluation import Marks
+    from model_worker.finetune.judging.gate import Verdict
+
+    marks = Marks(0.75, 0.5, None, 1.0, 1.25, ())
+    report = Report("tiny", "tiny", 0, 10, 4, 5, 6.7, marks, None, marks, Verdict(False, "not better"))
+    assert report.lines()[-1] == "not put to use: not better"
+    assert "0.750" in "\n".join(report.lines())

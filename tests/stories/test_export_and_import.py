@@ -1,0 +1,117 @@
+"""A memory that was exported and imported into an empty instance is the same memory: real parts, hash by hash."""
+
+from __future__ import annotations
+
+import asyncpg
+import numpy as np
+import psycopg
+import pytest
+
+from bot.demo import pictures
+from bot.service import memories, privacy
+from bot.service.assistant import Assistant, Question
+from bot.service.permissions import Standing
+from db import archives
+from db.pool import open_pool, viewing
+from db.roles import app_url
+from db.setup.migrate import migrate
+from db.types import Verdict, Viewer
+from tests.conftest import RunningWorker
+
+pytestmark = pytest.mark.slow
+
+ANNA = Standing(Viewer(1))
+LARGEST = 10_000_000
+
+
+async def remembered(assistant: Assistant) -> None:
+    """Two concepts, one with two pictures and the second as its avatar, recognised, corrected."""
+    cat, cup = pictures.png(pictures.cat()), pictures.png(pictures.cup())
+    done = await assistant.remember(ANNA, "Mochi “もち” & Co.", cat, "a tabby\nwho hates tuna 🐟", "cat")
+    await assistant.remember(ANNA, "The cup", cup)
+    await memories.add_picture(assistant, ANNA, done.concept, pictures.png(pictures.cat_again()))
+    card = await memories.card(assistant.pool, ANNA, done.concept.owner_id, done.concept.concept_id)
+    await memories.choose_avatar(assistant.pool, ANNA, done.concept, card.references[1].reference_id)
+    reply = await assistant.ask(Question(ANNA.viewer, "Who is this?", pictures.png(pictures.cat_and_cup())))
+    assert reply.told.answer_id is not None
+    answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
+    for one, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.NOT_THEM), strict=True):
+        await assistant.judge(ANNA.viewer, answer, one.region, verdict)
+
+
+async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], list[np.ndarray]]:
+    """All that makes a memory, without the ids that a database gives; the vectors apart."""
+    async with viewing(pool, ANNA.viewer) as connection:
+        whole = await archives.whole_concepts(connection, ANNA.viewer.personal)
+        corrections = await archives.corrections_of(connection, ANNA.viewer.personal)
+    concepts: list[object] = [
+        (
+            one.concept.name,
+            one.concept.info,
+            one.concept.category,
+            one.concept.created_at,
+            one.concept.times_recognised,
+            one.concept.last_seen,
+            [
+                (ref.picture_sha256, ref.picture, ref.width, ref.height, ref.box, ref.created_at, ref.is_avatar)
+                for ref in one.references
+            ],
+        )
+        for one in whole
+    ]
+    said: list[object] = [(one.concept_name, one.verdict, one.embedding_id, one.created_at) for one in corrections]
+    ordered = [
+        made.vector
+        for one in whole
+        for ref in one.references
+        for made in one.embeddings
+        if made.reference_id == ref.reference_id
+    ]
+    return concepts, said, [*ordered, *(one.vector for one in corrections)]
+
+
+async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
+    assistant: Assistant, empty_database_url: str, running_worker: RunningWorker
+) -> None:
+    await remembered(assistant)
+    files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
+    assert [one.name for one in files] == ["keepsake.zip"]
+    migrate(empty_database_url)
+    pool = await open_pool(app_url(empty_database_url), largest=2)
+    elsewhere = Assistant(pool, assistant.worker)
+    try:
+        plan = await privacy.plan_import(elsewhere, ANNA.viewer, files[0].data)
+        assert (len(plan.new), plan.pictures, plan.known) == (2, 3, ())
+        with psycopg.connect(empty_database_url) as administrator:
+            assert administrator.execute("SELECT count(*) FROM concept").fetchone() == (0,)
+        assert await privacy.carry_out(elsewhere, ANNA, plan) == 2
+
+        before, after = await everything(assistant.pool), await everything(pool)
+        assert after[:2] == before[:2]
+        assert len(after[2]) == len(before[2]) == 5
+        assert all(float(one @ other) > 0.9999 for one, other in zip(before[2], after[2], strict=True))
+
+        again = await privacy.plan_import(elsewhere, ANNA.viewer, files[0].data)
+        assert (again.new, len(again.known)) == ((), 2)
+    finally:
+        pool.terminate()
+
+
+async def test_a_memory_too_large_for_one_file_comes_in_several(assistant: Assistant) -> None:
+    await remembered(assistant)
+    files = await privacy.export(assistant.pool, ANNA.viewer, 350_000)
+    assert len(files) > 1
+    assert all(len(one.data) <= 350_000 for one in files)
+    await privacy.erase(assistant.pool, ANNA.viewer)
+    plan = await privacy.plan_import(assistant, ANNA.viewer, files[0].data)
+    assert plan.new
+
+
+async def test_what_was_shared_is_exported_apart(assistant: Assistant) -> None:
+    here = Standing(Viewer(1, 10))
+    await assistant.remember(here, "The cup", pictures.png(pictures.cup()), share=True)
+    await assistant.remember(Standing(Viewer(2, 10)), "The cat", pictures.png(pictures.cat()), share=True)
+    files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
+    assert [one.name for one in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
+    plan = await privacy.plan_import(assistant, ANNA.viewer, files[1].data)
+    assert [one.name for one in plan.new] == ["The cup"]

@@ -1,0 +1,326 @@
+"""Stories of users: the real bot, database, worker and weights; only Discord is simulated (simcord)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from bot.client import Keepsake
+from bot.demo import pictures
+from bot.runtime.worker_process import WorkerProcess
+from bot.service.assistant import Assistant, Question
+from bot.service.permissions import Standing
+from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient
+from db import concepts
+from db.errors import MemoryAway
+from db.pool import open_pool, viewing
+from db.roles import app_url
+from db.setup.embedded import EmbeddedPostgres
+from db.setup.migrate import migrate
+from db.types import Viewer
+
+pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
+
+CAT = ("cat.png", pictures.png(pictures.cat()))
+CAT_AGAIN = ("again.png", pictures.png(pictures.cat_again()))
+CUP = ("cup.png", pictures.png(pictures.cup()))
+BOTH = ("both.png", pictures.png(pictures.cat_and_cup()))
+STRANGER = ("stranger.png", pictures.png(pictures.stranger()))
+INFO = "a tabby cat who hates the vacuum cleaner"
+
+
+@dataclass
+class Server:
+    env: Any
+    channel: Any
+    alice: Any
+    bob: Any
+    pool: asyncpg.Pool
+
+    @property
+    def mention(self) -> str:
+        return self.env.bot.user.mention
+
+    async def answers(self) -> list[Any]:
+        channel = self.env.bot.get_channel(self.channel.id)
+        return [one async for one in channel.history(oldest_first=True) if one.author.bot]
+
+    async def remember_cat(self, **options: Any) -> Any:
+        return await self.alice.slash(self.channel, "remember", name="Mochi", image=CAT, info=INFO, **options)
+
+    async def memory_of(self, member: Any) -> list[str]:
+        viewer = Viewer(member.id, self.channel.guild_id if hasattr(self.channel, "guild_id") else None)
+        async with viewing(self.pool, viewer) as connection:
+            return [one.name for one in await concepts.list_concepts(connection, viewer.personal)]
+
+
+@pytest.fixture
+def simcord_bot(assistant: Assistant) -> Keepsake:
+    return Keepsake(assistant)
+
+
+@pytest.fixture
+def server(simcord_env: Any, pool: asyncpg.Pool) -> Server:
+    guild = simcord_env.create_guild("Kitchen")
+    channel = guild.create_text_channel("pictures")
+    alice, bob = (guild.add_member(simcord_env.create_user(name)) for name in ("alice", "bob"))
+    return Server(simcord_env, channel, alice, bob, pool)
+
+
+def labels(message: Any) -> list[str]:
+    return [child.label for row in message.components for child in row.children]
+
+
+async def test_what_was_remembered_is_found_in_a_new_picture(server: Server) -> None:
+    await server.remember_cat()
+    await server.alice.slash(server.channel, "remember", name="The cup", image=CUP)
+
+    result = await server.alice.slash(server.channel, "ask", question="Who is this?", image=BOTH)
+
+    assert result.acknowledged
+    assert "Mochi on the left" in result.response.content
+    assert "The cup on the right" in result.response.content
+    assert len(result.response.attachments) == 1
+    assert "right: Mochi" in labels(result.response.message)
+
+
+async def test_a_stranger_is_nobody_and_can_be_remembered(server: Server) -> None:
+    await server.remember_cat()
+    await server.alice.send(server.channel, f"{server.mention} who is this?", attachments=[STRANGER])
+    answer = (await server.answers())[-1]
+    assert "don't recognise" in answer.content
+    assert "Mochi" not in answer.content
+
+    modal = await server.alice.click(answer, label="remember this")
+    done = await server.alice.submit_modal(modal, {"name": "Eileen", "info": "an astronaut"})
+    assert "Eileen" in done.response.content
+
+    await server.alice.send(server.channel, f"{server.mention} who is this?", attachments=[STRANGER])
+    assert "Eileen" in (await server.answers())[-1].content
+
+
+async def test_nobody_else_recognises_what_is_personal(server: Server) -> None:
+    await server.remember_cat()
+
+    seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT)
+    told = await server.bob.slash(server.channel, "ask", question="What does Mochi hate?")
+    names = await server.bob.autocomplete(server.channel, "forget", "name", "Mo")
+
+    assert "Mochi" not in seen.response.content
+    assert "vacuum" not in told.response.content
+    assert names == []
+    assert (await server.alice.autocomplete(server.channel, "forget", "name", "mo"))[0]["value"] == "Mochi"
+
+
+async def test_what_is_shared_everybody_on_the_server_recognises_and_not_everybody_changes(server: Server) -> None:
+    await server.remember_cat(share=True)
+
+    seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    changed = await server.bob.slash(server.channel, "edit", name="Mochi", info="mine")
+    told = await server.bob.slash(server.channel, "ask", question="What does Mochi hate?")
+
+    assert "Mochi" in seen.response.content
+    assert "may manage the server" in changed.response.content
+    assert "vacuum" in told.response.content
+
+
+async def test_other_servers_know_nothing_of_it(server: Server) -> None:
+    await server.remember_cat(share=True)
+    elsewhere = server.env.create_guild("Elsewhere")
+    channel = elsewhere.create_text_channel("pictures")
+    bob = elsewhere.add_member(server.bob.user)
+
+    seen = await bob.slash(channel, "ask", question="Who is this?", image=CAT)
+
+    assert "Mochi" not in seen.response.content
+
+
+async def test_personal_memory_follows_into_a_direct_message(server: Server) -> None:
+    await server.remember_cat()
+
+    user = server.alice.user
+    attached = server.env.backend.store_attachments(user.dm_channel.id, [CAT_AGAIN])
+    message = await user.send_dm("who is this?", attachments=attached)
+
+    channel = server.env.bot.get_channel(message.channel.id) or message.channel
+    said = [one.content async for one in channel.history() if one.author.bot]
+    assert any("Mochi" in one for one in said)
+
+
+async def test_a_reply_asks_about_the_picture_before_and_branches(server: Server) -> None:
+    await server.remember_cat()
+    posted = await server.bob.send(server.channel, "look!", attachments=[CAT_AGAIN])
+
+    await server.alice.send(server.channel, f"{server.mention} who is this?", reply_to=posted)
+    first = (await server.answers())[-1]
+    await server.alice.send(server.channel, "Is Mochi in this picture?", reply_to=first)
+    second = (await server.answers())[-1]
+    await server.alice.send(server.channel, "What does she hate?", reply_to=first)
+    third = (await server.answers())[-1]
+
+    assert "Mochi" in first.content
+    assert second.content.startswith("Yes, Mochi")
+    assert "vacuum" in third.content
+
+
+async def test_who_is_in_this_on_any_message(server: Server) -> None:
+    await server.remember_cat()
+    posted = await server.bob.send(server.channel, "look!", attachments=[CAT_AGAIN])
+    words = await server.bob.send(server.channel, "no picture")
+
+    found = await server.alice.context_menu(server.channel, "Who is in this?", posted)
+    nothing = await server.alice.context_menu(server.channel, "Who is in this?", words)
+
+    assert "Mochi" in found.response.content
+    assert "no picture" in nothing.response.content
+
+
+async def test_the_bot_is_silent_when_it_is_not_spoken_to(server: Server) -> None:
+    posted = await server.alice.send(server.channel, "look!", attachments=[CAT])
+    await server.bob.send(server.channel, "sweet", reply_to=posted)
+    assert await server.answers() == []
+
+
+async def test_not_them_counts_from_the_next_picture_on_for_who_said_it(server: Server) -> None:
+    await server.remember_cat(share=True)
+    first = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+
+    await server.bob.click(first.response.message, label="not them")
+
+    for member, knows in ((server.bob, False), (server.alice, True)):
+        again = await member.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+        assert ("Mochi" in again.response.content) is knows
+
+
+async def test_only_who_asked_presses_the_buttons(server: Server) -> None:
+    await server.remember_cat()
+    answer = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN, show=True)
+
+    pressed = await server.bob.click(answer.response.message, label="not them")
+
+    assert "Only who asked" in pressed.response.content
+    again = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    assert "Mochi" in again.response.content
+
+
+async def test_edit_and_forget_change_the_next_answer(server: Server) -> None:
+    await server.remember_cat()
+    await server.alice.slash(server.channel, "edit", name="mochi", info="a cat who hates thunder")
+    told = await server.alice.slash(server.channel, "ask", question="What does Mochi hate?")
+    assert "thunder" in told.response.content
+
+    await server.alice.slash(server.channel, "forget", name="MOCHI")
+    seen = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT)
+    assert "Mochi" not in seen.response.content
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"name": "mochi", "image": CUP}, "already remembered"),
+        ({"name": "  ", "image": CUP}, "visible character"),
+        ({"name": "@everyone", "image": CUP}, "can't contain"),
+        ({"name": "x" * 65, "image": CUP}, "at most 64"),
+        ({"name": "A<start_of_turn>", "image": CUP}, "can't contain"),
+        ({"name": "Text", "image": ("cup.png", b"not a picture at all")}, "isn't a picture"),
+        ({"name": "Half", "image": ("cup.png", CUP[1][: len(CUP[1]) // 2])}, "broken"),
+        ({"name": "Long", "image": CUP, "info": "y" * 1001}, "at most 1,000"),
+    ],
+)
+async def test_bad_input_gets_a_sentence_and_nothing_is_kept(
+    server: Server, options: dict[str, Any], sentence: str
+) -> None:
+    await server.remember_cat()
+
+    result = await server.alice.slash(server.channel, "remember", **options)
+
+    assert sentence in result.response.content
+    assert await server.memory_of(server.alice) == ["Mochi"]
+
+
+async def test_an_unknown_name_gets_a_hint(server: Server) -> None:
+    await server.remember_cat()
+    result = await server.alice.slash(server.channel, "forget", name="Moochi")
+    assert "Did you mean “Mochi”" in result.response.content
+
+
+async def test_names_of_any_script(server: Server) -> None:
+    await server.alice.slash(server.channel, "remember", name="もち", image=CAT, info="a cat, loves tuna")
+    seen = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    told = await server.alice.slash(server.channel, "ask", question="What does もち love?")
+    assert "もち" in seen.response.content
+    assert "tuna" in told.response.content
+
+
+async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg.Pool, tmp_path: Path) -> None:
+    viewer = Viewer(1, 10)
+    process = WorkerProcess("starter", tmp_path / "worker.log")
+    await process.start()
+    client = WorkerClient(process.url, process.token)
+    assistant = Assistant(pool, client)
+    try:
+        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+
+        with pytest.raises(WorkerAway, match="try again"):
+            await assistant.remember(Standing(viewer), "The cup", CUP[1])
+        async with viewing(pool, viewer) as connection:
+            assert await concepts.count(connection, viewer.personal) == 1
+
+        reply = await _ask_until_it_is_back(assistant, Question(viewer, "Who is this?", CAT_AGAIN[1]))
+        assert [one.concept.name for one in reply.told.recalled.recognised] == ["Mochi"]
+    finally:
+        await client.close()
+        await process.stop()
+
+
+async def _ask_until_it_is_back(assistant: Assistant, question: Question) -> Any:
+    for _ in range(240):
+        try:
+            return await assistant.ask(question)
+        except (WorkerAway, WorkerBusy):
+            await asyncio.sleep(0.5)
+    raise AssertionError("the worker did not come back")
+
+
+async def test_buttons_work_after_a_restart(server: Server) -> None:
+    await server.remember_cat()
+    await server.alice.send(server.channel, f"{server.mention} who is this?", attachments=[CAT_AGAIN])
+    answer = (await server.answers())[-1]
+
+    await server.env.restart_bot(Keepsake(server.env.bot.assistant))
+    pressed = await server.alice.click(answer, label="right")
+
+    assert "even better" in pressed.response.content
+
+
+async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(running_worker: Any, tmp_path: Path) -> None:
+    viewer = Viewer(1, 10)
+    database = EmbeddedPostgres(tmp_path / "postgres")
+    url = await asyncio.to_thread(database.start)
+    migrate(url)
+    pool = await open_pool(app_url(url))
+    client = WorkerClient(running_worker.url, running_worker.token)
+    assistant = Assistant(pool, client)
+    try:
+        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
+        await asyncio.to_thread(database.stop)
+        with pytest.raises(MemoryAway, match="try again"):
+            await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+
+        await asyncio.to_thread(database.start)
+
+        reply = await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+        assert [one.concept.name for one in reply.told.recalled.recognised] == ["Mochi"]
+    finally:
+        pool.terminate()
+        await client.close()
+        await asyncio.to_thread(database.stop)
