@@ -17,7 +17,7 @@ from bot.client import Keepsake
 from bot.runtime.doctor import examine
 from bot.runtime.jobs import make_queue, working
 from bot.runtime.metrics import serve_measures
-from bot.runtime.services import PartProblem, Parts, running
+from bot.runtime.services import Parts, ServiceError, running
 from bot.runtime.settings import Settings, read_settings
 from bot.runtime.trainer_process import training
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(_until_terminated(options.run(settings, options)))
     except asyncio.CancelledError:
         return 143
-    except PartProblem as problem:
+    except ServiceError as problem:
         sys.stderr.write(f"{problem}\n`keepsake doctor` looks at every part.\n")
         return 1
     except KeyboardInterrupt:
@@ -87,7 +87,9 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
         try:
             serve_measures(settings.metrics)
         except (OSError, ValueError, OverflowError) as error:
-            raise PartProblem(f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}.") from error
+            raise ServiceError(
+                f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}."
+            ) from error
     async with running(settings, _progress) as parts, training(settings, parts):
         if settings.discord_token is None:
             from bot.demo.sandbox import sandbox
@@ -101,12 +103,12 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
 
 
 async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
-    """Be a bot on Discord until ``stop`` is set. Raises PartProblem when Discord refuses it."""
+    """Be a bot on Discord until ``stop`` is set. Raises ServiceError when Discord refuses it."""
     _progress("discord: logging in")
     try:
         await _connected(Keepsake(parts.assistant), parts, token, stop)
     except discord.LoginFailure as error:
-        raise PartProblem(
+        raise ServiceError(
             "discord: the token isn't accepted: copy it again from the developer portal, under Bot."
         ) from error
     except discord.PrivilegedIntentsRequired:

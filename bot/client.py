@@ -11,8 +11,8 @@ from discord.ext import commands
 from bot import texts
 from bot.service.assistant import Assistant
 from bot.service.governance import settings_of
-from bot.service.permissions import NotAllowed, may_speak_in
-from bot.ui.actor import channels_of, standing_of
+from bot.service.permissions import NotAllowedError, may_speak_in
+from bot.ui.actor import actor_of, channels_of
 from bot.ui.buttons import DYNAMIC_ITEMS, assistant_of
 from bot.ui.errors import tell
 
@@ -44,11 +44,11 @@ class KeepsakeTree(app_commands.CommandTree[commands.Bot]):
             name = interaction.command.qualified_name.split()[0] if interaction.command else ""
             if name in EVERYWHERE or interaction.guild_id is None:
                 return True
-            settings = await settings_of(assistant_of(interaction).pool, standing_of(interaction))
+            settings = await settings_of(assistant_of(interaction).pool, actor_of(interaction))
             if may_speak_in(settings, channels_of(interaction.channel)):
                 return True
             if interaction.type is discord.InteractionType.application_command:
-                await tell(interaction, NotAllowed(texts.NOT_IN_THIS_CHANNEL))
+                await tell(interaction, NotAllowedError(texts.NOT_IN_THIS_CHANNEL))
         except Exception as error:
             await tell(interaction, error)
         return False

@@ -15,7 +15,7 @@ import asyncpg
 
 from db.concepts import WRITE_ALONE, lock_people
 from db.erasure import consenting
-from db.errors import DataWithdrawn, NothingToRollBack
+from db.errors import DataWithdrawnError, NothingToRollBackError
 from db.types import OwnerId
 
 MOST_KEPT = 5
@@ -117,7 +117,7 @@ async def store_and_promote(
 ) -> None:
     """Store an adapter and let it answer for its owner from now on; of more than five, the oldest goes.
 
-    Raises DataWithdrawn, and keeps nothing, when something that it saw is gone by now, or somebody's consent is.
+    Raises DataWithdrawnError, and keeps nothing, when something that it saw is gone by now, or somebody's consent is.
     """
     async with connection.transaction():
         # Withdrawing consent and erasing take these locks, too: neither can miss an adapter that is being stored.
@@ -136,11 +136,11 @@ async def store_and_promote(
 async def check_still_given(
     connection: asyncpg.Connection, owner: OwnerId, saw: Sequence[UUID], saw_users: Sequence[int]
 ) -> None:
-    """Raise DataWithdrawn when one of these concepts and references is gone, or one of these users' consent is."""
+    """Raise DataWithdrawnError when one of these concepts and references is gone, or one of these users' consent is."""
     if await connection.fetchval(IS_SOMETHING_GONE, owner, saw):
-        raise DataWithdrawn
+        raise DataWithdrawnError
     if not frozenset(saw_users) <= await consenting(connection, saw_users):
-        raise DataWithdrawn
+        raise DataWithdrawnError
 
 
 async def in_use(connection: asyncpg.Connection, owners: Sequence[OwnerId]) -> list[AdapterInUse]:
@@ -169,7 +169,7 @@ async def roll_back(connection: asyncpg.Connection, owner: OwnerId, actor: int) 
 
     So rolling back twice goes two adapters back, and rolling back what was turned off turns it on again.
 
-    Raises NothingToRollBack when the base model answers and always did.
+    Raises NothingToRollBackError when the base model answers and always did.
     """
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, owner)
@@ -177,7 +177,7 @@ async def roll_back(connection: asyncpg.Connection, owner: OwnerId, actor: int) 
         present = promoted[-1] if promoted else None
         before = _before_base(promoted) if present is None else promoted[: promoted.index(present)]
         if present is None and not before:
-            raise NothingToRollBack
+            raise NothingToRollBackError
         previous = before[-1] if before else None
         await connection.execute(PROMOTE, owner, previous, "rolled back", actor)
     return previous

@@ -121,7 +121,7 @@ async def answers_of(connection: asyncpg.Connection, viewer: Viewer) -> list[Ans
 async def bring_in(connection: asyncpg.Connection, arriving: Sequence[Arriving]) -> None:
     """Store these concepts with all that belongs to them, or none of them.
 
-    Raises NameProblem, NameTaken and Objected.
+    Raises InvalidTextError, NameTakenError and ObjectedError.
     """
     async with connection.transaction():
         for one in arriving:

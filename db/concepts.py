@@ -11,9 +11,9 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import NameTaken, NotRemembered, Objected
+from db.errors import NameTakenError, NotRememberedError, ObjectedError
 from db.names import check_category, check_info, check_name, name_key
-from db.types import Avatar, Box, Concept, Embedded, NewConcept, OwnerId, Place, Reference, StoredReference, Viewer
+from db.types import Avatar, Box, Channel, Concept, Embedded, NewConcept, OwnerId, Reference, StoredReference, Viewer
 
 LONGEST_SUGGESTIONS = 25
 ALIKE_ENOUGH = 0.6
@@ -209,7 +209,7 @@ def concept_from(row: asyncpg.Record) -> Concept:
         references=row["references"],
         times_recognised=row["times_recognised"],
         last_seen=row["last_seen"],
-        learned=Place(row["learned_server"], row["learned_channel"]),
+        learned=Channel(row["learned_server"], row["learned_channel"]),
         linked_user=row["linked_user"],
     )
 
@@ -222,7 +222,7 @@ async def lock_people(connection: asyncpg.Connection, *user_ids: int | None) -> 
 
 def refused(error: asyncpg.PostgresError) -> Exception:
     """Return what a trigger of ours meant by its error code; any other error as it is."""
-    return Objected() if error.sqlstate == OBJECTED else error
+    return ObjectedError() if error.sqlstate == OBJECTED else error
 
 
 def owners(viewer: Viewer) -> list[OwnerId]:
@@ -233,8 +233,8 @@ def owners(viewer: Viewer) -> list[OwnerId]:
 async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
     """Store a concept with its first reference: all of it or nothing.
 
-    Raises NameProblem when the name, info or category can't be used, NameTaken when the owner has a concept of
-    that name already, without regard to case, and Objected when the person it is doesn't want to be shared.
+    Raises InvalidTextError when the name, info or category can't be used, NameTakenError when the owner has a concept
+    of that name already, without regard to case, and ObjectedError when the person it is doesn't want to be shared.
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
@@ -247,7 +247,7 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
                 *(new.learned.server_id, new.learned.channel_id, new.linked_user),
             )
         except asyncpg.UniqueViolationError as error:
-            raise NameTaken(name) from error
+            raise NameTakenError(name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
         await _store_reference(connection, new.owner_id, concept_id, new.reference, new.created_by)
@@ -257,7 +257,7 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
 async def add_reference(
     connection: asyncpg.Connection, concept: Concept, reference: Reference, created_by: int
 ) -> Concept:
-    """Store one more reference of a concept. Raises NotRemembered when it was forgotten meanwhile."""
+    """Store one more reference of a concept. Raises NotRememberedError when it was forgotten meanwhile."""
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, concept.owner_id)
         await get(connection, concept.owner_id, concept.concept_id)
@@ -266,10 +266,10 @@ async def add_reference(
 
 
 async def get(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID) -> Concept:
-    """Return a concept by its id. Raises NotRemembered when the viewer can't see one."""
+    """Return a concept by its id. Raises NotRememberedError when the viewer can't see one."""
     row = await connection.fetchrow(GET_CONCEPT, owner_id, concept_id)
     if row is None:
-        raise NotRemembered
+        raise NotRememberedError
     return concept_from(row)
 
 
@@ -284,7 +284,8 @@ async def edit(
 ) -> Concept:
     """Change what is given, leave what is None; returns the concept as it is now.
 
-    Raises NameProblem, NameTaken and Objected as `remember` does, NotRemembered when it was forgotten meanwhile.
+    Raises InvalidTextError, NameTakenError and ObjectedError as `remember` does, NotRememberedError when it was
+    forgotten meanwhile.
     """
     new_name = None if name is None else check_name(name)
     changes = (
@@ -299,7 +300,7 @@ async def edit(
         try:
             await connection.execute(CHANGE_CONCEPT, concept.owner_id, concept.concept_id, *changes)
         except asyncpg.UniqueViolationError as error:
-            raise NameTaken(new_name or concept.name) from error
+            raise NameTakenError(new_name or concept.name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
         return await get(connection, concept.owner_id, concept.concept_id)
@@ -308,14 +309,14 @@ async def edit(
 async def forget(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID) -> str:
     """Delete a concept with its references, embeddings, corrections, and pictures that nothing else uses.
 
-    Returns its name. Raises NotRemembered when there is no such concept for this viewer.
+    Returns its name. Raises NotRememberedError when there is no such concept for this viewer.
     """
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, owner_id)
         pictures = [row[0] for row in await connection.fetch(PICTURES_OF_CONCEPT, owner_id, concept_id)]
         name = await connection.fetchval(DELETE_CONCEPT, owner_id, concept_id)
         if name is None:
-            raise NotRemembered
+            raise NotRememberedError
         await connection.execute(DELETE_UNUSED_PICTURES, owner_id, pictures)
         return str(name)
 
@@ -383,25 +384,25 @@ async def references(connection: asyncpg.Connection, concept: Concept) -> list[S
 
 
 async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:
-    """Show this reference as the concept's avatar. Raises NotRemembered when it isn't there (any more)."""
+    """Show this reference as the concept's avatar. Raises NotRememberedError when it isn't there (any more)."""
     done = await connection.execute(CHOOSE_AVATAR, concept.owner_id, concept.concept_id, reference_id)
     if done == "UPDATE 0":
-        raise NotRemembered("That picture isn't there any more.")
+        raise NotRememberedError("That picture isn't there any more.")
 
 
 async def remove_reference(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> Concept:
     """Delete one of a concept's references, with its picture unless something else uses it.
 
-    Raises NotRemembered when it isn't there (any more), and when it is the last one: without a picture there is
+    Raises NotRememberedError when it isn't there (any more), and when it is the last one: without a picture there is
     nothing to recognise.
     """
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, concept.owner_id)
         if (await get(connection, concept.owner_id, concept.concept_id)).references < 2:
-            raise NotRemembered("That's the only picture of it. Add another one first, or forget it.")
+            raise NotRememberedError("That's the only picture of it. Add another one first, or forget it.")
         picture = await connection.fetchval(DELETE_REFERENCE, concept.owner_id, concept.concept_id, reference_id)
         if picture is None:
-            raise NotRemembered("That picture isn't there any more.")
+            raise NotRememberedError("That picture isn't there any more.")
         await connection.execute(DELETE_UNUSED_PICTURES, concept.owner_id, [picture])
         return await get(connection, concept.owner_id, concept.concept_id)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import NotRemembered
+from db.errors import NotRememberedError
 from db.types import Sighting, Verdict, Viewer
 
 # The latest word about one region counts: pressing a button twice, or the other one, leaves one correction.
@@ -27,10 +27,10 @@ async def store(connection: asyncpg.Connection, viewer: Viewer, sighting: Sighti
 
     It counts for this viewer alone, also when the concept is shared.
 
-    Raises NotRemembered when nobody was recognised there, or the concept was forgotten meanwhile.
+    Raises NotRememberedError when nobody was recognised there, or the concept was forgotten meanwhile.
     """
     if sighting.concept is None:
-        raise NotRemembered("Nobody was recognised there.")
+        raise NotRememberedError("Nobody was recognised there.")
     concept = sighting.concept
     about = (viewer.personal, concept.owner_id, concept.concept_id, sighting.embedding_id, sighting.embedding)
     try:
@@ -38,5 +38,5 @@ async def store(connection: asyncpg.Connection, viewer: Viewer, sighting: Sighti
             await connection.execute(TAKE_BACK, *about)
             correction_id: UUID = await connection.fetchval(INSERT_CORRECTION, *about, verdict.value)
     except asyncpg.ForeignKeyViolationError as error:
-        raise NotRemembered from error
+        raise NotRememberedError from error
     return correction_id

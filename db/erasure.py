@@ -9,7 +9,7 @@ import psycopg
 
 from db import servers
 from db.concepts import WRITE_ALONE, lock_people
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 from db.job_queue import ask_for_training, forget_training
 from db.maintenance import TAKE_CARE
 from db.types import Erased, OwnerId, Stored, Viewer, user_owner
@@ -123,14 +123,14 @@ async def consenting(connection: asyncpg.Connection, user_ids: Collection[int]) 
 def count_consents(url: str) -> tuple[int, int]:
     """Return how many users consented to being trained on, and how many servers train; through any role's URL.
 
-    Raises DatabaseProblem when the database can't be asked.
+    Raises DatabaseSetupError when the database can't be asked.
     """
     try:
         with psycopg.connect(url, connect_timeout=10) as connection:
             connection.execute(TAKE_CARE)
             users, on_servers = connection.execute(COUNT_CONSENTS).fetchone() or (0, 0)
     except psycopg.Error as error:
-        raise DatabaseProblem(f"The database can't be asked: {' '.join(str(error).split())}") from error
+        raise DatabaseSetupError(f"The database can't be asked: {' '.join(str(error).split())}") from error
     return users, on_servers
 
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 
-class MemoryAway(Exception):  # noqa: N818 (it says what is the matter)
+class DatabaseUnavailableError(Exception):
     """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
 
     def __init__(self, sentence: str = "My memory can't be reached just now. Please try again in a moment.") -> None:
         super().__init__(sentence)
 
 
-class DatabaseProblem(Exception):  # noqa: N818 (it says what is the matter)
+class DatabaseSetupError(Exception):
     """The database can't be used as it is set up: says what is wrong and what to do."""
 
 
-class MigrationProblem(DatabaseProblem):
+class MigrationError(DatabaseSetupError):
     """The migrations of this code and those of the database don't fit together."""
 
 
-class NameTaken(Exception):  # noqa: N818 (it says what is the matter)
+class NameTakenError(Exception):
     """The owner already has a concept of that name, without regard to case."""
 
     def __init__(self, name: str) -> None:
@@ -26,35 +26,35 @@ class NameTaken(Exception):  # noqa: N818 (it says what is the matter)
         self.name = name
 
 
-class NotRemembered(Exception):  # noqa: N818 (it says what is the matter)
+class NotRememberedError(Exception):
     """The concept isn't in the memory (any more), or not in one that the viewer can see."""
 
     def __init__(self, sentence: str = "I don't remember that one (any more).") -> None:
         super().__init__(sentence)
 
 
-class Objected(Exception):  # noqa: N818 (it says what is the matter)
+class ObjectedError(Exception):
     """The person that a concept is linked to doesn't want to be in anybody's shared memory."""
 
     def __init__(self) -> None:
         super().__init__("This person doesn't want to be in a shared memory, so I can't share that.")
 
 
-class DataWithdrawn(Exception):  # noqa: N818 (it says what is the matter)
+class DataWithdrawnError(Exception):
     """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
 
     def __init__(self) -> None:
         super().__init__("Something I learned this from was taken away meanwhile, so I don't keep it.")
 
 
-class NothingToRollBack(Exception):  # noqa: N818 (it says what is the matter)
+class NothingToRollBackError(Exception):
     """An owner's answers come from the base model, and always did."""
 
     def __init__(self) -> None:
         super().__init__("There is nothing to go back to: nothing that I learned is in use.")
 
 
-class TooOften(Exception):  # noqa: N818 (it says what is the matter)
+class RateLimitedError(Exception):
     """A limit is used up; ``seconds`` is when the next use is possible."""
 
     def __init__(self, seconds: int) -> None:

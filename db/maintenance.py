@@ -35,7 +35,7 @@ class KnownServer:
 
 
 async def delete_what_is_due(pool: asyncpg.Pool) -> dict[str, int]:
-    """Delete what has expired, of every owner; returns how many rows of each table. Raises MemoryAway."""
+    """Delete what has expired, of every owner; returns how many rows of each table. Raises DatabaseUnavailableError."""
     deleted: dict[str, int] = {}
     async with without_viewer(pool) as connection:
         await connection.execute(TAKE_CARE)
@@ -45,7 +45,7 @@ async def delete_what_is_due(pool: asyncpg.Pool) -> dict[str, int]:
 
 
 async def known_servers(pool: asyncpg.Pool) -> list[KnownServer]:
-    """Return the servers that have something in the memory, without any of it. Raises MemoryAway."""
+    """Return the servers that have something in the memory, without any of it. Raises DatabaseUnavailableError."""
     async with without_viewer(pool) as connection:
         await connection.execute(TAKE_CARE)
         rows = await connection.fetch(LIST_SERVERS)

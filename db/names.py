@@ -19,43 +19,43 @@ _COMBINING_DOT = "\u0307"
 _PINGS_MANY = re.compile(r"@\s*(everyone|here)", re.IGNORECASE)
 
 
-class NameProblem(ValueError):  # noqa: N818 (it says what is the matter)
+class InvalidTextError(ValueError):
     """A name, info or category that can't be used; the text is a sentence for the person who gave it."""
 
 
 def check_name(name: str) -> str:
     """Return the name cleaned: composed (NFC), without hidden characters, single spaces.
 
-    Raises NameProblem when it is empty, invisible, too long, on several lines, or could break a prompt or
+    Raises InvalidTextError when it is empty, invisible, too long, on several lines, or could break a prompt or
     ping people.
     """
     cleaned = " ".join(_without_hidden(_one_line(name, "A name")).split())
     if not any(_is_visible(character) for character in cleaned):
-        raise NameProblem("A name needs at least one visible character.")
+        raise InvalidTextError("A name needs at least one visible character.")
     if len(cleaned) > NAME_LIMIT:
-        raise NameProblem(f"A name can have at most {NAME_LIMIT} characters; this one has {len(cleaned)}.")
+        raise InvalidTextError(f"A name can have at most {NAME_LIMIT} characters; this one has {len(cleaned)}.")
     compatible = unicodedata.normalize("NFKC", cleaned)  # full-width brackets are brackets to a reader
     if "<" in compatible or ">" in compatible:
-        raise NameProblem("A name can't contain < or >.")
+        raise InvalidTextError("A name can't contain < or >.")
     if _PINGS_MANY.search(compatible):
-        raise NameProblem("A name can't contain @everyone or @here.")
+        raise InvalidTextError("A name can't contain @everyone or @here.")
     return cleaned
 
 
 def check_category(category: str) -> str:
-    """Return the category cleaned as a name is; it may be empty. Raises NameProblem."""
+    """Return the category cleaned as a name is; it may be empty. Raises InvalidTextError."""
     cleaned = " ".join(_without_hidden(_one_line(category, "A category")).split())
     if len(cleaned) > CATEGORY_LIMIT:
-        raise NameProblem(f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}.")
+        raise InvalidTextError(f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}.")
     return cleaned
 
 
 def check_info(info: str) -> str:
-    """Return the info cleaned; lines are kept, it may be empty. Raises NameProblem when it is too long."""
+    """Return the info cleaned; lines are kept, it may be empty. Raises InvalidTextError when it is too long."""
     lines = unicodedata.normalize("NFC", info).strip().splitlines()
     cleaned = "\n".join(_without_hidden(_without_control(line)).rstrip() for line in lines)
     if len(cleaned) > INFO_LIMIT:
-        raise NameProblem(f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}.")
+        raise InvalidTextError(f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}.")
     return cleaned
 
 
@@ -95,9 +95,9 @@ def _in_word(character: str) -> bool:
 def _one_line(text: str, what: str) -> str:
     composed = unicodedata.normalize("NFC", text).strip()
     if len(composed.splitlines()) > 1:
-        raise NameProblem(f"{what} has to be on one line.")
+        raise InvalidTextError(f"{what} has to be on one line.")
     if composed != _without_control(composed):
-        raise NameProblem(f"{what} can't contain control characters.")
+        raise InvalidTextError(f"{what} can't contain control characters.")
     return composed
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from pgvector.asyncpg import register_vector
 
-from db.errors import DatabaseProblem, MemoryAway
+from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
 from db.types import Viewer
 
@@ -55,9 +55,9 @@ async def open_pool(url: str, *, largest: int = 10) -> asyncpg.Pool:
 
     Raises
     ------
-    MemoryAway
+    DatabaseUnavailableError
         The database can't be reached.
-    DatabaseProblem
+    DatabaseSetupError
         It isn't migrated, or the role of the URL would bypass row-level security.
 
     """
@@ -84,7 +84,7 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
 
     Keep it short: nothing slow (a model, Discord) belongs inside it.
 
-    Raises MemoryAway when the database can't be reached or goes away; nothing of it is kept then.
+    Raises DatabaseUnavailableError when the database can't be reached or goes away; nothing of it is kept then.
     """
     async with without_viewer(pool) as connection:
         await connection.execute(SET_VIEWER, viewer.personal, viewer.shared or "")
@@ -93,7 +93,10 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
 
 @asynccontextmanager
 async def without_viewer(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
-    """Open a transaction that sees no owner's rows; for health checks and retention. Raises MemoryAway."""
+    """Open a transaction that sees no owner's rows; for health checks and retention.
+
+    Raises DatabaseUnavailableError.
+    """
     async with _acquired(pool) as connection, _transaction(connection):
         yield connection
 
@@ -103,7 +106,7 @@ async def _acquired(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     try:
         connection = await pool.acquire(timeout=ACQUIRE_SECONDS)
     except (*AWAY, OSError, asyncpg.InterfaceError) as error:
-        raise MemoryAway from error
+        raise DatabaseUnavailableError from error
     try:
         yield connection
     finally:
@@ -120,16 +123,16 @@ async def _release(pool: asyncpg.Pool, connection: asyncpg.Connection) -> None:
 
 @asynccontextmanager
 async def _transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Run the body in a transaction; what says that the database went away becomes MemoryAway."""
+    """Run the body in a transaction; what says that the database went away becomes DatabaseUnavailableError."""
     try:
         async with connection.transaction():
             yield
     except AWAY as error:
-        raise MemoryAway from error
+        raise DatabaseUnavailableError from error
     except (ConnectionError, asyncpg.InterfaceError) as error:
         # The body may have other connections that break: only a dead one to the database is ours to name.
         if _is_gone(connection):
-            raise MemoryAway from error
+            raise DatabaseUnavailableError from error
         raise
 
 
@@ -143,11 +146,11 @@ def _is_gone(connection: asyncpg.Connection) -> bool:
 async def _prepare_connection(connection: asyncpg.Connection) -> None:
     for question in (ROLE_IS_BOUND, OTHER_ROLES_ARE_BOUND):
         if not await connection.fetchval(question):
-            raise DatabaseProblem(
+            raise DatabaseSetupError(
                 "The app would connect as a role that bypasses row-level security. "
                 "Give it the URL of keepsake_app (or of a role like it), not the administrator's."
             )
     try:
         await register_vector(connection)
     except ValueError as error:
-        raise DatabaseProblem("The database has no pgvector yet: run `keepsake-db migrate`.") from error
+        raise DatabaseSetupError("The database has no pgvector yet: run `keepsake-db migrate`.") from error

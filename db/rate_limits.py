@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import asyncpg
 
-from db.errors import TooOften
+from db.errors import RateLimitedError
 from db.types import OwnerId
 
 # The generic cell rate algorithm: each use moves a time on by the interval; it may be ahead by the burst.
@@ -37,8 +37,8 @@ class Limit:
 
 
 async def use(connection: asyncpg.Connection, owner_id: OwnerId, limit: Limit) -> None:
-    """Count one use. Raises TooOften, saying when to come back; then nothing is counted."""
+    """Count one use. Raises RateLimitedError, saying when to come back; then nothing is counted."""
     place = (owner_id, limit.what, limit.interval, float(limit.burst))
     if await connection.fetchval(USE, *place) is None:
         seconds = await connection.fetchval(SECONDS_TO_WAIT, *place)
-        raise TooOften(max(1, math.ceil(seconds or 1)))
+        raise RateLimitedError(max(1, math.ceil(seconds or 1)))

@@ -11,7 +11,7 @@ import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
 from db.names import name_key, place_of
-from db.types import Box, Calibration, Concept, Recalled, Recognition, Region, Viewer
+from db.types import Box, Calibration, Concept, Match, Region, RetrievalResult, Viewer
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}
@@ -70,7 +70,7 @@ OVERLAP = 0.7
 """Of two recognitions, one of which lies in the other by this share of its area, the less probable goes."""
 
 
-class Sight(Protocol):
+class Detections(Protocol):
     """What one embedder saw in a picture: `model_worker.wire.Perception`."""
 
     @property
@@ -79,7 +79,9 @@ class Sight(Protocol):
     def calibration(self) -> Calibration: ...  # noqa: D102
 
 
-async def recall(connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Sight], text: str = "") -> Recalled:
+async def recall(
+    connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Detections], text: str = ""
+) -> RetrievalResult:
     """Return the viewer's concepts that a text names, and those that are in the regions of a picture.
 
     Names come first, as in RAP (section 3.2); unlike there, what isn't probable enough is left out.
@@ -102,7 +104,7 @@ async def recall(connection: asyncpg.Connection, viewer: Viewer, sights: Sequenc
         through the regions of all sights.
 
     """
-    return Recalled(
+    return RetrievalResult(
         await mentioned_in(connection, viewer, text),
         await _recognised_in_all(connection, viewer, sights),
     )
@@ -126,9 +128,9 @@ async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str
 
 
 async def _recognised_in_all(
-    connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Sight]
-) -> tuple[Recognition, ...]:
-    found: list[Recognition] = []
+    connection: asyncpg.Connection, viewer: Viewer, sights: Sequence[Detections]
+) -> tuple[Match, ...]:
+    found: list[Match] = []
     before = 0
     for sight in sights:
         recognised = await recognised_in(connection, viewer, sight.regions, sight.calibration)
@@ -139,7 +141,7 @@ async def _recognised_in_all(
 
 async def recognised_in(
     connection: asyncpg.Connection, viewer: Viewer, regions: Sequence[Region], calibration: Calibration
-) -> tuple[Recognition, ...]:
+) -> tuple[Match, ...]:
     """Return which concepts are in these regions: one region a concept, one concept a region."""
     if not regions:
         return ()
@@ -152,7 +154,7 @@ async def recognised_in(
         _least_similarity(calibration),
     )
     return _apart(
-        Recognition(
+        Match(
             concept=concept_from(row),
             region=row["region"],
             box=regions[row["region"]].box,
@@ -163,9 +165,9 @@ async def recognised_in(
     )
 
 
-def _apart(ordered: Iterable[Recognition]) -> tuple[Recognition, ...]:
+def _apart(ordered: Iterable[Match]) -> tuple[Match, ...]:
     """Return the recognitions without those of a place, or a concept, that a better one has."""
-    kept: list[Recognition] = []
+    kept: list[Match] = []
     for one in ordered:
         if all(
             one.concept.concept_id != other.concept.concept_id and _share_of_smaller(one.box, other.box) < OVERLAP

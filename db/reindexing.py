@@ -106,7 +106,10 @@ async def in_use(connection: asyncpg.Connection, owners: Sequence[OwnerId]) -> t
 
 
 async def memories_to_move(pool: asyncpg.Pool, embedding_id: str) -> list[Move]:
-    """Return the memories that lack embeddings of this id, without any of what is in them. Raises MemoryAway."""
+    """Return the memories that lack embeddings of this id, without any of what is in them.
+
+    Raises DatabaseUnavailableError.
+    """
     async with without_viewer(pool) as connection:
         await connection.execute(TAKE_CARE)
         rows = await connection.fetch(LIST_TO_MOVE, embedding_id)

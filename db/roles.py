@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 import psycopg
 from psycopg import sql
 
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 
 APP_ROLE = "keepsake_app"
 
@@ -56,7 +56,7 @@ def derived_app_url(database_url: str) -> str:
 
 
 def open_app_role(database_url: str) -> None:
-    """Let the app role log in, unless it can already. Raises DatabaseProblem when it can't be made to.
+    """Let the app role log in, unless it can already. Raises DatabaseSetupError when it can't be made to.
 
     Call it after the migrations, which create the role.
     """
@@ -67,7 +67,7 @@ def open_app_role(database_url: str) -> None:
         _give_login(database_url)
     reason = why_not_log_in(url)
     if reason is not None:
-        raise DatabaseProblem(
+        raise DatabaseSetupError(
             f"The app role can't log in to the database: {reason}. Create a login role yourself, "
             f"GRANT {APP_ROLE} TO it, and set KEEPSAKE_APP_DATABASE_URL."
         )

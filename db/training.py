@@ -278,7 +278,10 @@ async def changes_since_last_run(connection: asyncpg.Connection, owner: OwnerId)
 
 
 async def consenting_owners(pool: asyncpg.Pool) -> list[OwnerId]:
-    """Return the users who consent, and the servers that train, without any of what is theirs. Raises MemoryAway."""
+    """Return the users who consent, and the servers that train, without any of what is theirs.
+
+    Raises DatabaseUnavailableError.
+    """
     async with without_viewer(pool) as connection:
         await connection.execute(TAKE_CARE)
         rows = await connection.fetch(OWNERS_TO_TRAIN)

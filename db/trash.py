@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import WRITE_ALONE, forget, get, lock_people, refused
-from db.errors import NameTaken, NotRemembered
+from db.errors import NameTakenError, NotRememberedError
 from db.types import Concept, OwnerId, SetAside
 
 UNDO_TIME = timedelta(minutes=10)
@@ -115,18 +115,18 @@ TAKE_BACK = """
 
 
 async def take(connection: asyncpg.Connection, concept: Concept) -> str:
-    """Return a concept with all that belongs to it as a JSON document. Raises NotRemembered."""
+    """Return a concept with all that belongs to it as a JSON document. Raises NotRememberedError."""
     snapshot = await connection.fetchval(TAKE_SNAPSHOT, concept.owner_id, concept.concept_id)
     if snapshot is None:
-        raise NotRemembered
+        raise NotRememberedError
     return str(snapshot)
 
 
 async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: str, name: str) -> Concept:
     """Put a snapshot into an owner's memory: the one it was taken from, or another.
 
-    Raises NameTaken when the owner has a concept of that name (or this very one) by now, Objected when its person
-    doesn't want to be shared.
+    Raises NameTakenError when the owner has a concept of that name (or this very one) by now, ObjectedError when its
+    person doesn't want to be shared.
     """
     async with connection.transaction():
         await lock_people(connection, await connection.fetchval(PERSON_OF, snapshot))
@@ -134,7 +134,7 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
         try:
             concept_id = await connection.fetchval(RESTORE_CONCEPT, owner_id, snapshot)
         except asyncpg.UniqueViolationError as error:
-            raise NameTaken(name) from error
+            raise NameTakenError(name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
         for statement in RESTORE_REST:
@@ -143,7 +143,7 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
 
 
 async def forget_for_now(connection: asyncpg.Connection, concept: Concept, forgotten_by: int) -> SetAside:
-    """Forget a concept so that it can be undone for ten minutes. Raises NotRemembered."""
+    """Forget a concept so that it can be undone for ten minutes. Raises NotRememberedError."""
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, concept.owner_id)
         snapshot = await take(connection, concept)
@@ -155,12 +155,12 @@ async def forget_for_now(connection: asyncpg.Connection, concept: Concept, forgo
 
 
 async def undo(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> Concept:
-    """Remember again what was forgotten. Raises NotRemembered when it is too late, and as `restore`."""
+    """Remember again what was forgotten. Raises NotRememberedError when it is too late, and as `restore`."""
     return await _bring_back(connection, owner_id, set_aside_id, "forgotten", "That can't be undone any more.")
 
 
 async def propose(connection: asyncpg.Connection, concept: Concept, to: OwnerId, proposed_by: int) -> SetAside:
-    """Put a copy of a concept before a server's admins. Raises NotRemembered, Objected."""
+    """Put a copy of a concept before a server's admins. Raises NotRememberedError, ObjectedError."""
     snapshot = await take(connection, concept)
     try:
         row = await connection.fetchrow(
@@ -177,15 +177,15 @@ async def proposals(connection: asyncpg.Connection, owner_id: OwnerId) -> list[S
 
 
 async def approve(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> Concept:
-    """Take a proposal into the server's memory. Raises NotRemembered when it is gone, and as `restore`."""
+    """Take a proposal into the server's memory. Raises NotRememberedError when it is gone, and as `restore`."""
     return await _bring_back(connection, owner_id, set_aside_id, "proposed", "That proposal isn't there any more.")
 
 
 async def decline(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> str:
-    """Delete a proposal; returns its name. Raises NotRemembered when it is gone."""
+    """Delete a proposal; returns its name. Raises NotRememberedError when it is gone."""
     row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, "proposed")
     if row is None:
-        raise NotRemembered("That proposal isn't there any more.")
+        raise NotRememberedError("That proposal isn't there any more.")
     return str(row["name"])
 
 
@@ -196,7 +196,7 @@ async def _bring_back(
         await lock_people(connection, await connection.fetchval(PERSON_SET_ASIDE, owner_id, set_aside_id))
         row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, why)
         if row is None:
-            raise NotRemembered(too_late)
+            raise NotRememberedError(too_late)
         return await restore(connection, owner_id, row["snapshot"], row["name"])
 
 

@@ -88,14 +88,14 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Channel:
     """Where something was said: a channel, of a server or of direct messages."""
 
     server_id: int | None = None
     channel_id: int | None = None
 
 
-NOWHERE = Place()
+NO_CHANNEL = Channel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class NewConcept:
     category: str
     created_by: int
     reference: Reference
-    learned: Place = NOWHERE
+    learned: Channel = NO_CHANNEL
     linked_user: int | None = None
 
 
@@ -156,7 +156,7 @@ class Concept:
     references: int
     times_recognised: int = 0
     last_seen: datetime | None = None
-    learned: Place = NOWHERE
+    learned: Channel = NO_CHANNEL
     linked_user: int | None = None
 
     @property
@@ -191,7 +191,7 @@ class Avatar:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognition:
+class Match:
     """A concept found in a region of a picture."""
 
     concept: Concept
@@ -202,11 +202,11 @@ class Recognition:
 
 
 @dataclass(frozen=True, slots=True)
-class Recalled:
+class RetrievalResult:
     """What recall found for one question: concepts named in the text, then those in the picture."""
 
     mentioned: tuple[Concept, ...]
-    recognised: tuple[Recognition, ...]
+    recognised: tuple[Match, ...]
 
 
 class Verdict(StrEnum):

@@ -49,20 +49,20 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from model_worker.api.packs import PackProblem, load_pack
+    from model_worker.api.packs import PackError, load_pack
     from model_worker.server.loading import load_models
     from model_worker.server.serve import serve
 
     try:
         load_pack(options.pack)
-    except PackProblem as problem:
+    except PackError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return serve(lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent)
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from model_worker.api.packs import PackProblem
+    from model_worker.api.packs import PackError
     from model_worker.evaluation.benchmark import bench
     from model_worker.server.batching import in_a_thread_that_ends
     from model_worker.server.loading import load_models
@@ -70,7 +70,7 @@ def _bench(options: argparse.Namespace) -> int:
     try:
         models = asyncio.run(in_a_thread_that_ends(lambda: load_models(options.pack)))
         result = bench(models, options.seconds, options.plot)
-    except PackProblem as problem:
+    except PackError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     sys.stdout.write(json.dumps(asdict(result), indent=1) + "\n")
@@ -78,26 +78,26 @@ def _bench(options: argparse.Namespace) -> int:
 
 
 def _packs(_: argparse.Namespace) -> int:
-    from model_worker.api.packs import PackProblem, load_pack, pack_files
+    from model_worker.api.packs import PackError, load_pack, pack_files
     from model_worker.pulling import described
 
     for name in sorted(pack_files()):
         try:
             sys.stdout.write("\n".join(described(load_pack(name))) + "\n\n")
-        except PackProblem as problem:
+        except PackError as problem:
             sys.stdout.write(f"{name}: {problem}\n\n")
     return 0
 
 
 def _pull(options: argparse.Namespace) -> int:
-    from model_worker.api.packs import PackProblem, load_pack
+    from model_worker.api.packs import PackError, load_pack
     from model_worker.pulling import pull
 
     try:
         for line in pull(load_pack(options.pack)):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
-    except PackProblem as problem:
+    except PackError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     return 0

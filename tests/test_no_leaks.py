@@ -39,7 +39,7 @@ from db import (
     trash,
 )
 from db.adapters import Adapter
-from db.errors import NameTaken, NothingToRollBack, NotRemembered, Objected
+from db.errors import NameTakenError, NothingToRollBackError, NotRememberedError, ObjectedError
 from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
@@ -200,15 +200,15 @@ class Leaks(RuleBasedStateMachine):
             a_concept(owner, name, reference=reference), info=info, created_by=viewer.user_id, linked_user=person
         )
         expected = (
-            NameTaken
+            NameTakenError
             if self.world.taken(owner, name) and person not in self.world.objecting
-            else Objected
+            else ObjectedError
             if person in self.world.objecting
             else None
         )
         try:
             made = self.as_viewer(viewer, lambda c: concepts.remember(c, new))
-        except (NameTaken, Objected) as problem:
+        except (NameTakenError, ObjectedError) as problem:
             assert type(problem) is expected
             return
         assert expected is None
@@ -259,7 +259,7 @@ class Leaks(RuleBasedStateMachine):
         refused = self.world.taken(owner, known.name) or known.linked_user in self.world.objecting
         try:
             back = self.as_viewer(viewer, lambda c: trash.undo(c, owner, set_aside_id))
-        except (NotRemembered, NameTaken, Objected):
+        except (NotRememberedError, NameTakenError, ObjectedError):
             assert not is_theirs or refused
             return
         assert is_theirs
@@ -329,7 +329,7 @@ class Leaks(RuleBasedStateMachine):
     def answer_by_another(self, viewer: Viewer, shared: bool, off: bool) -> None:
         owner = viewer.shared if shared and viewer.shared else viewer.personal
         act = adapters.disable if off else adapters.roll_back
-        with contextlib.suppress(NothingToRollBack):
+        with contextlib.suppress(NothingToRollBackError):
             self.as_viewer(viewer, lambda c: act(c, owner, viewer.user_id))
 
     @invariant()
@@ -476,7 +476,7 @@ class Leaks(RuleBasedStateMachine):
                 lambda c: trash.take(c, loot),
                 lambda c: trash.forget_for_now(c, loot, viewer.user_id),
             ):
-                with pytest.raises(NotRemembered):
+                with pytest.raises(NotRememberedError):
                     self.as_viewer(viewer, act)
 
     @rule(viewer=viewers, data=st.data())

@@ -22,10 +22,10 @@ from bot.archive.schema import (
     ArchivedConcept,
     ArchivedEmbedding,
     ArchivedReference,
-    ArchiveProblem,
+    ArchiveError,
 )
-from db.names import NameProblem, check_category, check_info, check_name, name_key
-from db.types import NOWHERE, Box, Place, StoredCorrection, Vector, Verdict
+from db.names import InvalidTextError, check_category, check_info, check_name, name_key
+from db.types import NO_CHANNEL, Box, Channel, StoredCorrection, Vector, Verdict
 from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.protocol import unpack_vector
 
@@ -45,12 +45,12 @@ Made = TypeVar("Made")
 def read_archive(data: bytes) -> Archive:
     """Read what `write_archives` wrote, or a zip with a RAP memory file and its pictures.
 
-    Raises ArchiveProblem with everything that is wrong, up to ten things.
+    Raises ArchiveError with everything that is wrong, up to ten things.
     """
     try:
         return _read(data)
     except RecursionError as error:
-        raise ArchiveProblem(["That file is nested too deeply to be a memory."]) from error
+        raise ArchiveError(["That file is nested too deeply to be a memory."]) from error
 
 
 class _Unpacked:
@@ -60,13 +60,13 @@ class _Unpacked:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
-            raise ArchiveProblem(["That isn't a zip file that I can read, or not all of it arrived."]) from error
+            raise ArchiveError(["That isn't a zip file that I can read, or not all of it arrived."]) from error
         entries = self._zip.infolist()
         if len(entries) > MOST_ENTRIES:
-            raise ArchiveProblem([f"That zip has {len(entries):,} files; I take at most {MOST_ENTRIES:,}."])
+            raise ArchiveError([f"That zip has {len(entries):,} files; I take at most {MOST_ENTRIES:,}."])
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
         if len(self._entries) != sum(not entry.is_dir() for entry in entries):
-            raise ArchiveProblem(["That zip has two files of one name."])
+            raise ArchiveError(["That zip has two files of one name."])
         self._left = MOST_BYTES
 
     @property
@@ -74,32 +74,32 @@ class _Unpacked:
         return list(self._entries)
 
     def read(self, name: str, largest: int) -> bytes:
-        """Return a file. Raises ArchiveProblem when it is larger than it may be, encrypted or broken."""
+        """Return a file. Raises ArchiveError when it is larger than it may be, encrypted or broken."""
         entry = self._entries[name]
         if entry.flag_bits & 1:
-            raise ArchiveProblem(["That zip is encrypted."])
+            raise ArchiveError(["That zip is encrypted."])
         limit = min(largest, self._left)
         try:
             with self._zip.open(entry) as file:
                 content = file.read(limit + 1)
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, OSError, EOFError, ValueError, RuntimeError) as e:
-            raise ArchiveProblem([f"The file {_shown(name)} in that zip is broken."]) from e
+            raise ArchiveError([f"The file {_shown(name)} in that zip is broken."]) from e
         except Exception as error:  # other decompressors have their own errors
-            raise ArchiveProblem([f"The file {_shown(name)} in that zip can't be unpacked."]) from error
+            raise ArchiveError([f"The file {_shown(name)} in that zip can't be unpacked."]) from error
         if len(content) > limit:
-            raise ArchiveProblem([f"The file {_shown(name)} in that zip is too large, or all of them together are."])
+            raise ArchiveError([f"The file {_shown(name)} in that zip is too large, or all of them together are."])
         self._left -= len(content)
         return content
 
 
-class _Wrong(ValueError):  # noqa: N818 (it says what is the matter)
+class _InvalidEntryError(ValueError):
     """Something in a file that can't be used; the text is a sentence."""
 
 
 def _read(data: bytes) -> Archive:
     if data.lstrip()[:1] in {b"{", b"["}:
         _json(data, "That file")
-        raise ArchiveProblem(["That file only names pictures: put it into a zip, together with them."])
+        raise ArchiveError(["That file only names pictures: put it into a zip, together with them."])
     unpacked = _Unpacked(data)
     if "keepsake.json" in unpacked.names:
         return _read_whole(unpacked)
@@ -108,13 +108,13 @@ def _read(data: bytes) -> Archive:
             content = _json(unpacked.read(name, LARGEST_JSON), f"The file {_shown(name)}")
             if isinstance(content, dict) and "concept_dict" in content:
                 return _read_rap(unpacked, name, content)
-    raise ArchiveProblem(["There is no memory in that zip: neither one that I exported, nor one of RAP."])
+    raise ArchiveError(["There is no memory in that zip: neither one that I exported, nor one of RAP."])
 
 
 def _read_whole(unpacked: _Unpacked) -> Archive:
     content = _json(unpacked.read("keepsake.json", LARGEST_JSON), "The file keepsake.json")
     if not isinstance(content, dict) or content.get("version") != VERSION:
-        raise ArchiveProblem(["That zip is of a version of me that I don't know."])
+        raise ArchiveError(["That zip is of a version of me that I don't know."])
     pictures = _Pictures(unpacked)
     found, problems = _collected(
         _list_in(content, "concepts"), lambda one: _concept(_object(one, "A concept"), pictures)
@@ -140,7 +140,7 @@ def _concept(given: dict[str, Any], pictures: _Pictures) -> ArchivedConcept:
         created_at=_time(given.get("created_at")) or _now(),
         times_recognised=_count(given.get("times_recognised", 0), about),
         last_seen=_time(given.get("last_seen")),
-        learned=Place(_id(place.get("server_id")), _id(place.get("channel_id"))),
+        learned=Channel(_id(place.get("server_id")), _id(place.get("channel_id"))),
         linked_user=_id(given.get("linked_user")),
         references=references,
     )
@@ -149,7 +149,7 @@ def _concept(given: dict[str, Any], pictures: _Pictures) -> ArchivedConcept:
 def _reference(given: dict[str, Any], about: str, pictures: _Pictures) -> ArchivedReference:
     sha256 = given.get("picture")
     if not isinstance(sha256, str):
-        raise _Wrong(f"A picture of {about} has no name.")
+        raise _InvalidEntryError(f"A picture of {about} has no name.")
     return ArchivedReference(
         picture=pictures.whole(sha256, about),
         picture_sha256=sha256,
@@ -171,7 +171,7 @@ def _correction(given: dict[str, Any]) -> StoredCorrection:
     try:
         verdict = Verdict(_text(given.get("verdict"), about))
     except ValueError as error:
-        raise _Wrong(f"In {about} stands neither right nor not_them.") from error
+        raise _InvalidEntryError(f"In {about} stands neither right nor not_them.") from error
     return StoredCorrection(
         name,
         verdict,
@@ -201,7 +201,7 @@ def _read_rap(unpacked: _Unpacked, place: str, content: dict[str, Any]) -> Archi
     pictures = _Pictures(unpacked)
     entries = content["concept_dict"]
     if not isinstance(entries, dict):
-        raise ArchiveProblem(["In that memory file, “concept_dict” isn't a dictionary."])
+        raise ArchiveError(["In that memory file, “concept_dict” isn't a dictionary."])
     found, problems = _collected(
         list(entries.items()), lambda one: _rap_concept(one[0], _object(one[1], f"“{one[0]}”"), place, pictures)
     )
@@ -228,7 +228,7 @@ def _rap_concept(key: str, given: dict[str, Any], place: str, pictures: _Picture
         created_at=_now(),
         times_recognised=0,
         last_seen=None,
-        learned=NOWHERE,
+        learned=NO_CHANNEL,
         linked_user=None,
         references=tuple(
             ArchivedReference(picture, hashlib.sha256(picture).hexdigest(), WHOLE, _now(), number == 0)
@@ -249,13 +249,13 @@ class _Pictures:
         """Return a picture of our own zip; it has to be the one that its name says."""
         picture = self._get(f"pictures/{sha256}.jpg", about)
         if hashlib.sha256(picture).hexdigest() != sha256:
-            raise _Wrong(f"A picture of {about} isn't the one that its name says.")
+            raise _InvalidEntryError(f"A picture of {about} isn't the one that its name says.")
         return picture
 
     def found(self, path: object, place: str, about: str) -> bytes:
         """Return the picture that a RAP memory file means by a path."""
         if not isinstance(path, str):
-            raise _Wrong(f"{about} has no picture.")
+            raise _InvalidEntryError(f"{about} has no picture.")
         plain = posixpath.normpath(path.replace("\\", "/")).lstrip("/")
         folder = posixpath.dirname(place)
         for start in (folder, posixpath.dirname(folder), ""):
@@ -265,11 +265,11 @@ class _Pictures:
         alike = [name for name in self._names if posixpath.basename(name) == posixpath.basename(plain)]
         if len(alike) == 1:
             return self._get(alike[0], about)
-        raise _Wrong(f"The picture of {about} isn't in the zip.")
+        raise _InvalidEntryError(f"The picture of {about} isn't in the zip.")
 
     def _get(self, name: str, about: str) -> bytes:
         if name not in self._names:
-            raise _Wrong(f"A picture of {about} isn't in the zip.")
+            raise _InvalidEntryError(f"A picture of {about} isn't in the zip.")
         if name not in self._read:
             self._read[name] = self._unpacked.read(name, LARGEST_BYTES)
         return self._read[name]
@@ -282,7 +282,7 @@ def _collected(given: Iterable[Given], make: Callable[[Given], Made]) -> tuple[l
     for one in given:
         try:
             made.append(make(one))
-        except (_Wrong, ArchiveProblem) as wrong:
+        except (_InvalidEntryError, ArchiveError) as wrong:
             problems.append(str(wrong))
             if len(problems) >= MOST_PROBLEMS:
                 break
@@ -295,23 +295,23 @@ def _checked(archive: Archive, problems: Sequence[str]) -> Archive:
     if not found and not archive.concepts:
         found = ["There is nothing in that memory."]
     if found:
-        raise ArchiveProblem(found)
+        raise ArchiveError(found)
     return archive
 
 
 def _json(data: bytes, what: str) -> object:
     if len(data) > LARGEST_JSON:
-        raise ArchiveProblem([f"{what} is too large."])
+        raise ArchiveError([f"{what} is too large."])
     try:
         content: object = json.loads(data.decode("utf-8-sig"))
     except ValueError as error:
-        raise ArchiveProblem([f"{what} isn't JSON that I can read."]) from error
+        raise ArchiveError([f"{what} isn't JSON that I can read."]) from error
     return content
 
 
 def _object(given: object, about: str) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise _Wrong(f"{about} isn't written as it should be.")
+        raise _InvalidEntryError(f"{about} isn't written as it should be.")
     return given
 
 
@@ -319,14 +319,14 @@ def _list_in(given: dict[str, Any], key: str, about: str = "That memory") -> lis
     found = given.get(key, [])
     if not isinstance(found, list):
         if about == "That memory":
-            raise ArchiveProblem([f"In that memory, “{key}” isn't a list."])
-        raise _Wrong(f"{about}: “{key}” isn't a list.")
+            raise ArchiveError([f"In that memory, “{key}” isn't a list."])
+        raise _InvalidEntryError(f"{about}: “{key}” isn't a list.")
     return found
 
 
 def _text(given: object, about: str) -> str:
     if not isinstance(given, str) or "\x00" in given or _has_surrogate(given):
-        raise _Wrong(f"{about}: something that should be text isn't.")
+        raise _InvalidEntryError(f"{about}: something that should be text isn't.")
     return given
 
 
@@ -336,21 +336,21 @@ def _has_surrogate(text: str) -> bool:
 
 def _cleaned(check: Callable[[str], str], given: object, about: str) -> str:
     if not isinstance(given, str):
-        raise _Wrong(f"{about} isn't text.")
+        raise _InvalidEntryError(f"{about} isn't text.")
     try:
         return check(given)
-    except NameProblem as problem:
-        raise _Wrong(f"{about}: {problem}") from problem
+    except InvalidTextError as problem:
+        raise _InvalidEntryError(f"{about}: {problem}") from problem
 
 
 def _box(given: object, about: str) -> Box:
     sides = [_object(given, f"A box of {about}").get(side) for side in ("left", "top", "right", "bottom")]
     numbers = [float(one) for one in sides if isinstance(one, int | float) and abs(one) <= 1]
     if len(numbers) != len(sides):
-        raise _Wrong(f"A box of {about} isn't within its picture.")
+        raise _InvalidEntryError(f"A box of {about} isn't within its picture.")
     left, top, right, bottom = numbers
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise _Wrong(f"A box of {about} isn't within its picture.")
+        raise _InvalidEntryError(f"A box of {about} isn't within its picture.")
     return Box(left, top, right, bottom)
 
 
@@ -358,10 +358,10 @@ def _vector(given: object, about: str) -> Vector:
     try:
         vector = unpack_vector(_text(given, about))
     except ValueError as error:
-        raise _Wrong(f"An embedding of {about} can't be read.") from error
+        raise _InvalidEntryError(f"An embedding of {about} can't be read.") from error
     norm = float(np.linalg.norm(vector)) if 0 < len(vector) <= LONGEST_VECTOR else 0.0
     if not 0.5 <= norm <= 2:
-        raise _Wrong(f"An embedding of {about} isn't one.")
+        raise _InvalidEntryError(f"An embedding of {about} isn't one.")
     return vector
 
 
@@ -379,7 +379,7 @@ def _time(given: object) -> datetime | None:
 
 def _count(given: object, about: str) -> int:
     if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= LARGEST_COUNT:
-        raise _Wrong(f"{about} has a count that can't be.")
+        raise _InvalidEntryError(f"{about} has a count that can't be.")
     return given
 
 

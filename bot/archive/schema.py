@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.types import Box, Place, StoredCorrection, Vector
+from db.types import Box, Channel, StoredCorrection, Vector
 
 VERSION = 1
 MOST_PROBLEMS = 10
 
 
-class ArchiveProblem(ValueError):  # noqa: N818 (it says what is the matter)
+class ArchiveError(ValueError):
     """A file that can't be imported; each of ``problems`` is a sentence for the person who sent it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ class ArchivedConcept:
     created_at: datetime
     times_recognised: int
     last_seen: datetime | None
-    learned: Place
+    learned: Channel
     linked_user: int | None
     references: tuple[ArchivedReference, ...]
 

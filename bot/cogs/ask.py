@@ -58,7 +58,7 @@ async def setup(bot: Any) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         attachment = attachments.picture_in(message.attachments)
         if attachment is None:
-            raise attachments.NoPicture(texts.NO_PICTURE_THERE)
+            raise attachments.AttachmentError(texts.NO_PICTURE_THERE)
         question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await attachments.read(attachment))
         await answer(assistant, question, InResponse(interaction))
 

@@ -15,13 +15,13 @@ from discord.ext import commands
 from bot import texts
 from bot.service.assistant import Assistant, Question
 from bot.service.governance import settings_of
-from bot.service.permissions import Standing, may_speak_in
+from bot.service.permissions import Actor, may_speak_in
 from bot.ui import attachments
 from bot.ui.actor import channels_of, viewer_of
 from bot.ui.answering import answer
 from bot.ui.errors import sentence_for
 from bot.ui.stream import QUIET, InReply
-from db.errors import MemoryAway
+from db.errors import DatabaseUnavailableError
 from model_worker.api.protocol import Turn
 
 LONGEST_CHAIN = 12
@@ -60,8 +60,8 @@ class Chat(commands.Cog):
     async def _is_welcome(self, message: discord.Message) -> bool:
         """Whether the server's admins want the bot in this channel."""
         try:
-            settings = await settings_of(self._assistant.pool, Standing(viewer_of(message)))
-        except MemoryAway:
+            settings = await settings_of(self._assistant.pool, Actor(viewer_of(message)))
+        except DatabaseUnavailableError:
             return True  # it will say so
         return may_speak_in(settings, channels_of(message.channel))
 

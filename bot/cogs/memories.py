@@ -10,7 +10,7 @@ from discord.ext import commands
 
 from bot.service.assistant import Assistant
 from bot.service.memories import Wanted
-from bot.ui.memories import Leafing, show_list
+from bot.ui.memories import BrowseState, show_list
 
 Interaction = discord.Interaction[Any]
 
@@ -33,7 +33,7 @@ class Memories(commands.Cog):
         """Show a memory, page by page."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         wanted = Wanted(shared=server, search=find[:200], category=category[:64])
-        await show_list(interaction, Leafing(self._assistant, wanted))
+        await show_list(interaction, BrowseState(self._assistant, wanted))
 
 
 async def setup(bot: Any) -> None:

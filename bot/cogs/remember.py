@@ -11,7 +11,7 @@ from discord.ext import commands
 from bot import texts
 from bot.service.assistant import Assistant
 from bot.ui import attachments
-from bot.ui.actor import standing_of, viewer_of
+from bot.ui.actor import actor_of, viewer_of
 from bot.ui.buttons import TheSame, Undo
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
@@ -47,7 +47,7 @@ class Memory(commands.Cog):
         """Remember a concept from one picture."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         done = await self._assistant.remember(
-            standing_of(interaction),
+            actor_of(interaction),
             name,
             await attachments.read(image),
             info,
@@ -81,7 +81,7 @@ class Memory(commands.Cog):
     ) -> None:
         """Change a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        who = standing_of(interaction)
+        who = actor_of(interaction)
         concept = await self._assistant.find(who.viewer, name)
         linked = None if person is None else person.id
         changed = await self._assistant.edit(
@@ -94,7 +94,7 @@ class Memory(commands.Cog):
     async def forget(self, interaction: Interaction, name: str) -> None:
         """Forget a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        who = standing_of(interaction)
+        who = actor_of(interaction)
         gone = await self._assistant.forget(who, await self._assistant.find(who.viewer, name))
         await interaction.edit_original_response(
             content=texts.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
@@ -118,7 +118,7 @@ async def setup(bot: Any) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         found = attachments.pictures_in(message.attachments)
         if not found:
-            raise attachments.NoPicture(texts.NO_PICTURE_THERE)
+            raise attachments.AttachmentError(texts.NO_PICTURE_THERE)
         await offer_parts(interaction, assistant, tuple([await attachments.read(one) for one in found]))
 
     bot.tree.add_command(remember_this)

@@ -13,7 +13,7 @@ from discord.ext import commands
 
 from bot.service import governance
 from bot.service.assistant import Assistant
-from bot.ui.server import Office, show_server
+from bot.ui.server import AdminPanel, show_server
 from db import servers
 from db.pool import viewing
 from db.types import server_owner
@@ -39,7 +39,7 @@ class Server(commands.Cog):
     async def memory(self, interaction: Interaction) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        await show_server(interaction, Office(self._assistant))
+        await show_server(interaction, AdminPanel(self._assistant))
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:

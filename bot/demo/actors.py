@@ -19,7 +19,7 @@ BUTTON, TEXT = 2, 10
 """Discord's numbers for kinds of components."""
 
 
-class Unexpected(AssertionError):  # noqa: N818 (it says what is the matter)
+class UnexpectedAnswerError(AssertionError):
     """Something in the demo was not as it should be."""
 
 
@@ -69,7 +69,7 @@ class Transcript:
         (self.folder / "transcript.md").write_text(text, encoding="utf-8")
 
 
-class Actor:
+class Participant:
     """A user of the demo: acts as a person would, and notes what the bot answers."""
 
     def __init__(self, member: Any, channel: Any, env: Any, transcript: Transcript) -> None:
@@ -125,7 +125,7 @@ class Actor:
     async def _answered(self, messages: Sequence[Any], *, ephemeral: bool = False) -> Said:
         present = [one for one in messages if one is not None]
         if not present:
-            raise Unexpected("Keepsake did not answer.")
+            raise UnexpectedAnswerError("Keepsake did not answer.")
         text = "\n".join(part for one in present for part in [one.content, *_card_texts(one)] if part)
         aside = " *(only they see it)*" if ephemeral else ""
         self._transcript.write(f"> **Keepsake**{aside} {_quoted(text)}  ")
@@ -148,15 +148,15 @@ def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = (), ne
     """Check what the bot said. ``never`` is what no model may say, whatever else it says. Raises Unexpected."""
     for pattern in never:
         if re.search(pattern, said.text, re.IGNORECASE) is not None:
-            raise Unexpected(f"“{pattern}” may never be in: {said.text}")
+            raise UnexpectedAnswerError(f"“{pattern}” may never be in: {said.text}")
     if said.is_free:
         return
     for pattern in has:
         if re.search(pattern, said.text, re.IGNORECASE) is None:
-            raise Unexpected(f"“{pattern}” is missing in: {said.text}")
+            raise UnexpectedAnswerError(f"“{pattern}” is missing in: {said.text}")
     for pattern in lacks:
         if re.search(pattern, said.text, re.IGNORECASE) is not None:
-            raise Unexpected(f"“{pattern}” should not be in: {said.text}")
+            raise UnexpectedAnswerError(f"“{pattern}” should not be in: {said.text}")
 
 
 def _shown(value: Any) -> str:

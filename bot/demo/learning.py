@@ -8,7 +8,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from bot.demo import pictures
-from bot.demo.actors import Actor, Transcript, Unexpected, expect
+from bot.demo.actors import Participant, Transcript, UnexpectedAnswerError, expect
 from bot.runtime.services import Progress
 from bot.service import learning
 from bot.service.assistant import Assistant
@@ -42,7 +42,9 @@ HELD_OUT = (
 """Questions that no lesson asks in these words, and what is in a right answer."""
 
 
-async def learn(alice: Actor, assistant: Assistant, transcript: Transcript, viewer: Viewer, progress: Progress) -> None:
+async def learn(
+    alice: Participant, assistant: Assistant, transcript: Transcript, viewer: Viewer, progress: Progress
+) -> None:
     """Play it. Raises Unexpected."""
     transcript.heading("A memory of ten")
     for name, category, info, shown in TEN:
@@ -58,7 +60,7 @@ async def learn(alice: Actor, assistant: Assistant, transcript: Transcript, view
     expect(await alice.click(card, "Learn now"), has=["asked for"])
     run = await _until_learned(assistant, viewer, progress)
     if run.state is not RunState.PROMOTED:
-        raise Unexpected(f"The training ended “{run.state}”: {run.problem or run.report}")
+        raise UnexpectedAnswerError(f"The training ended “{run.state}”: {run.problem or run.report}")
 
     transcript.heading("What came of it")
     card = await alice.slash("privacy")
@@ -69,14 +71,14 @@ async def learn(alice: Actor, assistant: Assistant, transcript: Transcript, view
     after = await _asked(alice)
     transcript.write(f"\nTo the point: {before} of {len(HELD_OUT)} before, {after} of {len(HELD_OUT)} after.\n")
     if after < before:
-        raise Unexpected("The answers got worse.")
+        raise UnexpectedAnswerError("The answers got worse.")
 
     transcript.heading("Taken back, in a second")
     expect(await alice.click(learned, "Roll back"), lacks=["Last learned"])
     await alice.slash("ask", question=HELD_OUT[0][0])
 
 
-async def _asked(alice: Actor) -> int:
+async def _asked(alice: Participant) -> int:
     """Ask the held-out questions; returns how many answers say what was asked for, and don't just quote everything."""
     said = [(await alice.slash("ask", question=question), value) for question, value in HELD_OUT]
     return sum(value in one.text and "I was told" not in one.text for one, value in said)

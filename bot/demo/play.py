@@ -14,7 +14,7 @@ import simcord
 
 from bot.client import Keepsake
 from bot.demo import pictures
-from bot.demo.actors import Actor, Transcript, Unexpected, expect
+from bot.demo.actors import Participant, Transcript, UnexpectedAnswerError, expect
 from bot.demo.learning import learn
 from bot.runtime.services import Progress, running
 from bot.runtime.settings import Settings
@@ -62,12 +62,12 @@ async def _play(
                 guild.add_member(env.create_user(name), roles=roles)
                 for name, roles in (("alice", []), ("bob", []), ("carol", [keeper]))
             ]
-            alice, bob, carol = (Actor(member, channel, env, transcript) for member in members)
+            alice, bob, carol = (Participant(member, channel, env, transcript) for member in members)
             if finetune:
                 await learn(alice, assistant, transcript, Viewer(members[0].id), progress)
             else:
                 await _conversation((alice, bob, carol), transcript, _mention(env.bot))
-    except Unexpected as problem:
+    except UnexpectedAnswerError as problem:
         transcript.write(f"\n**Not as expected:** {problem}")
         return False
     finally:
@@ -83,7 +83,9 @@ def _mention(bot: discord.Client) -> str:
     return bot.user.mention
 
 
-async def _conversation(actors: tuple[Actor, Actor, Actor], transcript: Transcript, mention: str) -> None:
+async def _conversation(
+    actors: tuple[Participant, Participant, Participant], transcript: Transcript, mention: str
+) -> None:
     alice, bob, carol = actors
     await _remember(alice, transcript)
     await _recognise(alice, bob, transcript, mention)
@@ -95,7 +97,7 @@ async def _conversation(actors: tuple[Actor, Actor, Actor], transcript: Transcri
     await _govern(carol, bob, transcript)
 
 
-async def _remember(alice: Actor, transcript: Transcript) -> None:
+async def _remember(alice: Participant, transcript: Transcript) -> None:
     transcript.heading("Remember: one picture and a few words")
     said = await alice.slash(
         "remember",
@@ -122,13 +124,13 @@ async def _remember(alice: Actor, transcript: Transcript) -> None:
     expect(said, has=[MOTORCYCLE, "everyone on this server"])
 
 
-async def _recognise(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+async def _recognise(alice: Participant, bob: Participant, transcript: Transcript, mention: str) -> None:
     transcript.heading("Recognise: two of them in a new picture")
     both = ("breakfast.png", pictures.png(pictures.cat_and_cup()))
     said = await alice.send(f"{mention} who is in this?", both)
     expect(said, has=[f"{CAT} .*left", f"{CUP} .*right"], lacks=[MOTORCYCLE])
     if len(said.pictures) != 1 and not said.is_free:
-        raise Unexpected("The answer has no picture with boxes and names.")
+        raise UnexpectedAnswerError("The answer has no picture with boxes and names.")
     if f"right: {CAT}" in said.labels or not said.is_free:
         expect(await alice.click(said, f"right: {CAT}"), has=["Thanks"])
     reply = await alice.send(f"Is {CAT} in this picture?", reply_to=said.message)
@@ -141,7 +143,7 @@ async def _recognise(alice: Actor, bob: Actor, transcript: Transcript, mention: 
     expect(said, has=["don't recognise"], lacks=[CAT, CUP, MOTORCYCLE])
 
 
-async def _talk(alice: Actor, transcript: Transcript) -> None:
+async def _talk(alice: Participant, transcript: Transcript) -> None:
     transcript.heading("Talk about what was told, without a picture")
     expect(await alice.slash("ask", question=f"What does {CAT} hate?"), has=["vacuum"], lacks=["thunder"])
     expect(await alice.slash("ask", question=f"When was {CUP} bought?"), has=["2019"])
@@ -152,7 +154,7 @@ async def _talk(alice: Actor, transcript: Transcript) -> None:
     expect(await alice.slash("ask", question=f"What does {CAT} hate?"), has=["thunder"], lacks=["vacuum"])
 
 
-async def _keep_apart(alice: Actor, bob: Actor, transcript: Transcript, mention: str) -> None:
+async def _keep_apart(alice: Participant, bob: Participant, transcript: Transcript, mention: str) -> None:
     transcript.heading("What is Alice's is nobody else's")
     said = await bob.send(f"{mention} who is this?", ("a-cat.png", pictures.png(pictures.cat_again())))
     expect(said, has=["don't recognise"], never=[CAT])
@@ -166,7 +168,7 @@ async def _keep_apart(alice: Actor, bob: Actor, transcript: Transcript, mention:
         expect(said, has=[MOTORCYCLE])
 
 
-async def _correct(bob: Actor, alice: Actor, transcript: Transcript, mention: str) -> None:
+async def _correct(bob: Participant, alice: Participant, transcript: Transcript, mention: str) -> None:
     transcript.heading("Not them: it counts from the next picture on, for who said it")
     garage = ("outing.png", pictures.png(pictures.motorcycle_again()))
     said = await bob.slash("ask", question="What is this?", image=garage)
@@ -177,7 +179,7 @@ async def _correct(bob: Actor, alice: Actor, transcript: Transcript, mention: st
     expect(await alice.send(f"{mention} what is this?", garage), has=[MOTORCYCLE])
 
 
-async def _forget(alice: Actor, transcript: Transcript, mention: str) -> None:
+async def _forget(alice: Participant, transcript: Transcript, mention: str) -> None:
     transcript.heading("Look through, forget, and think again")
     expect(await alice.slash("memories", find="lisbom"), has=[CUP, "Lisbon"], lacks=[CAT])
     gone = await alice.slash("forget", name=CAT)
@@ -188,7 +190,7 @@ async def _forget(alice: Actor, transcript: Transcript, mention: str) -> None:
     expect(await alice.send(f"{mention} who is this?", cat), has=[CAT])
 
 
-async def _take_away(alice: Actor, transcript: Transcript) -> None:
+async def _take_away(alice: Participant, transcript: Transcript) -> None:
     transcript.heading("Take it all away, and bring it back")
     card = await alice.slash("privacy")
     expect(card, has=["2 concepts", "1 concept that you shared", "don't train"])
@@ -203,7 +205,7 @@ async def _take_away(alice: Actor, transcript: Transcript) -> None:
     expect(await alice.slash("memories"), has=[CAT, CUP])
 
 
-async def _govern(carol: Actor, bob: Actor, transcript: Transcript) -> None:
+async def _govern(carol: Participant, bob: Participant, transcript: Transcript) -> None:
     transcript.heading("The admins of the server govern what is shared")
     card = await carol.slash("server memory")
     expect(card, has=["Who may share: everyone", "kept for 30 days"])

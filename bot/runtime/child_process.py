@@ -19,7 +19,7 @@ STOP_SECONDS = 10.0
 FIRST_PAUSE = 1.0
 
 
-class ChildProblem(Exception):  # noqa: N818 (it says what is the matter)
+class ChildStartError(Exception):
     """A child process doesn't start; the text says why and what to do."""
 
 
@@ -42,7 +42,7 @@ class ChildProcess(ABC):
         return None if self._process is None else self._process.pid
 
     async def start(self) -> None:
-        """Start the process. Raises ChildProblem."""
+        """Start the process. Raises ChildStartError."""
         self._process = await self._spawn()
         self._watcher = asyncio.create_task(self._watch())
 
@@ -65,7 +65,7 @@ class ChildProcess(ABC):
 
     @abstractmethod
     async def _spawn(self) -> Process:
-        """Return the process, started; `_run` starts it. Raises ChildProblem."""
+        """Return the process, started; `_run` starts it. Raises ChildStartError."""
 
     async def _run(self, *arguments: str, environment: Mapping[str, str], stdout: int | None = None) -> Process:
         """Start the command; what it says goes to the log, unless ``stdout`` says where else."""
@@ -89,7 +89,7 @@ class ChildProcess(ABC):
             log.warning("The %s ended (%s); it is started again. See %s.", self._name, code, self._log_file)
             await asyncio.sleep(pause)
             pause = min(2 * pause, self._longest_pause)
-            with contextlib.suppress(ChildProblem):
+            with contextlib.suppress(ChildStartError):
                 self._process = await self._spawn()
 
 

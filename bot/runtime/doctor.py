@@ -11,14 +11,14 @@ import aiohttp
 
 from bot import texts
 from bot.runtime.settings import Settings
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
+from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerRefusedError, WorkerUnavailableError
 from db.erasure import count_consents
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.health import DatabaseState, inspect, problem_of
 from db.setup.migrate import migrate
 from model_worker.api.hub import local_checkpoint
-from model_worker.api.packs import PackProblem, load_pack, weights_problems
+from model_worker.api.packs import PackError, load_pack, weights_problems
 
 DISCORD = "https://discord.com/api/v10/applications/@me"
 MESSAGE_CONTENT = 1 << 18 | 1 << 19
@@ -81,7 +81,7 @@ async def _database(settings: Settings) -> list[Finding]:
         if settings.database_url is not None:
             return await asyncio.to_thread(_inspected, settings, settings.database_url)
         return await asyncio.to_thread(_inspected_embedded, settings)
-    except DatabaseProblem as problem:
+    except DatabaseSetupError as problem:
         return [Finding("database", False, str(problem))]
 
 
@@ -111,7 +111,7 @@ def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
     """Say how far memories have been moved to the pack's embeddings."""
     try:
         target = load_pack(settings.pack).embedding_id
-    except PackProblem:
+    except PackError:
         return []  # said of the pack
     total = sum(one.memories for one in state.memories)
     missing = sum(one.missing for one in state.memories)
@@ -126,7 +126,7 @@ def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
 async def _pack(settings: Settings) -> list[Finding]:
     try:
         pack = load_pack(settings.pack)
-    except PackProblem as problem:
+    except PackError as problem:
         return [Finding("pack", False, str(problem))]
     problems = await asyncio.to_thread(weights_problems, pack)
     if problems:
@@ -145,7 +145,7 @@ async def _worker(settings: Settings) -> list[Finding]:
     client = WorkerClient(settings.worker_url, settings.worker_token or "")
     try:
         health = await client.health()
-    except (WorkerAway, WorkerBusy, WorkerRefused) as problem:
+    except (WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
         return [Finding("worker", False, f"{settings.worker_url}: {problem}")]
     finally:
         await client.close()

@@ -22,9 +22,9 @@ from procrastinate.jobs import Status
 from bot.service.assistant import Assistant
 from bot.service.governance import nobody_on
 from bot.service.reindexing import memories_to_move, move_a_slice
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerRefused
+from bot.service.worker_client import WorkerBusyError, WorkerRefusedError, WorkerUnavailableError
 from db import servers
-from db.errors import MemoryAway
+from db.errors import DatabaseUnavailableError
 from db.job_queue import DEFAULT, TRAIN, open_queue
 from db.maintenance import KnownServer, delete_what_is_due, known_servers
 from db.pool import viewing
@@ -73,7 +73,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     async def _move_memory(owner_id: str) -> None:
         try:
             has_moved = await move_a_slice(assistant, OwnerId(owner_id))
-        except (MemoryAway, WorkerAway, WorkerBusy, WorkerRefused) as problem:
+        except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
             log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
             return
         if not has_moved:
@@ -88,7 +88,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     async def _move_memories(timestamp: int) -> None:
         try:
             moves = await memories_to_move(assistant)
-        except (MemoryAway, WorkerAway, WorkerBusy) as problem:
+        except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError) as problem:
             log.warning("Whether memories have to be moved can't be seen now: %s", problem)
             return
         for one in moves:

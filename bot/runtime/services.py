@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from bot.runtime.child_process import ChildProblem
+from bot.runtime.child_process import ChildStartError
 from bot.runtime.settings import Settings
 from bot.runtime.worker_process import WorkerProcess
 from bot.service.assistant import Assistant
 from bot.service.worker_client import WorkerClient
-from db.errors import DatabaseProblem, MemoryAway
+from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.pool import open_pool
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
@@ -23,7 +23,7 @@ from db.setup.migrate import migrate
 Progress = Callable[[str], None]
 
 
-class PartProblem(Exception):  # noqa: N818 (it says what is the matter)
+class ServiceError(Exception):
     """A part doesn't start: the text says which, why and what to do."""
 
 
@@ -40,7 +40,7 @@ class Parts:
 async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts]:
     """Start what the settings don't say is elsewhere.
 
-    Raises PartProblem.
+    Raises ServiceError.
     """
     async with AsyncExitStack() as stack:
         progress("database: starting")
@@ -48,8 +48,8 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
             url = settings.database_url or await _embedded(settings, stack)
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
-        except (DatabaseProblem, MemoryAway) as problem:
-            raise PartProblem(f"database: {problem}") from problem
+        except (DatabaseSetupError, DatabaseUnavailableError) as problem:
+            raise ServiceError(f"database: {problem}") from problem
         stack.push_async_callback(_close, pool)
         progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
@@ -70,8 +70,8 @@ async def _worker_process(settings: Settings, stack: AsyncExitStack, progress: P
     stack.push_async_callback(process.stop)
     try:
         await process.start()
-    except ChildProblem as problem:
-        raise PartProblem(f"worker: {problem}") from problem
+    except ChildStartError as problem:
+        raise ServiceError(f"worker: {problem}") from problem
     progress("worker: ready")
     return process
 
@@ -80,7 +80,7 @@ def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[
     if process is not None:
         return process.url, process.token
     if settings.worker_url is None or settings.worker_token is None:
-        raise PartProblem("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
+        raise ServiceError("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
     return settings.worker_url, settings.worker_token
 
 

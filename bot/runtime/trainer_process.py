@@ -10,7 +10,7 @@ from bot.runtime.child_process import ChildProcess
 from bot.runtime.services import Parts
 from bot.runtime.settings import Settings
 from bot.runtime.worker_process import WorkerProcess
-from model_worker.api.packs import PackProblem, load_pack
+from model_worker.api.packs import PackError, load_pack
 from model_worker.api.recipes import recipe_of
 
 LONGEST_PAUSE = 600.0
@@ -53,6 +53,6 @@ async def training(settings: Settings, parts: Parts) -> AsyncIterator[None]:
 def _can_be_trained(pack: str) -> bool:
     try:
         recipe_of(load_pack(pack))
-    except PackProblem:
+    except PackError:
         return False
     return True

@@ -8,8 +8,8 @@ import secrets
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
-from bot.runtime.child_process import ChildProblem, ChildProcess, kill_what_is_left
-from bot.service.worker_client import WorkerAway, WorkerClient
+from bot.runtime.child_process import ChildProcess, ChildStartError, kill_what_is_left
+from bot.service.worker_client import WorkerClient, WorkerUnavailableError
 
 START_SECONDS = 60.0
 LOAD_SECONDS = 300.0
@@ -27,7 +27,7 @@ class WorkerProcess(ChildProcess):
         self._port = "0"
 
     async def start(self) -> None:
-        """Start the process and wait until its models are loaded. Raises ChildProblem."""
+        """Start the process and wait until its models are loaded. Raises ChildStartError."""
         await super().start()
         try:
             await self._until_ready()
@@ -50,7 +50,7 @@ class WorkerProcess(ChildProcess):
             if not line.startswith(b"ready "):
                 kill_what_is_left(process)
         if not line.startswith(b"ready "):
-            raise ChildProblem(f"The model worker did not start: see {self._log_file}.")
+            raise ChildStartError(f"The model worker did not start: see {self._log_file}.")
         self.url = line.decode().split()[1]
         self._port = self.url.rpartition(":")[2]
         return process
@@ -60,14 +60,14 @@ class WorkerProcess(ChildProcess):
         try:
             async with asyncio.timeout(LOAD_SECONDS):
                 while True:
-                    with contextlib.suppress(WorkerAway):
+                    with contextlib.suppress(WorkerUnavailableError):
                         health = await client.health()
                         if health.state == "failed":
-                            raise ChildProblem(f"{health.why} (its log: {self._log_file})")
+                            raise ChildStartError(f"{health.why} (its log: {self._log_file})")
                         if health.state == "ready":
                             return
                     await asyncio.sleep(0.2)
         except TimeoutError as error:
-            raise ChildProblem(f"The models took too long to load: see {self._log_file}.") from error
+            raise ChildStartError(f"The models took too long to load: see {self._log_file}.") from error
         finally:
             await client.close()

@@ -18,13 +18,13 @@ import asyncpg
 
 from bot import texts
 from bot.service import permissions
-from bot.service.permissions import Standing
-from bot.service.retrieval import Seen, make_ready, see
+from bot.service.permissions import Actor
+from bot.service.retrieval import Detections, make_ready, see
 from bot.service.thumbnails import LARGE, thumbnail
 from bot.service.worker_client import WorkerClient
 from db import adapters, concepts, corrections, reindexing, search, servers, sightings, trash
 from db.adapters import AdapterInUse
-from db.errors import MemoryAway, NameTaken, NotRemembered
+from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
 from db.names import check_category, check_info, check_name
 from db.pool import viewing
 from db.recall import mentioned_in, recognised_in
@@ -32,11 +32,11 @@ from db.types import (
     Answer,
     Box,
     Concept,
+    Match,
     NewConcept,
     OwnerId,
-    Recalled,
-    Recognition,
     Region,
+    RetrievalResult,
     SetAside,
     Sighting,
     Verdict,
@@ -61,10 +61,10 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class AnswerContext:
     """What `Assistant.ask` found before it begins to speak. ``picture`` is what boxes are drawn on (JPEG)."""
 
-    recalled: Recalled
+    recalled: RetrievalResult
     picture: bytes | None = None
     answer_id: UUID | None = None
     unknown_region: int | None = None
@@ -83,7 +83,7 @@ class Remembered:
 class Reply:
     """An answer on its way: what was recalled, and the words as they come."""
 
-    told: Told
+    told: AnswerContext
     words: AsyncIterator[str]
 
 
@@ -91,7 +91,7 @@ class Reply:
 class Assistant:
     """What the product can do, given a memory and a worker.
 
-    All raise MemoryAway, WorkerAway, WorkerBusy and WorkerRefused.
+    All raise DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError and WorkerRefusedError.
     """
 
     pool: asyncpg.Pool
@@ -100,7 +100,7 @@ class Assistant:
 
     async def remember(
         self,
-        who: Standing,
+        who: Actor,
         name: str,
         picture: bytes,
         info: str = "",
@@ -111,14 +111,15 @@ class Assistant:
     ) -> Remembered:
         """Remember a concept from one picture and a few words, for oneself or to share with the server.
 
-        Raises NameProblem, NameTaken, NotAllowed, Objected, TooMany and TooOften; nothing is kept then.
+        Raises InvalidTextError, NameTakenError, NotAllowedError, ObjectedError, LimitReachedError and
+        RateLimitedError; nothing is kept then.
         """
         name, info, category = check_name(name), check_info(info), check_category(category)
         viewer = who.viewer
         async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
             owner = await self._owner_of_new(connection, who, share=share)
             if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
-                raise NameTaken(name)
+                raise NameTakenError(name)
             await permissions.count_use(connection, viewer, permissions.REMEMBERS)
         ready = await make_ready(self.pool, self.worker, viewer, owner, picture)
         async with viewing(self.pool, viewer) as connection:
@@ -133,7 +134,7 @@ class Assistant:
     async def ask(self, question: Question) -> Reply:
         """Retrieve what is in the picture and in the text from the viewer's memory, and begin to answer.
 
-        Raises TooOften.
+        Raises RateLimitedError.
         """
         async with viewing(self.pool, question.viewer) as connection:
             await permissions.count_use(connection, question.viewer, permissions.ASKS)
@@ -141,7 +142,7 @@ class Assistant:
         if question.picture is not None:
             seen = await see(self.pool, self.worker, question.viewer, question.picture, question.text)
         recalled = await self._recall_text(question) if seen is None else seen.recalled
-        told = Told(recalled)
+        told = AnswerContext(recalled)
         if seen is not None and question.picture is not None:
             told = await self._keep_answer(question.viewer, question.picture, seen)
         shown = await self._avatars(question.viewer, recalled)
@@ -164,18 +165,18 @@ class Assistant:
     async def find(self, viewer: Viewer, name: str) -> Concept:
         """Return the viewer's concept of that name, their own before a shared one.
 
-        Raises NotRemembered, with names that look alike.
+        Raises NotRememberedError, with names that look alike.
         """
         async with viewing(self.pool, viewer) as connection:
             found = await concepts.find(connection, viewer, name)
             if found:
                 return found[0]
             alike = await concepts.did_you_mean(connection, viewer, name)
-        raise NotRemembered(texts.unknown_name(name, alike))
+        raise NotRememberedError(texts.unknown_name(name, alike))
 
     async def edit(
         self,
-        who: Standing,
+        who: Actor,
         concept: Concept,
         *,
         name: str | None = None,
@@ -183,24 +184,30 @@ class Assistant:
         category: str | None = None,
         linked_user: int | None = None,
     ) -> Concept:
-        """Change what is given of a concept. Raises NotAllowed, NameProblem, NameTaken, NotRemembered, Objected."""
+        """Change what is given of a concept.
+
+        Raises NotAllowedError, InvalidTextError, NameTakenError, NotRememberedError, ObjectedError.
+        """
         async with viewing(self.pool, who.viewer) as connection:
             await permissions.check_may_change(connection, who, concept)
             return await concepts.edit(
                 connection, concept, name=name, info=info, category=category, linked_user=linked_user
             )
 
-    async def forget(self, who: Standing, concept: Concept) -> SetAside:
+    async def forget(self, who: Actor, concept: Concept) -> SetAside:
         """Forget a concept with all that belongs to it; for ten minutes it can be undone.
 
-        Raises NotAllowed, NotRemembered.
+        Raises NotAllowedError, NotRememberedError.
         """
         async with viewing(self.pool, who.viewer) as connection:
             await permissions.check_may_change(connection, who, concept)
             return await trash.forget_for_now(connection, concept, who.user_id)
 
-    async def undo(self, who: Standing, owner: OwnerId, set_aside_id: UUID) -> Concept:
-        """Remember again what was forgotten. Raises NotRemembered when it is too late, NameTaken, Objected."""
+    async def undo(self, who: Actor, owner: OwnerId, set_aside_id: UUID) -> Concept:
+        """Remember again what was forgotten.
+
+        Raises NotRememberedError when it is too late, NameTakenError, ObjectedError.
+        """
         async with viewing(self.pool, who.viewer) as connection:
             return await trash.undo(connection, owner, set_aside_id)
 
@@ -210,22 +217,22 @@ class Assistant:
             return await concepts.suggest_names(connection, viewer, typed)
 
     async def answer_of(self, viewer: Viewer, answer_id: UUID) -> Answer:
-        """Return an earlier answer of this viewer. Raises NotRemembered when it is too old or another's."""
+        """Return an earlier answer of this viewer. Raises NotRememberedError when it is too old or another's."""
         async with viewing(self.pool, viewer) as connection:
             answer = await sightings.load_answer(connection, viewer, answer_id)
         if answer is None:
-            raise NotRemembered(texts.ONLY_WHO_ASKED)
+            raise NotRememberedError(texts.ONLY_WHO_ASKED)
         return answer
 
     async def judge(self, viewer: Viewer, answer: Answer, region: int, verdict: Verdict) -> Concept:
         """Store what the viewer said about a recognition: it counts from the next picture on.
 
-        Raises NotRemembered when nobody was recognised there, or was forgotten since.
+        Raises NotRememberedError when nobody was recognised there, or was forgotten since.
         """
         sighting = _sighting_of(answer, region)
         concept = sighting.concept
         if concept is None:
-            raise NotRemembered(texts.NOBODY_THERE)
+            raise NotRememberedError(texts.NOBODY_THERE)
         sighting = await self._as_in_use(viewer, answer, sighting, concept.owner_id)
         async with viewing(self.pool, viewer) as connection:
             await corrections.store(connection, viewer, sighting, verdict)
@@ -241,11 +248,11 @@ class Assistant:
         return replace(sighting, embedding_id=used[0], embedding=view.region.embedding)
 
     async def remember_region(
-        self, who: Standing, answer: Answer, region: int, name: str, info: str = "", category: str = ""
+        self, who: Actor, answer: Answer, region: int, name: str, info: str = "", category: str = ""
     ) -> Concept:
         """Remember what is in a region of an earlier answer's picture, for the viewer alone.
 
-        Raises as `remember_part` and NotRemembered when the region isn't known any more.
+        Raises as `remember_part` and NotRememberedError when the region isn't known any more.
         """
         sighting = _sighting_of(answer, region)
         concept = await self.remember_part(who, answer.picture, sighting.box, name, info, category)
@@ -255,13 +262,13 @@ class Assistant:
         return concept
 
     async def remember_part(
-        self, who: Standing, picture: bytes, box: Box, name: str, info: str = "", category: str = ""
+        self, who: Actor, picture: bytes, box: Box, name: str, info: str = "", category: str = ""
     ) -> Concept:
         """Remember what is in a part of a picture, for the viewer alone.
 
         A name that the viewer has already gets one more reference; a new one becomes a concept.
 
-        Raises NameProblem, TooMany, TooOften.
+        Raises InvalidTextError, LimitReachedError, RateLimitedError.
         """
         name, info, category = check_name(name), check_info(info), check_category(category)
         viewer = who.viewer
@@ -277,7 +284,7 @@ class Assistant:
             new = NewConcept(viewer.personal, name, info, category, viewer.user_id, ready.reference, who.place)
             return await concepts.remember(connection, new)
 
-    async def _owner_of_new(self, connection: asyncpg.Connection, who: Standing, *, share: bool) -> OwnerId:
+    async def _owner_of_new(self, connection: asyncpg.Connection, who: Actor, *, share: bool) -> OwnerId:
         """Return whose memory a new concept goes into; what waits for approval is the viewer's own till then."""
         if share:
             shared = await permissions.check_may_share(connection, who)
@@ -286,16 +293,16 @@ class Assistant:
         await permissions.check_room(connection, who.viewer, self.most_concepts)
         return who.viewer.personal
 
-    async def _recall_text(self, question: Question) -> Recalled:
+    async def _recall_text(self, question: Question) -> RetrievalResult:
         """Recall who a text names, or else what its words are about; when neither, who was spoken of last."""
         async with viewing(self.pool, question.viewer) as connection:
             mentioned = await mentioned_in(connection, question.viewer, question.text)
             mentioned = mentioned or await search.about(connection, concepts.owners(question.viewer), question.text)
             for turn in reversed(question.history):
                 mentioned = mentioned or await mentioned_in(connection, question.viewer, turn.text)
-        return Recalled(tuple(mentioned), ())
+        return RetrievalResult(tuple(mentioned), ())
 
-    async def _avatars(self, viewer: Viewer, recalled: Recalled) -> dict[UUID, bytes]:
+    async def _avatars(self, viewer: Viewer, recalled: RetrievalResult) -> dict[UUID, bytes]:
         """Return small pictures of what was recalled, for a writer that looks at them itself; none for others."""
         found = _for_prompt_in_order(recalled)
         if not found or not await self.worker.sees_pictures():
@@ -324,10 +331,10 @@ class Assistant:
         try:
             async with viewing(self.pool, viewer) as connection:
                 return await adapters.weights_of(connection, adapter.owner_id, adapter.adapter_id)
-        except MemoryAway:
+        except DatabaseUnavailableError:
             return None
 
-    async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Seen) -> Told:
+    async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Detections) -> AnswerContext:
         """Keep the picture and what was seen in it, for the answer's buttons."""
         recognised = {one.region: one for one in seen.recalled.recognised}
         unknown = _unknown_region(seen.regions, seen.recalled.recognised)
@@ -338,11 +345,11 @@ class Assistant:
             await concepts.mark_recognised(connection, [one.concept for one in seen.recalled.recognised])
             keep_for = await _retention(connection, viewer)
             if not keep_for:
-                return Told(seen.recalled, jpeg)
+                return AnswerContext(seen.recalled, jpeg)
             answer_id = await sightings.store_answer(
                 connection, viewer, jpeg, seen.width, seen.height, sighted, keep_for
             )
-        return Told(seen.recalled, jpeg, answer_id, unknown)
+        return AnswerContext(seen.recalled, jpeg, answer_id, unknown)
 
 
 async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:
@@ -360,7 +367,7 @@ async def _look_alike(
     return next((one.concept for one in recognised if one.concept.owner_id == owner), None)
 
 
-def _sighting(seen: Seen, region: int, recognition: Recognition | None) -> Sighting:
+def _sighting(seen: Detections, region: int, recognition: Match | None) -> Sighting:
     made = seen.embedding_of(region)
     return Sighting(
         region=region,
@@ -372,7 +379,7 @@ def _sighting(seen: Seen, region: int, recognition: Recognition | None) -> Sight
     )
 
 
-def _for_prompt(recalled: Recalled, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
+def _for_prompt(recalled: RetrievalResult, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
     """Return what the generator is told: who is in the picture, and who was only named."""
     return tuple(
         PromptConcept(
@@ -387,10 +394,10 @@ def _for_prompt(recalled: Recalled, shown: Mapping[UUID, bytes]) -> tuple[Prompt
     )
 
 
-def _for_prompt_in_order(recalled: Recalled) -> list[tuple[Concept, Recognition | None]]:
+def _for_prompt_in_order(recalled: RetrievalResult) -> list[tuple[Concept, Match | None]]:
     """Return the concepts that a prompt has room for: those in the picture, then those only named."""
     present = {one.concept.concept_id for one in recalled.recognised}
-    seen: list[tuple[Concept, Recognition | None]] = [(one.concept, one) for one in recalled.recognised]
+    seen: list[tuple[Concept, Match | None]] = [(one.concept, one) for one in recalled.recognised]
     named = [(one, None) for one in recalled.mentioned if one.concept_id not in present]
     return [*seen, *named][:MOST_CONCEPTS_IN_PROMPT]
 
@@ -399,7 +406,7 @@ def _sha256(picture: bytes) -> str:
     return hashlib.sha256(picture).hexdigest()
 
 
-def _unknown_region(regions: Sequence[Region], recognised: Sequence[Recognition]) -> int | None:
+def _unknown_region(regions: Sequence[Region], recognised: Sequence[Match]) -> int | None:
     """Return the region to offer for remembering: the largest clear one that nobody was recognised in."""
     clear = [
         index
@@ -423,7 +430,7 @@ def _area(box: Box) -> float:
 def _sighting_of(answer: Answer, region: int) -> Sighting:
     sighting = answer.sighting(region)
     if sighting is None:
-        raise NotRemembered(texts.PART_UNKNOWN)
+        raise NotRememberedError(texts.PART_UNKNOWN)
     return sighting
 
 

@@ -12,7 +12,7 @@ import asyncpg
 
 from bot import texts
 from bot.service import learning
-from bot.service.permissions import NotAllowed, Standing
+from bot.service.permissions import Actor, NotAllowedError
 from bot.service.reports import Learning
 from db import concepts, servers, trash
 from db.pool import viewing
@@ -22,7 +22,7 @@ LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
 
 
-class WrongNumber(ValueError):  # noqa: N818 (it says what is the matter)
+class InvalidNumberError(ValueError):
     """A limit that can't be used; the text says what can."""
 
 
@@ -36,7 +36,7 @@ class ServerCard:
     learning: Learning
 
 
-async def overview(pool: asyncpg.Pool, who: Standing) -> ServerCard:
+async def overview(pool: asyncpg.Pool, who: Actor) -> ServerCard:
     """Return how the server's memory is governed."""
     owner = owner_of(who)
     async with viewing(pool, who.viewer) as connection:
@@ -48,7 +48,7 @@ async def overview(pool: asyncpg.Pool, who: Standing) -> ServerCard:
         )
 
 
-async def settings_of(pool: asyncpg.Pool, who: Standing) -> ServerSettings:
+async def settings_of(pool: asyncpg.Pool, who: Actor) -> ServerSettings:
     """Return the settings of the server that the person is on; the defaults elsewhere."""
     if who.viewer.shared is None:
         return ServerSettings()
@@ -56,7 +56,7 @@ async def settings_of(pool: asyncpg.Pool, who: Standing) -> ServerSettings:
         return await servers.settings_of(connection, who.viewer.shared)
 
 
-async def change(pool: asyncpg.Pool, who: Standing, action: str, **changes: object) -> ServerSettings:
+async def change(pool: asyncpg.Pool, who: Actor, action: str, **changes: object) -> ServerSettings:
     """Change some settings; ``action`` is what the audit log says about it."""
     owner = owner_of(who)
     async with viewing(pool, who.viewer) as connection:
@@ -65,8 +65,8 @@ async def change(pool: asyncpg.Pool, who: Standing, action: str, **changes: obje
     return settings
 
 
-async def change_numbers(pool: asyncpg.Pool, who: Standing, member: str, server: str, days: str) -> ServerSettings:
-    """Change the limits and the retention, as they were typed. Raises WrongNumber."""
+async def change_numbers(pool: asyncpg.Pool, who: Actor, member: str, server: str, days: str) -> ServerSettings:
+    """Change the limits and the retention, as they were typed. Raises InvalidNumberError."""
     numbers = {
         "most_of_member": _number(member, texts.LIMIT_OF_MEMBER, 1000),
         "most_of_server": _number(server, texts.LIMIT_OF_SERVER, 10_000),
@@ -76,33 +76,33 @@ async def change_numbers(pool: asyncpg.Pool, who: Standing, member: str, server:
     return await change(pool, who, f"set {words}", **numbers)
 
 
-async def change_quiet_hours(pool: asyncpg.Pool, who: Standing, begin: str, end: str) -> ServerSettings:
-    """Change between which hours (UTC) the bot learns by itself, as they were typed. Raises WrongNumber."""
+async def change_quiet_hours(pool: asyncpg.Pool, who: Actor, begin: str, end: str) -> ServerSettings:
+    """Change between which hours (UTC) the bot learns by itself, as they were typed. Raises InvalidNumberError."""
     quiet_from, quiet_to = _number(begin, texts.QUIET_FROM, 23), _number(end, texts.QUIET_TO, 23)
     action = f"set quiet hours from {quiet_from} to {quiet_to}"
     return await change(pool, who, action, quiet_from=quiet_from, quiet_to=quiet_to)
 
 
-async def pause_learning(pool: asyncpg.Pool, who: Standing) -> None:
+async def pause_learning(pool: asyncpg.Pool, who: Actor) -> None:
     """Learn no more from the server's memory till somebody resumes it; what goes on is stopped."""
     await change(pool, who, "paused learning", trains=False)
     async with viewing(pool, who.viewer) as connection:
         await learning.stop(connection, owner_of(who), texts.PAUSED_MEANWHILE)
 
 
-async def resume_learning(pool: asyncpg.Pool, who: Standing) -> None:
+async def resume_learning(pool: asyncpg.Pool, who: Actor) -> None:
     """Learn from the server's memory again."""
     await change(pool, who, "resumed learning", trains=True)
 
 
-async def approve(pool: asyncpg.Pool, who: Standing, set_aside_id: UUID) -> Concept:
-    """Take a proposal into the server's memory. Raises NotRemembered, NameTaken, Objected."""
+async def approve(pool: asyncpg.Pool, who: Actor, set_aside_id: UUID) -> Concept:
+    """Take a proposal into the server's memory. Raises NotRememberedError, NameTakenError, ObjectedError."""
     async with viewing(pool, who.viewer) as connection:
         return await trash.approve(connection, owner_of(who), set_aside_id)
 
 
-async def decline(pool: asyncpg.Pool, who: Standing, set_aside_id: UUID) -> str:
-    """Delete a proposal; returns its name. Raises NotRemembered."""
+async def decline(pool: asyncpg.Pool, who: Actor, set_aside_id: UUID) -> str:
+    """Delete a proposal; returns its name. Raises NotRememberedError."""
     owner = owner_of(who)
     async with viewing(pool, who.viewer) as connection:
         name = await trash.decline(connection, owner, set_aside_id)
@@ -110,30 +110,30 @@ async def decline(pool: asyncpg.Pool, who: Standing, set_aside_id: UUID) -> str:
         return name
 
 
-async def purge_member(pool: asyncpg.Pool, who: Standing, user_id: int) -> int:
+async def purge_member(pool: asyncpg.Pool, who: Actor, user_id: int) -> int:
     """Delete what a member shared; returns how many concepts."""
     return await _purge(pool, who, "purged what one member shared", member=user_id)
 
 
-async def purge_older(pool: asyncpg.Pool, who: Standing, days: str) -> int:
-    """Delete what nobody changed or met for so many days; returns how many concepts. Raises WrongNumber."""
+async def purge_older(pool: asyncpg.Pool, who: Actor, days: str) -> int:
+    """Delete what nobody changed or met for so many days; returns how many concepts. Raises InvalidNumberError."""
     number = _number(days, texts.AGE, 36_500)
     before = datetime.now(UTC) - timedelta(days=number)
     return await _purge(pool, who, f"purged what is older than {number} days", before=before)
 
 
-async def purge_all(pool: asyncpg.Pool, who: Standing) -> int:
+async def purge_all(pool: asyncpg.Pool, who: Actor) -> int:
     """Delete the whole memory of the server; returns how many concepts."""
     return await _purge(pool, who, "purged everything")
 
 
-async def audit_page(pool: asyncpg.Pool, who: Standing, page: int, size: int) -> list[AuditEntry]:
+async def audit_page(pool: asyncpg.Pool, who: Actor, page: int, size: int) -> list[AuditEntry]:
     """Return a page of the audit log, the latest first."""
     async with viewing(pool, who.viewer) as connection:
         return await servers.audit_log(connection, owner_of(who), limit=size, offset=page * size)
 
 
-async def audit_csv(pool: asyncpg.Pool, who: Standing) -> bytes:
+async def audit_csv(pool: asyncpg.Pool, who: Actor) -> bytes:
     """Return the audit log as CSV (RFC 4180), the latest first."""
     async with viewing(pool, who.viewer) as connection:
         entries = await servers.audit_log(connection, owner_of(who), limit=LONGEST_EXPORT)
@@ -144,10 +144,10 @@ async def audit_csv(pool: asyncpg.Pool, who: Standing) -> bytes:
     return file.getvalue().encode("utf-8-sig")
 
 
-def owner_of(who: Standing) -> OwnerId:
-    """Return the memory of the server that a person is on. Raises NotAllowed elsewhere."""
+def owner_of(who: Actor) -> OwnerId:
+    """Return the memory of the server that a person is on. Raises NotAllowedError elsewhere."""
     if who.viewer.shared is None:
-        raise NotAllowed(texts.NO_SERVER)
+        raise NotAllowedError(texts.NO_SERVER)
     return who.viewer.shared
 
 
@@ -157,7 +157,7 @@ def nobody_on(server_id: int) -> Viewer:
 
 
 async def _purge(
-    pool: asyncpg.Pool, who: Standing, action: str, *, member: int | None = None, before: datetime | None = None
+    pool: asyncpg.Pool, who: Actor, action: str, *, member: int | None = None, before: datetime | None = None
 ) -> int:
     owner = owner_of(who)
     async with viewing(pool, who.viewer) as connection:
@@ -172,7 +172,7 @@ def _number(typed: str, what: str, most: int) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= most:
-        raise WrongNumber(texts.wrong_number(what, most))
+        raise InvalidNumberError(texts.wrong_number(what, most))
     return number
 
 

@@ -35,7 +35,7 @@ async def look(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> Learning:
 
 
 async def learn_now(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> None:
-    """Ask the trainer to learn from a memory before it is its turn. Raises NotAllowed and TooOften."""
+    """Ask the trainer to learn from a memory before it is its turn. Raises NotAllowedError and RateLimitedError."""
     async with viewing(pool, viewer) as connection:
         await permissions.check_may_learn(connection, viewer, owner)
         await permissions.count_learning(connection, owner)
@@ -44,7 +44,7 @@ async def learn_now(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> None:
 
 
 async def roll_back(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> None:
-    """Let what was learned before the last time answer again. Raises NothingToRollBack."""
+    """Let what was learned before the last time answer again. Raises NothingToRollBackError."""
     async with viewing(pool, viewer) as connection:
         await adapters.roll_back(connection, owner, viewer.user_id)
         await _note(connection, viewer, owner, "rolled back what was learned")

@@ -11,10 +11,10 @@ import asyncpg
 from bot import texts
 from bot.service import permissions
 from bot.service.assistant import Assistant, upright
-from bot.service.permissions import NotAllowed, Standing
-from bot.service.retrieval import Seen, make_ready, see
+from bot.service.permissions import Actor, NotAllowedError
+from bot.service.retrieval import Detections, make_ready, see
 from db import concepts, merging, search, trash
-from db.errors import NotRemembered
+from db.errors import NotRememberedError
 from db.names import name_key
 from db.pool import viewing
 from db.types import Avatar, Box, Concept, OwnerId, StoredReference
@@ -66,15 +66,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PictureParts:
     """What is seen in several pictures (upright JPEGs): the parts of all of them, numbered through."""
 
     pictures: tuple[bytes, ...]
     parts: tuple[Part, ...]
 
 
-async def browse(pool: asyncpg.Pool, who: Standing, wanted: Wanted) -> Page:
-    """Return a page of a memory. Raises NotAllowed when there is no server here."""
+async def browse(pool: asyncpg.Pool, who: Actor, wanted: Wanted) -> Page:
+    """Return a page of a memory. Raises NotAllowedError when there is no server here."""
     owner = _owner(who, shared=wanted.shared)
     async with viewing(pool, who.viewer) as connection:
         found = await search.browse(
@@ -95,14 +95,14 @@ async def browse(pool: asyncpg.Pool, who: Standing, wanted: Wanted) -> Page:
         )
 
 
-async def card(pool: asyncpg.Pool, who: Standing, owner: OwnerId, concept_id: UUID) -> Card:
-    """Return a concept's card. Raises NotRemembered when it isn't there (any more)."""
+async def card(pool: asyncpg.Pool, who: Actor, owner: OwnerId, concept_id: UUID) -> Card:
+    """Return a concept's card. Raises NotRememberedError when it isn't there (any more)."""
     async with viewing(pool, who.viewer) as connection:
         concept = await concepts.get(connection, owner, concept_id)
         try:
             await permissions.check_may_change(connection, who, concept)
             may_change = True
-        except NotAllowed:
+        except NotAllowedError:
             may_change = False
         references = tuple(await concepts.references(connection, concept))
     return Card(
@@ -115,9 +115,12 @@ async def card(pool: asyncpg.Pool, who: Standing, owner: OwnerId, concept_id: UU
 
 
 async def add_picture(
-    assistant: Assistant, who: Standing, concept: Concept, picture: bytes, box: Box | None = None
+    assistant: Assistant, who: Actor, concept: Concept, picture: bytes, box: Box | None = None
 ) -> Concept:
-    """Add one more picture of a concept, or a part of one. Raises NotAllowed, NotRemembered, TooMany, TooOften."""
+    """Add one more picture of a concept, or a part of one.
+
+    Raises NotAllowedError, NotRememberedError, LimitReachedError, RateLimitedError.
+    """
     async with viewing(assistant.pool, who.viewer) as connection:
         await permissions.check_may_change(connection, who, concept)
         now = await concepts.get(connection, concept.owner_id, concept.concept_id)
@@ -128,24 +131,24 @@ async def add_picture(
         return await concepts.add_reference(connection, concept, ready.reference, who.user_id)
 
 
-async def choose_avatar(pool: asyncpg.Pool, who: Standing, concept: Concept, reference_id: UUID) -> None:
-    """Choose the picture that is shown. Raises NotAllowed, NotRemembered."""
+async def choose_avatar(pool: asyncpg.Pool, who: Actor, concept: Concept, reference_id: UUID) -> None:
+    """Choose the picture that is shown. Raises NotAllowedError, NotRememberedError."""
     async with viewing(pool, who.viewer) as connection:
         await permissions.check_may_change(connection, who, concept)
         await concepts.choose_avatar(connection, concept, reference_id)
 
 
-async def remove_picture(pool: asyncpg.Pool, who: Standing, concept: Concept, reference_id: UUID) -> None:
-    """Remove one picture of several. Raises NotAllowed, NotRemembered."""
+async def remove_picture(pool: asyncpg.Pool, who: Actor, concept: Concept, reference_id: UUID) -> None:
+    """Remove one picture of several. Raises NotAllowedError, NotRememberedError."""
     async with viewing(pool, who.viewer) as connection:
         await permissions.check_may_change(connection, who, concept)
         await concepts.remove_reference(connection, concept, reference_id)
 
 
-async def share(pool: asyncpg.Pool, who: Standing, concept: Concept) -> Concept | None:
+async def share(pool: asyncpg.Pool, who: Actor, concept: Concept) -> Concept | None:
     """Move a concept into the server's memory; None when a copy waits for the admins instead.
 
-    Raises NotAllowed, TooMany, NameTaken, NotRemembered, Objected.
+    Raises NotAllowedError, LimitReachedError, NameTakenError, NotRememberedError, ObjectedError.
     """
     async with viewing(pool, who.viewer) as connection:
         shared = await permissions.check_may_share(connection, who)
@@ -157,23 +160,26 @@ async def share(pool: asyncpg.Pool, who: Standing, concept: Concept) -> Concept 
         return moved
 
 
-async def unshare(pool: asyncpg.Pool, who: Standing, concept: Concept) -> None:
+async def unshare(pool: asyncpg.Pool, who: Actor, concept: Concept) -> None:
     """Take a concept back out of the server's memory, into the person's own.
 
-    Raises NotAllowed when somebody else shared it, NotRemembered, NameTaken.
+    Raises NotAllowedError when somebody else shared it, NotRememberedError, NameTakenError.
     """
     async with viewing(pool, who.viewer) as connection:
         await permissions.check_may_change(connection, who, concept)
         if concept.created_by != who.user_id:
-            raise NotAllowed(texts.not_yours(concept.name))
+            raise NotAllowedError(texts.not_yours(concept.name))
         if not await _has(connection, who.viewer.personal, concept.concept_id):
             snapshot = await trash.take(connection, concept)
             await trash.restore(connection, who.viewer.personal, snapshot, concept.name)
         await concepts.forget(connection, concept.owner_id, concept.concept_id)
 
 
-async def merge(pool: asyncpg.Pool, who: Standing, kept: Concept, other: Concept) -> Concept:
-    """Make one concept of two. Raises NotAllowed, NotRemembered, NameProblem when both infos are too long together."""
+async def merge(pool: asyncpg.Pool, who: Actor, kept: Concept, other: Concept) -> Concept:
+    """Make one concept of two.
+
+    Raises NotAllowedError, NotRememberedError, InvalidTextError when both infos are too long together.
+    """
     async with viewing(pool, who.viewer) as connection:
         for one in (kept, other):
             await permissions.check_may_change(connection, who, one)
@@ -181,28 +187,28 @@ async def merge(pool: asyncpg.Pool, who: Standing, kept: Concept, other: Concept
         return await merging.merge(connection, who.viewer, kept, other)
 
 
-async def other_of_name(pool: asyncpg.Pool, who: Standing, concept: Concept, name: str) -> Concept:
-    """Return the concept of that name in the same memory as another one. Raises NotRemembered, with a hint."""
+async def other_of_name(pool: asyncpg.Pool, who: Actor, concept: Concept, name: str) -> Concept:
+    """Return the concept of that name in the same memory as another one. Raises NotRememberedError, with a hint."""
     async with viewing(pool, who.viewer) as connection:
         for one in await concepts.find(connection, who.viewer, name):
             if one.owner_id == concept.owner_id and one.concept_id != concept.concept_id:
                 return one
         alike = await concepts.did_you_mean(connection, who.viewer, name)
-    raise NotRemembered(texts.unknown_name(name, [one for one in alike if one != concept.name]))
+    raise NotRememberedError(texts.unknown_name(name, [one for one in alike if one != concept.name]))
 
 
-async def look(assistant: Assistant, who: Standing, pictures: tuple[bytes, ...]) -> Look:
-    """Look for what could be remembered in several pictures. Raises TooOften."""
+async def look(assistant: Assistant, who: Actor, pictures: tuple[bytes, ...]) -> PictureParts:
+    """Look for what could be remembered in several pictures. Raises RateLimitedError."""
     async with viewing(assistant.pool, who.viewer) as connection:
         await permissions.count_use(connection, who.viewer, permissions.ASKS)
     parts: list[Part] = []
     for number, picture in enumerate(pictures):
         parts += _parts_of(number, await see(assistant.pool, assistant.worker, who.viewer, picture))
     kept = [await asyncio.to_thread(upright, picture) for picture in pictures]
-    return Look(tuple(kept), tuple(parts[:MOST_REGIONS]))
+    return PictureParts(tuple(kept), tuple(parts[:MOST_REGIONS]))
 
 
-async def is_name_of(pool: asyncpg.Pool, who: Standing, name: str, concept: Concept) -> bool:
+async def is_name_of(pool: asyncpg.Pool, who: Actor, name: str, concept: Concept) -> bool:
     """Whether a name is this concept's, or that of another one that the person has already."""
     if name_key(name) == name_key(concept.name):
         return True
@@ -210,7 +216,7 @@ async def is_name_of(pool: asyncpg.Pool, who: Standing, name: str, concept: Conc
         return any(not one.is_shared for one in await concepts.find(connection, who.viewer, name))
 
 
-def _parts_of(number: int, seen: Seen) -> list[Part]:
+def _parts_of(number: int, seen: Detections) -> list[Part]:
     """Return the clear parts of one picture, and the whole of it, with what they look like."""
     regions = [one for one in seen.regions if one.objectness >= 1]
     known = {one.box: one for one in seen.recalled.recognised}
@@ -224,14 +230,14 @@ def _parts_of(number: int, seen: Seen) -> list[Part]:
 async def _has(connection: asyncpg.Connection, owner: OwnerId, concept_id: UUID) -> bool:
     try:
         await concepts.get(connection, owner, concept_id)
-    except NotRemembered:
+    except NotRememberedError:
         return False
     return True
 
 
-def _owner(who: Standing, *, shared: bool) -> OwnerId:
+def _owner(who: Actor, *, shared: bool) -> OwnerId:
     if not shared:
         return who.viewer.personal
     if who.viewer.shared is None:
-        raise NotAllowed(texts.NO_SERVER)
+        raise NotAllowedError(texts.NO_SERVER)
     return who.viewer.shared

@@ -10,7 +10,7 @@ import asyncpg
 from bot import texts
 from db import concepts, erasure, rate_limits, servers, training
 from db.rate_limits import Limit
-from db.types import NOWHERE, Concept, OwnerId, Place, ServerSettings, Viewer, WhoMayShare
+from db.types import NO_CHANNEL, Channel, Concept, OwnerId, ServerSettings, Viewer, WhoMayShare
 
 MOST_PERSONAL = 1000
 """Concepts of one user."""
@@ -29,22 +29,22 @@ OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}
 """What all members of a server may do together; a member's own limit holds besides."""
 
 
-class NotAllowed(Exception):  # noqa: N818 (it says what is the matter)
+class NotAllowedError(Exception):
     """The person may not do this; the text says who may."""
 
 
-class TooMany(Exception):  # noqa: N818 (it says what is the matter)
+class LimitReachedError(Exception):
     """The memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Actor:
     """A person as the rules see them: who and where they are, their roles, whether they govern the server's memory."""
 
     viewer: Viewer
-    place: Place = NOWHERE
+    place: Channel = NO_CHANNEL
     roles: frozenset[int] = frozenset()
-    governs: bool = False
+    is_admin: bool = False
 
     @property
     def user_id(self) -> int:
@@ -53,7 +53,7 @@ class Standing:
 
 
 async def count_use(connection: asyncpg.Connection, viewer: Viewer, limit: Limit) -> None:
-    """Count one use, of the user and of the server they are on. Raises TooOften."""
+    """Count one use, of the user and of the server they are on. Raises RateLimitedError."""
     await rate_limits.use(connection, viewer.personal, limit)
     of_server = OF_SERVER.get(limit)
     if of_server is not None and viewer.shared is not None:
@@ -61,68 +61,68 @@ async def count_use(connection: asyncpg.Connection, viewer: Viewer, limit: Limit
 
 
 async def check_room(connection: asyncpg.Connection, viewer: Viewer, most: int = MOST_PERSONAL, more: int = 1) -> None:
-    """Check that the viewer's own memory has room. Raises TooMany."""
+    """Check that the viewer's own memory has room. Raises LimitReachedError."""
     if await concepts.count(connection, viewer.personal) + more > most:
-        raise TooMany(texts.memory_full(most))
+        raise LimitReachedError(texts.memory_full(most))
 
 
 def check_pictures(references: int) -> None:
-    """Check that one concept may have so many pictures. Raises TooMany."""
+    """Check that one concept may have so many pictures. Raises LimitReachedError."""
     if references > MOST_REFERENCES:
-        raise TooMany(texts.pictures_full(MOST_REFERENCES))
+        raise LimitReachedError(texts.pictures_full(MOST_REFERENCES))
 
 
-async def check_may_share(connection: asyncpg.Connection, who: Standing) -> OwnerId:
+async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId:
     """Check that a person may put something into this server's memory; returns whose memory that is.
 
-    Raises NotAllowed and TooMany.
+    Raises NotAllowedError and LimitReachedError.
     """
     shared = who.viewer.shared
     if shared is None:
-        raise NotAllowed(texts.NO_SERVER)
+        raise NotAllowedError(texts.NO_SERVER)
     settings = await servers.settings_of(connection, shared)
     _check_lock(settings, who)
-    if not who.governs:
+    if not who.is_admin:
         if settings.who_may_share is WhoMayShare.ADMINS:
-            raise NotAllowed(texts.ONLY_ADMINS_SHARE)
+            raise NotAllowedError(texts.ONLY_ADMINS_SHARE)
         if settings.who_may_share is WhoMayShare.ROLES and not who.roles & set(settings.sharing_roles):
-            raise NotAllowed(texts.ONLY_ROLES_SHARE)
+            raise NotAllowedError(texts.ONLY_ROLES_SHARE)
         if await servers.count_by_member(connection, shared, who.user_id) >= settings.most_of_member:
-            raise TooMany(texts.member_full(settings.most_of_member))
+            raise LimitReachedError(texts.member_full(settings.most_of_member))
     if await concepts.count(connection, shared) >= settings.most_of_server:
-        raise TooMany(texts.server_full(settings.most_of_server))
+        raise LimitReachedError(texts.server_full(settings.most_of_server))
     return shared
 
 
-async def needs_approval(connection: asyncpg.Connection, who: Standing) -> bool:
+async def needs_approval(connection: asyncpg.Connection, who: Actor) -> bool:
     """Whether what this person shares waits for the server's admins."""
-    if who.viewer.shared is None or who.governs:
+    if who.viewer.shared is None or who.is_admin:
         return False
     return (await servers.settings_of(connection, who.viewer.shared)).needs_approval
 
 
-async def check_may_change(connection: asyncpg.Connection, who: Standing, concept: Concept) -> None:
-    """Check that a person may change this concept. Raises NotAllowed."""
+async def check_may_change(connection: asyncpg.Connection, who: Actor, concept: Concept) -> None:
+    """Check that a person may change this concept. Raises NotAllowedError."""
     if not concept.is_shared:
         return
-    if not who.governs and concept.created_by != who.user_id:
-        raise NotAllowed(texts.not_yours(concept.name))
+    if not who.is_admin and concept.created_by != who.user_id:
+        raise NotAllowedError(texts.not_yours(concept.name))
     _check_lock(await servers.settings_of(connection, concept.owner_id), who)
 
 
 async def check_may_learn(connection: asyncpg.Connection, viewer: Viewer, owner: OwnerId) -> None:
-    """Check that there is something in a memory that may be learned from. Raises NotAllowed."""
+    """Check that there is something in a memory that may be learned from. Raises NotAllowedError."""
     if owner == viewer.personal:
         if not await erasure.may_train(connection, viewer):
-            raise NotAllowed(texts.CONSENT_FIRST)
+            raise NotAllowedError(texts.CONSENT_FIRST)
     elif not (await servers.settings_of(connection, owner)).trains:
-        raise NotAllowed(texts.LEARNING_PAUSED)
+        raise NotAllowedError(texts.LEARNING_PAUSED)
     if not (await training.changes_since_last_run(connection, owner)).total:
-        raise NotAllowed(texts.NOTHING_TO_LEARN)
+        raise NotAllowedError(texts.NOTHING_TO_LEARN)
 
 
 async def count_learning(connection: asyncpg.Connection, owner: OwnerId) -> None:
-    """Count that learning from a memory was asked for. Raises TooOften."""
+    """Count that learning from a memory was asked for. Raises RateLimitedError."""
     await rate_limits.use(connection, owner, LEARNS)
 
 
@@ -133,6 +133,6 @@ def may_speak_in(settings: ServerSettings, channels: set[int]) -> bool:
     return not settings.allowed_channels or bool(channels & set(settings.allowed_channels))
 
 
-def _check_lock(settings: ServerSettings, who: Standing) -> None:
-    if settings.locked and not who.governs:
-        raise NotAllowed(texts.LOCKED)
+def _check_lock(settings: ServerSettings, who: Actor) -> None:
+    if settings.locked and not who.is_admin:
+        raise NotAllowedError(texts.LOCKED)

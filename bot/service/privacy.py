@@ -19,12 +19,12 @@ from bot.archive.schema import (
     ArchivedConcept,
     ArchivedEmbedding,
     ArchivedReference,
-    ArchiveProblem,
+    ArchiveError,
 )
 from bot.archive.writer import write_archives
 from bot.service import learning, permissions
 from bot.service.assistant import Assistant
-from bot.service.permissions import Standing
+from bot.service.permissions import Actor
 from bot.service.reports import Learning
 from bot.service.retrieval import ReadyReference, make_ready
 from db import archives, concepts, erasure
@@ -32,7 +32,7 @@ from db.archives import Arriving, WholeConcept
 from db.names import name_key
 from db.pool import viewing
 from db.types import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
-from model_worker.api.images import PictureProblem, decode_picture
+from model_worker.api.images import ImageError, decode_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ async def export(pool: asyncpg.Pool, viewer: Viewer, largest: int) -> list[Expor
 
     Besides their own memory: what they shared, a file for each server.
 
-    Raises TooOften.
+    Raises RateLimitedError.
     """
     async with viewing(pool, viewer) as connection:
         await permissions.count_use(connection, viewer, permissions.EXPORTS)
@@ -109,14 +109,14 @@ async def export(pool: asyncpg.Pool, viewer: Viewer, largest: int) -> list[Expor
 async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> ImportPlan:
     """Return what importing this file would do, without doing it.
 
-    Raises ArchiveProblem when something in it can't be used, TooMany and TooOften.
+    Raises ArchiveError when something in it can't be used, LimitReachedError and RateLimitedError.
     """
     async with viewing(assistant.pool, viewer) as connection:
         await permissions.count_use(connection, viewer, permissions.IMPORTS)
     archive = await asyncio.to_thread(read_archive, data)
     problems = await asyncio.to_thread(_unreadable_pictures, archive.concepts)
     if problems:
-        raise ArchiveProblem(problems)
+        raise ArchiveError(problems)
     async with viewing(assistant.pool, viewer) as connection:
         mine = await concepts.list_concepts(connection, viewer.personal, limit=1_000_000)
         keys = {name_key(one.name) for one in mine}
@@ -126,12 +126,13 @@ async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> Impo
     return ImportPlan(new, known, archive.corrections)
 
 
-async def carry_out(assistant: Assistant, who: Standing, plan: ImportPlan) -> int:
+async def carry_out(assistant: Assistant, who: Actor, plan: ImportPlan) -> int:
     """Import what was planned: all of it or nothing; returns how many concepts.
 
     Embeddings are made anew from the pictures: those in a file could be anybody's invention.
 
-    Raises NameTaken when the memory changed meanwhile, TooMany, WorkerAway, WorkerBusy, WorkerRefused.
+    Raises NameTakenError when the memory changed meanwhile, LimitReachedError, WorkerUnavailableError,
+    WorkerBusyError, WorkerRefusedError.
     """
     arriving = [await _arriving(assistant, who.viewer, one, plan.corrections) for one in plan.new]
     async with viewing(assistant.pool, who.viewer) as connection:
@@ -237,7 +238,7 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
         for reference in one.references:
             try:
                 decode_picture(reference.picture)
-            except PictureProblem as problem:
+            except ImageError as problem:
                 problems.append(f"A picture of “{texts.quoted(one.name)}”: {problem}")
                 if len(problems) == MOST_PROBLEMS:
                     return tuple(problems)

@@ -20,7 +20,7 @@ SLICE = 8
 async def memories_to_move(assistant: Assistant) -> list[Move]:
     """Return the memories that go by other embeddings than the worker's pack makes; none while it isn't ready.
 
-    Raises MemoryAway, WorkerAway and WorkerBusy, as everything here.
+    Raises DatabaseUnavailableError, WorkerUnavailableError and WorkerBusyError, as everything here.
     """
     health = await assistant.worker.health()
     if health.embedding_id is None:

@@ -10,12 +10,12 @@ from itertools import chain
 import asyncpg
 
 from bot.service.verification import lowered, verified
-from bot.service.worker_client import NoSuchEmbedder, WorkerClient
+from bot.service.worker_client import UnknownEmbedderError, WorkerClient
 from db import reindexing, search
 from db.concepts import owners
 from db.pool import viewing
 from db.recall import recall
-from db.types import Box, Calibration, Embedded, OwnerId, Recalled, Reference, Region, Viewer
+from db.types import Box, Calibration, Embedded, OwnerId, Reference, Region, RetrievalResult, Viewer
 from model_worker.api.protocol import Perception, ReferenceView, Tag
 
 log = logging.getLogger("keepsake.seeing")
@@ -24,14 +24,14 @@ MOST_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Detections:
     """A picture as the embedders saw it, and what the viewer's memories recalled.
 
     Regions are counted through all perceptions, as in ``recalled``.
     """
 
     perceptions: tuple[Perception, ...]
-    recalled: Recalled
+    recalled: RetrievalResult
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -91,7 +91,7 @@ class ReadyReference:
         )
 
 
-async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, text: str = "") -> Seen:
+async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, text: str = "") -> Detections:
     """Perceive a picture, and recall who of the viewer's memories is in it, and who a text names.
 
     A memory that moves to another embedder in just this moment is looked at again. Where the pack verifies, what recall
@@ -105,7 +105,7 @@ async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture:
         perceptions = await _perceived(worker, picture, used, categories)
         sights = [replace(one, calibration=lowered(one.calibration, verification)) for one in perceptions]
         async with viewing(pool, viewer) as connection:
-            seen = Seen(perceptions, await recall(connection, viewer, sights, text))
+            seen = Detections(perceptions, await recall(connection, viewer, sights, text))
             before, used = used, await reindexing.in_use(connection, owners(viewer))
         if used == before:
             break
@@ -138,7 +138,7 @@ async def make_ready(
         return ReadyReference(view, None)
     try:
         return ReadyReference(view, await worker.refer(view.jpeg, view.region.box, exact=True, embedding_id=used[0]))
-    except NoSuchEmbedder as lacking:
+    except UnknownEmbedderError as lacking:
         log.warning("%s", lacking)
         return ReadyReference(view, None)
 
@@ -151,6 +151,6 @@ async def _perceived(
     for embedding_id in used:
         try:
             perceptions.append(await worker.perceive(picture, embedding_id, categories))
-        except NoSuchEmbedder as lacking:  # what is remembered by it comes back when it has been moved
+        except UnknownEmbedderError as lacking:  # what is remembered by it comes back when it has been moved
             log.warning("%s", lacking)
     return tuple(perceptions) or (await worker.perceive(picture, None, categories),)

@@ -14,10 +14,10 @@ from hashlib import sha256
 import asyncpg
 
 from bot.service.thumbnails import LARGE, thumbnail
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
+from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerRefusedError, WorkerUnavailableError
 from db import concepts
 from db.pool import viewing
-from db.types import Calibration, Recognition, Viewer
+from db.types import Calibration, Match, Viewer
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import Candidate, VerifyRequest
 
@@ -38,10 +38,10 @@ async def verified(
     worker: WorkerClient,
     viewer: Viewer,
     picture: bytes,
-    recognised: Sequence[Recognition],
+    recognised: Sequence[Match],
     thresholds: Sequence[float],
     verification: Verification,
-) -> tuple[Recognition, ...]:
+) -> tuple[Match, ...]:
     """Return the recognitions that hold: the sure ones, and of the unsure what the writer confirms.
 
     ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
@@ -58,7 +58,7 @@ async def verified(
 
 
 async def _asked(
-    pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, unsure: Sequence[Recognition]
+    pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, unsure: Sequence[Match]
 ) -> dict[int, float]:
     """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
     async with viewing(pool, viewer) as connection:
@@ -70,7 +70,7 @@ async def _asked(
     ]
     try:
         said = await worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
-    except (WorkerAway, WorkerBusy, WorkerRefused) as problem:
+    except (WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
         log.warning("The writer wasn't asked: %s", problem)
         return {}
     return {one.region: probability for (one, _), probability in zip(shown, said, strict=True)}

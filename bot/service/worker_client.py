@@ -42,7 +42,7 @@ NOT_WITH_ADAPTER = frozenset({404, 500})
 """How the worker answers a question for an adapter that it lacks, or that breaks it."""
 
 
-class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
+class WorkerUnavailableError(Exception):
     """The worker can't be reached, or went away in the middle."""
 
     def __init__(
@@ -51,7 +51,7 @@ class WorkerAway(Exception):  # noqa: N818 (it says what is the matter)
         super().__init__(sentence)
 
 
-class WorkerBusy(Exception):  # noqa: N818 (it says what is the matter)
+class WorkerBusyError(Exception):
     """The worker has too much to do, or isn't ready yet; ``seconds`` is when to try again."""
 
     def __init__(self, seconds: int, sentence: str) -> None:
@@ -59,11 +59,11 @@ class WorkerBusy(Exception):  # noqa: N818 (it says what is the matter)
         self.seconds = seconds
 
 
-class WorkerRefused(Exception):  # noqa: N818 (it says what is the matter)
+class WorkerRefusedError(Exception):
     """The worker can't use what it was sent; the text is a sentence for the person who sent it."""
 
 
-class NoSuchEmbedder(WorkerRefused):
+class UnknownEmbedderError(WorkerRefusedError):
     """The worker has no pack that makes the embeddings which were asked for."""
 
 
@@ -108,7 +108,8 @@ class WorkerClient:
         ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than
         the worker's own.
 
-        Raises NoSuchEmbedder, and WorkerAway, WorkerBusy and WorkerRefused, as everything here.
+        Raises UnknownEmbedderError, and WorkerUnavailableError, WorkerBusyError and WorkerRefusedError, as everything
+        here.
         """
         about: dict[str, object] = {"embedding_id": embedding_id, "categories": list(categories)}
         return perception_from_json(await self._about(picture, "/perceive", about))
@@ -145,11 +146,11 @@ class WorkerClient:
             async for line in response.content:
                 said: dict[str, Any] = json.loads(line)
                 if "error" in said:
-                    raise WorkerAway(said["error"])
+                    raise WorkerUnavailableError(said["error"])
                 if said.get("done"):
                     return
                 yield said["text"]
-        raise WorkerAway("My answer broke off in the middle. Please ask again in a moment.")
+        raise WorkerUnavailableError("My answer broke off in the middle. Please ask again in a moment.")
 
     @asynccontextmanager
     async def _answering(
@@ -182,10 +183,10 @@ class WorkerClient:
         try:
             async with self._asked("PUT", f"/adapters/{name}", data=data):
                 return None
-        except WorkerRefused as problem:
+        except WorkerRefusedError as problem:
             self._refused_adapters.add(name)
             return str(problem)
-        except (WorkerAway, WorkerBusy) as problem:
+        except (WorkerUnavailableError, WorkerBusyError) as problem:
             return str(problem)
 
     async def sees_pictures(self) -> bool:
@@ -263,7 +264,7 @@ class WorkerClient:
                     await _check(response)
                 yield response
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
-            raise WorkerAway from error
+            raise WorkerUnavailableError from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -282,7 +283,7 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     except (ValueError, KeyError, aiohttp.ContentTypeError):
         sentence = f"The worker answered {response.status}."
     if response.status == 503:
-        raise WorkerBusy(int(response.headers.get("Retry-After", "5")), sentence)
+        raise WorkerBusyError(int(response.headers.get("Retry-After", "5")), sentence)
     if response.status in {401, 500}:
-        raise WorkerAway(sentence)
-    raise NoSuchEmbedder(sentence) if response.status == 409 else WorkerRefused(sentence)
+        raise WorkerUnavailableError(sentence)
+    raise UnknownEmbedderError(sentence) if response.status == 409 else WorkerRefusedError(sentence)

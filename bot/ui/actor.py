@@ -7,8 +7,8 @@ from typing import Any
 
 import discord
 
-from bot.service.permissions import Standing
-from db.types import Place, Viewer
+from bot.service.permissions import Actor
+from db.types import Channel, Viewer
 
 
 def viewer_of(event: discord.Interaction[Any] | discord.Message) -> Viewer:
@@ -22,17 +22,17 @@ def viewer_of(event: discord.Interaction[Any] | discord.Message) -> Viewer:
     return Viewer(event.user.id, None if alone else event.guild_id)
 
 
-def standing_of(interaction: discord.Interaction[Any], *, governs: bool | None = None) -> Standing:
+def actor_of(interaction: discord.Interaction[Any], *, is_admin: bool | None = None) -> Actor:
     """Return how the rules see who is behind an interaction.
 
-    ``governs`` is whether they came by a command for admins; otherwise *Manage Server* decides.
+    ``is_admin`` is whether they came by a command for admins; otherwise *Manage Server* decides.
     """
     viewer = viewer_of(interaction)
     may_manage = viewer.server_id is not None and interaction.permissions.manage_guild
     roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
-    place = Place(viewer.server_id, interaction.channel_id)
-    standing = Standing(viewer, place, frozenset(role.id for role in roles), may_manage)
-    return standing if governs is None else replace(standing, governs=governs)
+    place = Channel(viewer.server_id, interaction.channel_id)
+    standing = Actor(viewer, place, frozenset(role.id for role in roles), may_manage)
+    return standing if is_admin is None else replace(standing, is_admin=is_admin)
 
 
 def channels_of(channel: Any) -> set[int]:

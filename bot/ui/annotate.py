@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from db.types import Box, Recognition
+from db.types import Box, Match
 
 COLOURS = ("#e4572e", "#2e86ab", "#6a994e", "#a23b72", "#f2a541", "#5e548e")
 LAST_DRAWABLE = 0x24F
 """The font has Latin letters; other scripts get a number, which the answer's text explains."""
 
 
-def annotated(jpeg: bytes, recognised: Sequence[Recognition]) -> bytes:
+def annotated(jpeg: bytes, recognised: Sequence[Match]) -> bytes:
     """Return a JPEG with a box, a number and a name for each recognition."""
     words = [(label(number, one.concept.name), number, one.box) for number, one in enumerate(recognised, start=1)]
     return _with_boxes(jpeg, words)

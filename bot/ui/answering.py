@@ -12,12 +12,12 @@ from bot import texts
 from bot.service.assistant import Assistant, Question
 from bot.ui.annotate import annotated
 from bot.ui.buttons import buttons_for
-from bot.ui.stream import Place, speak
-from db.types import Recognition
+from bot.ui.stream import AnswerSurface, speak
+from db.types import Match
 from model_worker.api.certainty import certainty
 
 
-async def answer(assistant: Assistant, question: Question, place: Place) -> None:
+async def answer(assistant: Assistant, question: Question, place: AnswerSurface) -> None:
     """Answer a question in a place; raises what `Assistant.ask` raises."""
     reply = await assistant.ask(question)
     recognised = reply.told.recalled.recognised
@@ -28,7 +28,7 @@ async def answer(assistant: Assistant, question: Question, place: Place) -> None
     await speak(place, reply.words, ending=_certainties(recognised), file=file, view=buttons_for(reply.told))
 
 
-def _certainties(recognised: Sequence[Recognition]) -> str:
+def _certainties(recognised: Sequence[Match]) -> str:
     """Return a line with the number, name and certainty of each recognition."""
     parts = [
         f"{number} **{texts.quoted(one.concept.name)}** {certainty(one.probability)}"
@@ -37,5 +37,5 @@ def _certainties(recognised: Sequence[Recognition]) -> str:
     return f"\n-# {' · '.join(parts)}" if parts else ""
 
 
-def _described(recognised: Sequence[Recognition]) -> str:
+def _described(recognised: Sequence[Match]) -> str:
     return f"The picture with boxes around {', '.join(one.concept.name for one in recognised)}"[:1024]

@@ -15,7 +15,7 @@ LARGEST_FILE = 50_000_000
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
 
 
-class NoPicture(Exception):  # noqa: N818 (it says what is the matter)
+class AttachmentError(Exception):
     """There is no picture where one is needed, or it can't be fetched."""
 
 
@@ -34,15 +34,15 @@ def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attac
 
 
 async def read(attachment: discord.Attachment) -> bytes:
-    """Read a picture. Raises NoPicture when it is too large, or gone."""
+    """Read a picture. Raises AttachmentError when it is too large, or gone."""
     return await read_file(attachment, LARGEST_BYTES)
 
 
 async def read_file(attachment: discord.Attachment, largest: int = LARGEST_FILE) -> bytes:
-    """Read any file. Raises NoPicture when it is larger than ``largest`` bytes, or gone."""
+    """Read any file. Raises AttachmentError when it is larger than ``largest`` bytes, or gone."""
     if attachment.size > largest:
-        raise NoPicture(texts.too_large(attachment.size, largest))
+        raise AttachmentError(texts.too_large(attachment.size, largest))
     try:
         return await attachment.read()
     except discord.HTTPException as error:
-        raise NoPicture(texts.CANNOT_FETCH) from error
+        raise AttachmentError(texts.CANNOT_FETCH) from error

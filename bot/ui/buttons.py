@@ -13,9 +13,9 @@ import discord
 
 from bot import texts
 from bot.service import memories
-from bot.service.assistant import Assistant, Told
+from bot.service.assistant import AnswerContext, Assistant
 from bot.service.governance import owner_of
-from bot.ui.actor import standing_of, viewer_of
+from bot.ui.actor import actor_of, viewer_of
 from bot.ui.errors import explained
 from db.types import Concept, SetAside, Verdict
 
@@ -121,7 +121,7 @@ class NameIt(discord.ui.Modal, title="Remember this"):
     async def on_submit(self, interaction: Interaction) -> None:
         """Remember it, for the viewer alone."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who, assistant = standing_of(interaction), assistant_of(interaction)
+        who, assistant = actor_of(interaction), assistant_of(interaction)
         answer = await assistant.answer_of(who.viewer, self._answer_id)
         concept = await assistant.remember_region(who, answer, self._region, self.name.value, self.info.value)
         await interaction.edit_original_response(content=texts.remembered(concept))
@@ -154,7 +154,7 @@ class Undo(
     async def callback(self, interaction: Interaction) -> None:
         """Undo it, in the memory it was forgotten from."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who = standing_of(interaction)
+        who = actor_of(interaction)
         owner = who.viewer.personal if self._owner == "user" else owner_of(who)
         concept = await assistant_of(interaction).undo(who, owner, self._set_aside_id)
         await interaction.edit_original_response(content=texts.brought_back(concept))
@@ -188,7 +188,7 @@ class TheSame(
     async def callback(self, interaction: Interaction) -> None:
         """Merge them."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who, pool = standing_of(interaction), assistant_of(interaction).pool
+        who, pool = actor_of(interaction), assistant_of(interaction).pool
         kept = await memories.card(pool, who, who.viewer.personal, self._kept)
         other = await memories.card(pool, who, who.viewer.personal, self._other)
         concept = await memories.merge(pool, who, kept.concept, other.concept)
@@ -198,7 +198,7 @@ class TheSame(
 DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame)
 
 
-def buttons_for(told: Told) -> discord.ui.View | None:
+def buttons_for(told: AnswerContext) -> discord.ui.View | None:
     """Return the buttons of an answer, None when there is nothing to say about it."""
     if told.answer_id is None:
         return None

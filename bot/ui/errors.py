@@ -11,20 +11,35 @@ import discord
 from discord import app_commands
 
 from bot import texts
-from bot.archive.schema import ArchiveProblem
-from bot.service.governance import WrongNumber
-from bot.service.permissions import NotAllowed, TooMany
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerRefused
-from bot.ui.attachments import NoPicture
-from db.errors import MemoryAway, NameTaken, NothingToRollBack, NotRemembered, Objected, TooOften
-from db.names import NameProblem
+from bot.archive.schema import ArchiveError
+from bot.service.governance import InvalidNumberError
+from bot.service.permissions import LimitReachedError, NotAllowedError
+from bot.service.worker_client import WorkerBusyError, WorkerRefusedError, WorkerUnavailableError
+from bot.ui.attachments import AttachmentError
+from db.errors import (
+    DatabaseUnavailableError,
+    NameTakenError,
+    NothingToRollBackError,
+    NotRememberedError,
+    ObjectedError,
+    RateLimitedError,
+)
+from db.names import InvalidTextError
 
 log = logging.getLogger("keepsake.bot")
 
 SPOKEN = (
-    *(MemoryAway, NameTaken, NothingToRollBack, NotRemembered, Objected, TooOften, NameProblem),
-    *(NotAllowed, TooMany, NoPicture, WrongNumber, ArchiveProblem),
-    *(WorkerAway, WorkerBusy, WorkerRefused),
+    *(
+        DatabaseUnavailableError,
+        NameTakenError,
+        NothingToRollBackError,
+        NotRememberedError,
+        ObjectedError,
+        RateLimitedError,
+        InvalidTextError,
+    ),
+    *(NotAllowedError, LimitReachedError, AttachmentError, InvalidNumberError, ArchiveError),
+    *(WorkerUnavailableError, WorkerBusyError, WorkerRefusedError),
 )
 """Their text is a sentence that a person may read."""
 

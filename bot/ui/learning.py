@@ -13,12 +13,12 @@ from discord import ui
 from bot import texts
 from bot.service import learning
 from bot.service.assistant import Assistant
-from bot.service.permissions import NotAllowed
+from bot.service.permissions import NotAllowedError
 from bot.service.reports import Learning
-from bot.service.worker_client import WorkerAway
+from bot.service.worker_client import WorkerUnavailableError
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
-from db.errors import MemoryAway
+from db.errors import DatabaseUnavailableError
 from db.types import OwnerId, Viewer
 
 RED = discord.ButtonStyle.danger
@@ -26,7 +26,7 @@ Change = Callable[[Any, Viewer, OwnerId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class TrainingPanel:
     """Where what is learned from a memory is looked after: who does, whose memory it is, the card it belongs to."""
 
     assistant: Assistant
@@ -45,7 +45,7 @@ def learning_line(one: Learning) -> ui.TextDisplay[Any]:
     return ui.TextDisplay(texts.learning(one) or f"- {texts.NOT_LEARNED}")
 
 
-def learning_buttons(desk: Desk, one: Learning, *, may_learn: bool) -> list[Press]:
+def learning_buttons(desk: TrainingPanel, one: Learning, *, may_learn: bool) -> list[Press]:
     """Return the buttons that every such card has."""
     asleep = not may_learn or one.is_under_way
     return [
@@ -57,7 +57,7 @@ def learning_buttons(desk: Desk, one: Learning, *, may_learn: bool) -> list[Pres
 def follow_learning(
     interaction: Interaction,
     message: discord.InteractionMessage,
-    desk: Desk,
+    desk: TrainingPanel,
     one: Learning,
     view: ui.LayoutView,
     line: ui.TextDisplay[Any],
@@ -72,7 +72,7 @@ def follow_learning(
             elif line.content != texts.learning(now):
                 line.content = texts.learning(now)
                 await interaction.edit_original_response(view=view)
-        except MemoryAway:
+        except DatabaseUnavailableError:
             return True
         except discord.HTTPException:
             return False  # the message is gone, or it can't be edited any more
@@ -82,7 +82,7 @@ def follow_learning(
         keep_live(message.id, update)
 
 
-def _shows_learned(desk: Desk) -> Act:
+def _shows_learned(desk: TrainingPanel) -> Act:
     async def learned(interaction: Interaction) -> None:
         one = await desk.look(interaction)
         parts = [f"## {desk.title}", texts.learning(one) or f"- {texts.NOT_LEARNED}"]
@@ -104,17 +104,17 @@ def _shows_learned(desk: Desk) -> Act:
     return learned
 
 
-def _learns_now(desk: Desk) -> Act:
+def _learns_now(desk: TrainingPanel) -> Act:
     async def learn(pool: Any, viewer: Viewer, owner: OwnerId) -> None:
-        with contextlib.suppress(WorkerAway):  # asking waits for the trainer, not for the worker
+        with contextlib.suppress(WorkerUnavailableError):  # asking waits for the trainer, not for the worker
             if not await desk.assistant.worker.takes_adapters():
-                raise NotAllowed(texts.TAUGHT_ELSEWHERE)
+                raise NotAllowedError(texts.TAUGHT_ELSEWHERE)
         await learning.learn_now(pool, viewer, owner)
 
     return _changes(desk, learn, desk.card)
 
 
-def _changes(desk: Desk, change: Change, then: Act) -> Act:
+def _changes(desk: TrainingPanel, change: Change, then: Act) -> Act:
     async def act(interaction: Interaction) -> None:
         await interaction.response.defer()
         await change(desk.assistant.pool, *desk.whose(interaction))

@@ -14,10 +14,10 @@ from bot import texts
 from bot.service import memories
 from bot.service.assistant import Assistant
 from bot.service.memories import Card, Page, Wanted
-from bot.service.permissions import MOST_REFERENCES, Standing
+from bot.service.permissions import MOST_REFERENCES, Actor
 from bot.service.thumbnails import LARGE, thumbnail
 from bot.ui import attachments
-from bot.ui.actor import standing_of
+from bot.ui.actor import actor_of
 from bot.ui.buttons import Undo
 from bot.ui.cards import (
     Act,
@@ -40,39 +40,39 @@ from db.types import Concept, OwnerId
 
 RED = discord.ButtonStyle.danger
 BLUE = discord.ButtonStyle.primary
-Does = Callable[["Leafing", Concept], Act]
+Does = Callable[["BrowseState", Concept], Act]
 
 
 @dataclass(frozen=True, slots=True)
-class Leafing:
-    """Where somebody is in a memory; ``governs``: they came by the admins' command."""
+class BrowseState:
+    """Where somebody is in a memory; ``is_admin``: they came by the admins' command."""
 
     assistant: Assistant
     wanted: Wanted
-    governs: bool | None = None
+    is_admin: bool | None = None
 
-    def standing(self, interaction: Interaction) -> Standing:
+    def standing(self, interaction: Interaction) -> Actor:
         """Return the standing of who presses."""
-        return standing_of(interaction, governs=self.governs)
+        return actor_of(interaction, is_admin=self.is_admin)
 
-    def at(self, wanted: Wanted) -> Leafing:
+    def at(self, wanted: Wanted) -> BrowseState:
         """Return the same at another page."""
         return replace(self, wanted=wanted)
 
 
-async def show_list(interaction: Interaction, here: Leafing) -> None:
+async def show_list(interaction: Interaction, here: BrowseState) -> None:
     """Show a page of a memory."""
     page = await memories.browse(here.assistant.pool, here.standing(interaction), here.wanted)
     await show(interaction, await _list(here, page, on_server=here.standing(interaction).viewer.shared is not None))
 
 
-async def show_card(interaction: Interaction, here: Leafing, owner: OwnerId, concept_id: UUID) -> None:
+async def show_card(interaction: Interaction, here: BrowseState, owner: OwnerId, concept_id: UUID) -> None:
     """Show a concept's card."""
     card = await memories.card(here.assistant.pool, here.standing(interaction), owner, concept_id)
     await show(interaction, await _card(here, card))
 
 
-async def _list(here: Leafing, page: Page, *, on_server: bool) -> Shown:
+async def _list(here: BrowseState, page: Page, *, on_server: bool) -> Shown:
     images = {
         f"{number}.jpg": await asyncio.to_thread(thumbnail, avatar)
         for number, (_, avatar) in enumerate(page.entries)
@@ -102,7 +102,7 @@ def _heading(page: Page) -> str:
     return f"## {whose} · {page.total:,}{found}{only}{number}"
 
 
-def _opener(here: Leafing, page: Page) -> Choose:
+def _opener(here: BrowseState, page: Page) -> Choose:
     options = [
         discord.SelectOption(label=concept.name, value=concept.concept_id.hex, description=concept.category or None)
         for concept, _ in page.entries
@@ -115,7 +115,7 @@ def _opener(here: Leafing, page: Page) -> Choose:
     return Choose("Open…", options, open_it, custom_id="open")
 
 
-def _category_menu(here: Leafing, page: Page) -> Choose:
+def _category_menu(here: BrowseState, page: Page) -> Choose:
     options = [discord.SelectOption(label="everything", value="*", default=not page.wanted.category)]
     options += [
         discord.SelectOption(label=one, value=one, default=one.lower() == page.wanted.category.lower())
@@ -130,7 +130,7 @@ def _category_menu(here: Leafing, page: Page) -> Choose:
     return Choose("Only one category…", options, only, custom_id="category")
 
 
-def _turns(here: Leafing, page: Page, *, on_server: bool) -> list[Press]:
+def _turns(here: BrowseState, page: Page, *, on_server: bool) -> list[Press]:
     wanted = page.wanted
     search = line("Words in a name or info", "words", text=wanted.search, longest=200, required=False)
 
@@ -145,20 +145,20 @@ def _turns(here: Leafing, page: Page, *, on_server: bool) -> list[Press]:
         Press("▶", _goes(here, replace(wanted, page=wanted.page + 1)), disabled=not page.has_more, custom_id="on"),
         Press("Find…", ask, custom_id="find"),
     ]
-    if on_server and here.governs is None:
+    if on_server and here.is_admin is None:
         other = "My own" if wanted.shared else "This server's"
         buttons.append(Press(other, _goes(here, Wanted(shared=not wanted.shared)), custom_id="other"))
     return buttons
 
 
-def _goes(here: Leafing, wanted: Wanted) -> Act:
+def _goes(here: BrowseState, wanted: Wanted) -> Act:
     async def go(interaction: Interaction) -> None:
         await show_list(interaction, here.at(wanted))
 
     return go
 
 
-async def _card(here: Leafing, card: Card) -> Shown:
+async def _card(here: BrowseState, card: Card) -> Shown:
     concept = card.concept
     images = {
         f"{number}.jpg": await asyncio.to_thread(thumbnail, one, LARGE)
@@ -192,7 +192,7 @@ def _picture_options(card: Card) -> list[discord.SelectOption]:
     ]
 
 
-def _avatar_menu(here: Leafing, card: Card) -> Choose:
+def _avatar_menu(here: BrowseState, card: Card) -> Choose:
     async def choose(interaction: Interaction, chosen: list[str]) -> None:
         who = here.standing(interaction)
         await memories.choose_avatar(here.assistant.pool, who, card.concept, UUID(chosen[0]))
@@ -201,7 +201,7 @@ def _avatar_menu(here: Leafing, card: Card) -> Choose:
     return Choose("Show another picture as the avatar…", _picture_options(card), choose, custom_id="avatar")
 
 
-def _removal_menu(here: Leafing, card: Card) -> Choose:
+def _removal_menu(here: BrowseState, card: Card) -> Choose:
     async def remove(interaction: Interaction, chosen: list[str]) -> None:
         who = here.standing(interaction)
         await memories.remove_picture(here.assistant.pool, who, card.concept, UUID(chosen[0]))
@@ -210,7 +210,7 @@ def _removal_menu(here: Leafing, card: Card) -> Choose:
     return Choose("Remove a picture…", _picture_options(card), remove, custom_id="remove")
 
 
-def _actions(here: Leafing, card: Card) -> list[Press]:
+def _actions(here: BrowseState, card: Card) -> list[Press]:
     concept = card.concept
     buttons = [
         Press("Edit…", _asks_edit(here, concept), BLUE, custom_id="edit"),
@@ -229,7 +229,7 @@ def _actions(here: Leafing, card: Card) -> list[Press]:
     return buttons
 
 
-def _asks_edit(here: Leafing, concept: Concept) -> Act:
+def _asks_edit(here: BrowseState, concept: Concept) -> Act:
     name = line("Name", "name", text=concept.name)
     info = paragraph("What should I know?", "info", text=concept.info)
     category = line("Category", "category", text=concept.category, required=False)
@@ -250,7 +250,7 @@ def _asks_edit(here: Leafing, concept: Concept) -> Act:
     return ask
 
 
-def _asks_picture(here: Leafing, concept: Concept) -> Act:
+def _asks_picture(here: BrowseState, concept: Concept) -> Act:
     field = upload("One more picture", "picture", "With only them in it, or with them in the middle")
 
     async def add(interaction: Interaction) -> None:
@@ -265,7 +265,7 @@ def _asks_picture(here: Leafing, concept: Concept) -> Act:
     return ask
 
 
-def _asks_merge(here: Leafing, concept: Concept) -> Act:
+def _asks_merge(here: BrowseState, concept: Concept) -> Act:
     name = line("Which other one is the same?", "name")
 
     async def merge(interaction: Interaction) -> None:
@@ -280,7 +280,7 @@ def _asks_merge(here: Leafing, concept: Concept) -> Act:
     return ask
 
 
-def _confirms(here: Leafing, concept: Concept, warning: str, label: str, does: Does) -> Act:
+def _confirms(here: BrowseState, concept: Concept, warning: str, label: str, does: Does) -> Act:
     async def confirm(interaction: Interaction) -> None:
         items = [
             ui.TextDisplay[ui.LayoutView](f"## {label} {texts.title(concept)}?\n{warning}"),
@@ -294,14 +294,14 @@ def _confirms(here: Leafing, concept: Concept, warning: str, label: str, does: D
     return confirm
 
 
-def _opens(here: Leafing, concept: Concept) -> Act:
+def _opens(here: BrowseState, concept: Concept) -> Act:
     async def go(interaction: Interaction) -> None:
         await _again(interaction, here, concept)
 
     return go
 
 
-def _shares(here: Leafing, concept: Concept) -> Act:
+def _shares(here: BrowseState, concept: Concept) -> Act:
     async def share(interaction: Interaction) -> None:
         await interaction.response.defer()
         shared = await memories.share(here.assistant.pool, here.standing(interaction), concept)
@@ -311,7 +311,7 @@ def _shares(here: Leafing, concept: Concept) -> Act:
     return share
 
 
-def _unshares(here: Leafing, concept: Concept) -> Act:
+def _unshares(here: BrowseState, concept: Concept) -> Act:
     async def unshare(interaction: Interaction) -> None:
         await interaction.response.defer()
         await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
@@ -321,7 +321,7 @@ def _unshares(here: Leafing, concept: Concept) -> Act:
     return unshare
 
 
-def _forgets(here: Leafing, concept: Concept) -> Act:
+def _forgets(here: BrowseState, concept: Concept) -> Act:
     async def forget(interaction: Interaction) -> None:
         await interaction.response.defer()
         gone = await here.assistant.forget(here.standing(interaction), concept)
@@ -331,5 +331,5 @@ def _forgets(here: Leafing, concept: Concept) -> Act:
     return forget
 
 
-async def _again(interaction: Interaction, here: Leafing, concept: Concept) -> None:
+async def _again(interaction: Interaction, here: BrowseState, concept: Concept) -> None:
     await show_card(interaction, here, concept.owner_id, concept.concept_id)

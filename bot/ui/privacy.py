@@ -13,7 +13,7 @@ from bot.service import privacy
 from bot.service.assistant import Assistant
 from bot.service.privacy import Export, ImportPlan, Report
 from bot.ui import attachments
-from bot.ui.actor import standing_of, viewer_of
+from bot.ui.actor import actor_of, viewer_of
 from bot.ui.cards import (
     Act,
     Ask,
@@ -29,7 +29,7 @@ from bot.ui.cards import (
     view_of,
     whisper,
 )
-from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
+from bot.ui.learning import TrainingPanel, follow_learning, learning_buttons, learning_line
 from db.types import OwnerId, Viewer
 
 RED = discord.ButtonStyle.danger
@@ -51,12 +51,12 @@ async def show_privacy(interaction: Interaction, assistant: Assistant) -> None:
         follow_learning(interaction, message, desk, report.learning, view, line)
 
 
-def _desk(assistant: Assistant) -> Desk:
+def _desk(assistant: Assistant) -> TrainingPanel:
     def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
         viewer = viewer_of(interaction)
         return viewer, viewer.personal
 
-    return Desk(assistant, whose, _back(assistant), "What I learned", COLOUR)
+    return TrainingPanel(assistant, whose, _back(assistant), "What I learned", COLOUR)
 
 
 def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
@@ -141,7 +141,7 @@ def _asks_import(assistant: Assistant) -> Act:
 async def _show_plan(interaction: Interaction, assistant: Assistant, plan: ImportPlan) -> None:
     async def carry_out(pressed: Interaction) -> None:
         await pressed.response.defer()
-        count = await privacy.carry_out(assistant, standing_of(pressed), plan)
+        count = await privacy.carry_out(assistant, actor_of(pressed), plan)
         await show_privacy(pressed, assistant)
         await whisper(pressed, texts.imported(count))
 

@@ -12,8 +12,8 @@ from discord import ui
 from bot import texts
 from bot.service import memories
 from bot.service.assistant import Assistant
-from bot.service.memories import Look, Part
-from bot.ui.actor import standing_of
+from bot.service.memories import Part, PictureParts
+from bot.ui.actor import actor_of
 from bot.ui.annotate import numbered
 from bot.ui.cards import (
     Act,
@@ -47,7 +47,7 @@ class Naming:
 
 async def offer_parts(interaction: Interaction, assistant: Assistant, pictures: tuple[bytes, ...]) -> None:
     """Show what could be remembered in these pictures. Raises what looking raises."""
-    look = await memories.look(assistant, standing_of(interaction), pictures)
+    look = await memories.look(assistant, actor_of(interaction), pictures)
     images = {}
     for place, picture in enumerate(look.pictures):
         boxes = [(number, part.box) for number, part in enumerate(look.parts, start=1) if part.picture == place]
@@ -59,7 +59,7 @@ async def offer_parts(interaction: Interaction, assistant: Assistant, pictures: 
     await show(interaction, Shown(view_of(*items), images))
 
 
-def _menu(assistant: Assistant, look: Look) -> Choose:
+def _menu(assistant: Assistant, look: PictureParts) -> Choose:
     options = [
         discord.SelectOption(label=_label(number, part, len(look.pictures)), value=str(number))
         for number, part in enumerate(look.parts, start=1)
@@ -88,7 +88,7 @@ def _form(assistant: Assistant, picture: bytes, part: Part) -> Ask:
         await interaction.response.defer()
         naming = Naming(picture, part, value_of(name), value_of(info), value_of(category))
         alike = part.alike
-        if alike is None or await memories.is_name_of(assistant.pool, standing_of(interaction), naming.name, alike):
+        if alike is None or await memories.is_name_of(assistant.pool, actor_of(interaction), naming.name, alike):
             await _remember(interaction, assistant, naming)
         else:
             await _ask_whether_the_same(interaction, assistant, naming, alike)
@@ -110,7 +110,7 @@ async def _ask_whether_the_same(interaction: Interaction, assistant: Assistant, 
 def _adds(assistant: Assistant, naming: Naming, alike: Concept) -> Act:
     async def add(interaction: Interaction) -> None:
         await interaction.response.defer()
-        who = standing_of(interaction)
+        who = actor_of(interaction)
         concept = await memories.add_picture(assistant, who, alike, naming.picture, naming.part.box)
         await _say(interaction, texts.added(concept))
 
@@ -127,7 +127,7 @@ def _remembers(assistant: Assistant, naming: Naming) -> Act:
 
 async def _remember(interaction: Interaction, assistant: Assistant, naming: Naming) -> None:
     concept = await assistant.remember_part(
-        standing_of(interaction), naming.picture, naming.part.box, naming.name, naming.info, naming.category
+        actor_of(interaction), naming.picture, naming.part.box, naming.name, naming.info, naming.category
     )
     await _say(interaction, texts.remembered(concept) if concept.references == 1 else texts.added(concept))
 

@@ -15,12 +15,12 @@ from bot.service import governance
 from bot.service.assistant import Assistant
 from bot.service.governance import ServerCard
 from bot.service.memories import Wanted
-from bot.service.permissions import Standing
-from bot.ui.actor import standing_of
+from bot.service.permissions import Actor
+from bot.ui.actor import actor_of
 from bot.ui.cards import Act, Ask, Choose, Interaction, Press, Shown, line, rows, show, value_of, view_of, whisper
 from bot.ui.errors import explained
-from bot.ui.learning import Desk, follow_learning, learning_buttons, learning_line
-from bot.ui.memories import Leafing, show_list
+from bot.ui.learning import TrainingPanel, follow_learning, learning_buttons, learning_line
+from bot.ui.memories import BrowseState, show_list
 from db.types import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
 
 RED = discord.ButtonStyle.danger
@@ -38,14 +38,14 @@ WHO = {
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class AdminPanel:
     """Where admins work. Who came here was let in by Discord, so they govern."""
 
     assistant: Assistant
 
-    def standing(self, interaction: Interaction) -> Standing:
+    def standing(self, interaction: Interaction) -> Actor:
         """Return the standing of who presses."""
-        return standing_of(interaction, governs=True)
+        return actor_of(interaction, is_admin=True)
 
     async def change(self, interaction: Interaction, action: str, **changes: object) -> None:
         """Change settings and show the card again."""
@@ -55,7 +55,7 @@ class Office:
         await show_server(interaction, self)
 
 
-async def show_server(interaction: Interaction, office: Office) -> None:
+async def show_server(interaction: Interaction, office: AdminPanel) -> None:
     """Show how the server's memory is governed."""
     overview = await governance.overview(office.assistant.pool, office.standing(interaction))
     line = learning_line(overview.learning)
@@ -64,7 +64,7 @@ async def show_server(interaction: Interaction, office: Office) -> None:
     follow_learning(interaction, message, _desk(office), overview.learning, view, line)
 
 
-def _desk(office: Office) -> Desk:
+def _desk(office: AdminPanel) -> TrainingPanel:
     def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
         who = office.standing(interaction)
         return who.viewer, governance.owner_of(who)
@@ -72,10 +72,10 @@ def _desk(office: Office) -> Desk:
     async def card(interaction: Interaction) -> None:
         await show_server(interaction, office)
 
-    return Desk(office.assistant, whose, card, "What it learned", COLOUR)
+    return TrainingPanel(office.assistant, whose, card, "What it learned", COLOUR)
 
 
-def _card(office: Office, overview: ServerCard, line: ui.TextDisplay[Any]) -> ui.LayoutView:
+def _card(office: AdminPanel, overview: ServerCard, line: ui.TextDisplay[Any]) -> ui.LayoutView:
     settings = overview.settings
     items: list[ui.Item[Any]] = [
         ui.TextDisplay(
@@ -97,7 +97,7 @@ def _card(office: Office, overview: ServerCard, line: ui.TextDisplay[Any]) -> ui
     return view_of(*items, colour=COLOUR)
 
 
-def _learning_buttons(office: Office, overview: ServerCard) -> list[Press]:
+def _learning_buttons(office: AdminPanel, overview: ServerCard) -> list[Press]:
     trains = overview.settings.trains
 
     async def toggle(interaction: Interaction) -> None:
@@ -113,7 +113,7 @@ def _learning_buttons(office: Office, overview: ServerCard) -> list[Press]:
     ]
 
 
-def _buttons(office: Office, overview: ServerCard) -> list[Press]:
+def _buttons(office: AdminPanel, overview: ServerCard) -> list[Press]:
     settings, waiting = overview.settings, len(overview.proposals)
     approval = "No approval needed" if settings.needs_approval else "Ask for approval"
 
@@ -126,7 +126,7 @@ def _buttons(office: Office, overview: ServerCard) -> list[Press]:
         await office.change(interaction, action, locked=not settings.locked)
 
     async def look_through(interaction: Interaction) -> None:
-        await show_list(interaction, Leafing(office.assistant, Wanted(shared=True), governs=True))
+        await show_list(interaction, BrowseState(office.assistant, Wanted(shared=True), is_admin=True))
 
     return [
         Press("Look through", look_through, discord.ButtonStyle.primary, custom_id="list"),
@@ -139,7 +139,7 @@ def _buttons(office: Office, overview: ServerCard) -> list[Press]:
     ]
 
 
-def _who_menu(office: Office, now: WhoMayShare) -> Choose:
+def _who_menu(office: AdminPanel, now: WhoMayShare) -> Choose:
     options = [discord.SelectOption(label=words, value=who.value, default=who is now) for who, words in WHO.items()]
 
     async def pick(interaction: Interaction, chosen: list[str]) -> None:
@@ -152,7 +152,7 @@ def _who_menu(office: Office, now: WhoMayShare) -> Choose:
 class _RolesMenu(ui.RoleSelect[Any]):
     """Chooses the roles that may share."""
 
-    def __init__(self, office: Office, roles: tuple[int, ...]) -> None:
+    def __init__(self, office: AdminPanel, roles: tuple[int, ...]) -> None:
         super().__init__(
             placeholder="Which roles may share?",
             min_values=0,
@@ -174,7 +174,7 @@ class _RolesMenu(ui.RoleSelect[Any]):
 class _ChannelsMenu(ui.ChannelSelect[Any]):
     """Chooses the channels of one list; choosing none empties it."""
 
-    def __init__(self, office: Office, which: str, placeholder: str, channels: tuple[int, ...]) -> None:
+    def __init__(self, office: AdminPanel, which: str, placeholder: str, channels: tuple[int, ...]) -> None:
         kind = discord.SelectDefaultValueType.channel
         super().__init__(
             placeholder=placeholder,
@@ -194,7 +194,7 @@ class _ChannelsMenu(ui.ChannelSelect[Any]):
         await self._office.change(interaction, f"chose the {self._which.replace('_', ' ')}", **{self._which: chosen})
 
 
-def _asks_numbers(office: Office, overview: ServerCard) -> Act:
+def _asks_numbers(office: AdminPanel, overview: ServerCard) -> Act:
     async def ask(interaction: Interaction) -> None:
         settings = overview.settings
         member = line("Most of one member", "member", text=str(settings.most_of_member), longest=5)
@@ -212,7 +212,7 @@ def _asks_numbers(office: Office, overview: ServerCard) -> Act:
     return ask
 
 
-def _asks_quiet_hours(office: Office, overview: ServerCard) -> Act:
+def _asks_quiet_hours(office: AdminPanel, overview: ServerCard) -> Act:
     async def ask(interaction: Interaction) -> None:
         settings = overview.settings
         begin = line("From (hour, UTC, 0 to 23)", "from", text=str(settings.quiet_from), longest=5)
@@ -229,7 +229,7 @@ def _asks_quiet_hours(office: Office, overview: ServerCard) -> Act:
     return ask
 
 
-def _shows_proposals(office: Office) -> Act:
+def _shows_proposals(office: AdminPanel) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
         items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
@@ -247,7 +247,7 @@ def _shows_proposals(office: Office) -> Act:
     return proposals
 
 
-def _decides(office: Office, one: SetAside, *, agree: bool) -> Act:
+def _decides(office: AdminPanel, one: SetAside, *, agree: bool) -> Act:
     async def decide(interaction: Interaction) -> None:
         await interaction.response.defer()
         decision = governance.approve if agree else governance.decline
@@ -257,7 +257,7 @@ def _decides(office: Office, one: SetAside, *, agree: bool) -> Act:
     return decide
 
 
-def _shows_audit(office: Office, page: int) -> Act:
+def _shows_audit(office: AdminPanel, page: int) -> Act:
     async def audit(interaction: Interaction) -> None:
         who = office.standing(interaction)
         entries = await governance.audit_page(office.assistant.pool, who, page, AUDIT_PAGE + 1)
@@ -279,7 +279,7 @@ def _audit_text(entries: list[AuditEntry]) -> str:
     return "\n".join(texts.audit_line(one) for one in entries) or texts.NOTHING_HAPPENED
 
 
-def _exports_audit(office: Office) -> Act:
+def _exports_audit(office: AdminPanel) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         data = await governance.audit_csv(office.assistant.pool, office.standing(interaction))
@@ -288,7 +288,7 @@ def _exports_audit(office: Office) -> Act:
     return export
 
 
-def _shows_purge(office: Office) -> Act:
+def _shows_purge(office: AdminPanel) -> Act:
     async def purge(interaction: Interaction) -> None:
         items: list[ui.Item[Any]] = [
             ui.TextDisplay(texts.PURGE),
@@ -307,7 +307,7 @@ def _shows_purge(office: Office) -> Act:
 class _MemberMenu(ui.UserSelect[Any]):
     """Chooses whose contributions are purged, and asks once more."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: AdminPanel) -> None:
         super().__init__(placeholder="What one member shared…", custom_id="member")
         self._office = office
 
@@ -330,7 +330,7 @@ class _MemberMenu(ui.UserSelect[Any]):
         await show(interaction, Shown(view_of(*items, colour=0xA23B72), {}))
 
 
-def _asks_age(office: Office) -> Act:
+def _asks_age(office: AdminPanel) -> Act:
     async def ask(interaction: Interaction) -> None:
         days = line("Not touched or met for how many days?", "days", text="365", longest=5)
 
@@ -345,7 +345,7 @@ def _asks_age(office: Office) -> Act:
     return ask
 
 
-def _asks_everything(office: Office) -> Act:
+def _asks_everything(office: AdminPanel) -> Act:
     async def ask(interaction: Interaction) -> None:
         word = line(f"Type {texts.DELETE_WORD} to purge everything", "word", longest=10)
 
@@ -363,7 +363,7 @@ def _asks_everything(office: Office) -> Act:
     return ask
 
 
-def _back(office: Office) -> Press:
+def _back(office: AdminPanel) -> Press:
     async def back(interaction: Interaction) -> None:
         await show_server(interaction, office)
 

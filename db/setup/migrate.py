@@ -12,7 +12,7 @@ import psycopg
 from psycopg.abc import Query
 
 from db import job_queue
-from db.errors import DatabaseProblem, MigrationProblem
+from db.errors import DatabaseSetupError, MigrationError
 from db.roles import open_app_role
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -80,9 +80,9 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
 
     Raises
     ------
-    MigrationProblem
+    MigrationError
         An applied file was changed, or the database is newer than this code.
-    DatabaseProblem
+    DatabaseSetupError
         The database can't be reached, or refused a statement.
 
     """
@@ -93,12 +93,12 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
             if folder == MIGRATIONS:
                 job_queue.install(connection)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseProblem(
+        raise DatabaseSetupError(
             f"The administrator may not do what a migration needs: {_first_line(error)}. "
             "Let a superuser do that (as CREATE EXTENSION vector), and try again."
         ) from error
     except psycopg.Error as error:
-        raise DatabaseProblem(f"The database could not be migrated: {_first_line(error)}") from error
+        raise DatabaseSetupError(f"The database could not be migrated: {_first_line(error)}") from error
     open_app_role(url)
     return applied_now
 
@@ -110,24 +110,24 @@ def status(url: str, folder: Path = MIGRATIONS) -> Status:
         with psycopg.connect(url, connect_timeout=10) as connection:
             applied = _read_register(connection)
     except psycopg.Error as error:
-        raise DatabaseProblem(f"The database can't be asked: {_first_line(error)}") from error
+        raise DatabaseSetupError(f"The database can't be asked: {_first_line(error)}") from error
     pending = _still_to_apply(migrations, applied)
     return Status(tuple(entry.name for entry in applied), tuple(migration.name for migration in pending))
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:
-    """Return the folder's migrations in order. Raises MigrationProblem on a name or number out of place."""
+    """Return the folder's migrations in order. Raises MigrationError on a name or number out of place."""
     migrations = [_read_migration(path) for path in sorted(folder.glob("*.sql"))]
     for expected, migration in enumerate(migrations, start=1):
         if migration.version != expected:
-            raise MigrationProblem(f"Migration {migration.name} should have the number {expected:04}.")
+            raise MigrationError(f"Migration {migration.name} should have the number {expected:04}.")
     return migrations
 
 
 def _read_migration(path: Path) -> Migration:
     match = re.fullmatch(r"(\d{4})_[a-z0-9_]+\.sql", path.name)
     if match is None:
-        raise MigrationProblem(f"Migration {path.name} should be named like 0001_memory.sql.")
+        raise MigrationError(f"Migration {path.name} should be named like 0001_memory.sql.")
     text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
     return Migration(int(match[1]), path.name, text, hashlib.sha256(text.encode()).hexdigest())
 
@@ -154,12 +154,12 @@ def _still_to_apply(migrations: Sequence[Migration], applied: Sequence[Applied])
     known = {migration.version: migration for migration in migrations}
     for entry in applied:
         if entry.version not in known:
-            raise MigrationProblem(
+            raise MigrationError(
                 f"The database has migration {entry.name}, which this Keepsake doesn't know: "
                 "the database is newer. Update Keepsake."
             )
         if entry.checksum != known[entry.version].checksum:
-            raise MigrationProblem(
+            raise MigrationError(
                 f"Migration {entry.name} was changed after it was applied to this database. "
                 "Restore the file, and put the change into a new migration."
             )

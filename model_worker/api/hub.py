@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from model_worker.api.packs import HubModel, PackProblem
+from model_worker.api.packs import HubModel, PackError
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched of a repository: never pickles."""
@@ -16,7 +16,7 @@ def checkpoint(model: HubModel) -> Path:
 
     ``KEEPSAKE_WEIGHTS`` names a folder with a subfolder for each repository (``org/name``), in the hub's layout.
 
-    Raises PackProblem, naming the model, its size, and how to bring it here.
+    Raises PackError, naming the model, its size, and how to bring it here.
     """
     return local_checkpoint(model) or _downloaded(model)
 
@@ -44,7 +44,7 @@ def _downloaded(model: HubModel) -> Path:
         return Path(snapshot_download(model.repository, allow_patterns=list(FILES)))
     except Exception as error:  # the hub's library and what is below it raise dozens of kinds
         size = f"{model.megabytes / 1000:.1f} GB"
-        raise PackProblem(
+        raise PackError(
             f"The model {model.repository} ({size}) isn't here, and the hub can't be reached: {_first_line(error)}. "
             f"Fetch it where there is a network (`keepsake-worker pull`), or put its files into a folder "
             f"“{model.repository}” below the one that KEEPSAKE_WEIGHTS names; HF_HUB_OFFLINE=1 never asks the hub."

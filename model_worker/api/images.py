@@ -41,28 +41,28 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 PngImagePlugin.MAX_TEXT_MEMORY = 1024 * 1024
 
 
-class PictureProblem(ValueError):  # noqa: N818 (it says what is the matter)
+class ImageError(ValueError):
     """Bytes that can't be used as a picture; the text is a sentence for the person who sent them."""
 
 
 def decode_picture(data: bytes) -> Image.Image:
     """Decode a picture: RGB, upright by its EXIF, the first frame, at most 2,048 pixels a side.
 
-    Raises PictureProblem when it is too large (bytes or pixels, by its header, before it is decoded), of
+    Raises ImageError when it is too large (bytes or pixels, by its header, before it is decoded), of
     another format, truncated or broken.
     """
     if len(data) > LARGEST_BYTES:
-        raise PictureProblem(f"That picture has {len(data) / 1e6:.0f} MB; I take at most 20 MB.")
+        raise ImageError(f"That picture has {len(data) / 1e6:.0f} MB; I take at most 20 MB.")
     if not data:
-        raise PictureProblem("That picture is empty.")
+        raise ImageError("That picture is empty.")
     try:
         return _decode(data)
-    except PictureProblem:
+    except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise PictureProblem("That picture has too many pixels; I take at most 50 megapixels.") from error
+        raise ImageError("That picture has too many pixels; I take at most 50 megapixels.") from error
     except Exception as error:  # a hostile file makes the libraries raise nearly anything
-        raise PictureProblem(
+        raise ImageError(
             "I can't read that picture: it is broken, or not all of it arrived. Please send it again as PNG or JPEG."
         ) from error
 
@@ -109,9 +109,7 @@ def _decode(data: bytes) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise PictureProblem(
-            "That isn't a picture I can read. I take JPEG, PNG, WebP, GIF, BMP, HEIC and AVIF."
-        ) from error
+        raise ImageError("That isn't a picture I can read. I take JPEG, PNG, WebP, GIF, BMP, HEIC and AVIF.") from error
     with opened:
         _check_size(*opened.size)
         opened.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is decoded at a fraction of its size
@@ -136,11 +134,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 def _check_size(width: int, height: int) -> None:
     if width * height > LARGEST_PIXELS:
         megapixels = width * height / 1e6
-        raise PictureProblem(f"That picture has {megapixels:.0f} megapixels; I take at most 50.")
+        raise ImageError(f"That picture has {megapixels:.0f} megapixels; I take at most 50.")
     if min(width, height) < SMALLEST_SIDE:
-        raise PictureProblem(f"That picture is too small: {width} × {height} pixels.")
+        raise ImageError(f"That picture is too small: {width} × {height} pixels.")
     if max(width, height) > LONGEST_SIDE:
-        raise PictureProblem(f"That picture is too long: {width} × {height} pixels.")
+        raise ImageError(f"That picture is too long: {width} × {height} pixels.")
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parents[1] / "packs"
 DEFAULT = "starter"
 
 
-class PackProblem(Exception):  # noqa: N818 (it says what is the matter)
+class PackError(Exception):
     """A pack that doesn't exist, can't be read or can't be loaded; the text says what to do."""
 
 
@@ -203,19 +203,19 @@ def pack_files() -> dict[str, Path]:
 
 
 def load_pack(name: str = DEFAULT) -> Pack:
-    """Read a pack by its name. Raises PackProblem, naming the packs that exist, or what is wrong in its file."""
+    """Read a pack by its name. Raises PackError, naming the packs that exist, or what is wrong in its file."""
     files = pack_files()
     if name not in files:
         known = ", ".join(sorted(files))
-        raise PackProblem(f"There is no pack “{name}”. Set KEEPSAKE_PACK to one of: {known}.")
+        raise PackError(f"There is no pack “{name}”. Set KEEPSAKE_PACK to one of: {known}.")
     try:
         return _pack_from(name, files[name])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PackProblem(f"The pack {files[name]} isn't TOML: {error}.") from error
+        raise PackError(f"The pack {files[name]} isn't TOML: {error}.") from error
     except KeyError as error:
-        raise PackProblem(f"The pack {files[name]} lacks {error}.") from error
+        raise PackError(f"The pack {files[name]} lacks {error}.") from error
     except (TypeError, ValueError) as error:
-        raise PackProblem(f"The pack {files[name]} can't be used: {error}.") from error
+        raise PackError(f"The pack {files[name]} can't be used: {error}.") from error
 
 
 def pack_that_makes(embedding_id: str) -> Pack | None:
@@ -223,7 +223,7 @@ def pack_that_makes(embedding_id: str) -> Pack | None:
     for name in pack_files():
         try:
             pack = load_pack(name)
-        except PackProblem:
+        except PackError:
             continue
         if pack.embedding_id == embedding_id:
             return pack

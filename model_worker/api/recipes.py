@@ -6,7 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_worker.api.packs import ImageTextWriting, LlavaWriting, Pack, PackProblem, TextWriting
+from model_worker.api.packs import ImageTextWriting, LlavaWriting, Pack, PackError, TextWriting
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 
@@ -53,19 +53,19 @@ class Recipe:
 
 
 def load_recipe(name: str) -> Recipe:
-    """Read a recipe by its name, or by the path of a TOML file. Raises PackProblem, naming those there are."""
+    """Read a recipe by its name, or by the path of a TOML file. Raises PackError, naming those there are."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
-        raise PackProblem(f"There is no recipe “{name}”; there are: {known}, or a TOML file of your own.")
+        raise PackError(f"There is no recipe “{name}”; there are: {known}, or a TOML file of your own.")
     try:
         return Recipe(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise PackProblem(f"The recipe {path} can't be used: {error}.") from error
+        raise PackError(f"The recipe {path} can't be used: {error}.") from error
 
 
 def recipe_of(pack: Pack) -> Recipe:
-    """Return the recipe for a pack's writer. Raises PackProblem when it can't be trained here."""
+    """Return the recipe for a pack's writer. Raises PackError when it can't be trained here."""
     if pack.recipe is not None:
         return load_recipe(pack.recipe)
     if isinstance(pack.writing, TextWriting):
@@ -74,4 +74,4 @@ def recipe_of(pack: Pack) -> Recipe:
         return load_recipe("rap-llava-owner")
     if isinstance(pack.writing, ImageTextWriting):
         return load_recipe("standard")
-    raise PackProblem(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
+    raise PackError(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")

@@ -30,8 +30,8 @@ from db.types import Box, Calibration, Region
 from model_worker.api.protocol import GenerateRequest, PromptConcept, request_to_json
 from model_worker.evaluation.writer_speed import WriterSpeed, writer_speed
 from model_worker.generation.multimodal.writer import ImageTextWriter
-from model_worker.generation.types import Asked
-from model_worker.perception.single_pass import Perceived
+from model_worker.generation.types import GenerationInput
+from model_worker.perception.single_pass import Detections
 from model_worker.server.app import Worker
 from model_worker.server.batching import in_a_thread_that_ends
 from model_worker.server.loading import Looks, Models
@@ -154,7 +154,7 @@ def _loop(call: Callable[[int], object], seconds: float) -> float:
     return done / (time.perf_counter() - started)
 
 
-def _write_one(models: Models, asked: Asked) -> None:
+def _write_one(models: Models, asked: GenerationInput) -> None:
     for _ in models.writes.write([asked], [threading.Event()]):
         pass
 
@@ -162,7 +162,7 @@ def _write_one(models: Models, asked: Asked) -> None:
 async def _served(
     models: Models,
     pictures: Sequence[Image.Image],
-    questions: Sequence[Asked],
+    questions: Sequence[GenerationInput],
     seconds: float,
     perceive_loop: float,
     generate_loop: float,
@@ -242,11 +242,11 @@ def _picture(number: int) -> Image.Image:
     return Image.fromarray(pixels).resize((800, 600), Image.Resampling.BICUBIC)
 
 
-def _question(number: int, pictures: Sequence[Image.Image]) -> Asked:
+def _question(number: int, pictures: Sequence[Image.Image]) -> GenerationInput:
     shown, known = pictures[number], pictures[(number + 1) % PICTURES]
     concept = PromptConcept("Mochi", "a tabby cat who hates the vacuum cleaner", "cat", avatar=_digest(known))
     request = GenerateRequest("What does Mochi hate?", True, (), (concept,), (), _digest(shown))
-    return Asked(request, {_digest(one): one for one in (shown, known)})
+    return GenerationInput(request, {_digest(one): one for one in (shown, known)})
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -268,8 +268,8 @@ class _SeesAtOnce:
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
-    ) -> list[Perceived]:
-        return [Perceived((self.refer(one),), ()) for one in pictures]
+    ) -> list[Detections]:
+        return [Detections((self.refer(one),), ()) for one in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         return Region(box or Box(0, 0, 1, 1), np.zeros(1280, dtype=np.float32), 1.0)
@@ -281,5 +281,7 @@ class _SeesAtOnce:
 class _WritesAtOnce:
     sees_pictures = False
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def write(
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         yield [(index, "words") for index in range(len(asked))]

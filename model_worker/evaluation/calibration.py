@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import minimize
 
-from model_worker.evaluation.identification import Asked, ask_about
+from model_worker.evaluation.identification import Query, ask_about
 from model_worker.server.loading import Sees
 
 Numbers = NDArray[np.float64]
@@ -69,7 +69,7 @@ def calibrate(perceiver: Sees, folder: Path, plot: Path | None) -> Fit:
     )
 
 
-def samples_of(asked: Sequence[Asked]) -> Samples:
+def samples_of(asked: Sequence[Query]) -> Samples:
     """Return two samples a question: as it was asked, and with the thing a stranger."""
     known = [(one.best.similarity, float(one.best.name == one.thing), one.thing) for one in asked]
     strangers = [(one.as_stranger.similarity, 0.0, one.thing) for one in asked]

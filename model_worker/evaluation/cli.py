@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from model_worker.api.packs import PackProblem, load_pack
+from model_worker.api.packs import PackError, load_pack
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +104,7 @@ def _report(evaluate: Callable[[], Any], path: Path | None) -> int:
     """Evaluate, print the scores and write them to the path; 2 when the pictures can't be used."""
     try:
         scores = evaluate()
-    except (PackProblem, ValueError, KeyError, OSError) as problem:
+    except (PackError, ValueError, KeyError, OSError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 2
     text = json.dumps(asdict(scores), indent=1) + "\n"

@@ -23,7 +23,7 @@ from PIL import Image
 from db import concepts
 from db.pool import viewing
 from db.recall import match_probability, recognised_in
-from db.types import Box, Recognition, Region
+from db.types import Box, Match, Region
 from model_worker.api.images import decode_picture
 from model_worker.evaluation.database import VIEWER, forget_all, fresh_memory, remember
 from model_worker.perception.windows import WHOLE
@@ -32,7 +32,7 @@ from model_worker.server.loading import Sees
 ACCEPTED = 0.95
 
 
-class NothingToAsk(ValueError):  # noqa: N818 (it says what is the matter)
+class EmptyFolderError(ValueError):
     """There aren't pictures enough to evaluate with."""
 
 
@@ -56,7 +56,7 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Query:
     """A question's answer: the best concept, and the best once that one is forgotten; ``known`` are the references."""
 
     photo: Photo
@@ -103,7 +103,7 @@ def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
     return _scores(perceiver, len(photos), count, asked, seconds)
 
 
-def ask_about(perceiver: Sees, folder: Path) -> list[Asked]:
+def ask_about(perceiver: Sees, folder: Path) -> list[Query]:
     """Return the answers to all questions about a folder with a folder a thing."""
     asked, _ = asyncio.run(_ask_all(perceiver, _photos(perceiver, folder)))
     return asked
@@ -118,7 +118,7 @@ def _photos(perceiver: Sees, folder: Path) -> dict[str, list[Photo]]:
         if thing.is_dir() and not thing.name.startswith(".")
     }
     if not any(len(group) > 1 for group in photos.values()):
-        raise NothingToAsk(f"{folder} needs a folder a thing, with two pictures or more in some of them.")
+        raise EmptyFolderError(f"{folder} needs a folder a thing, with two pictures or more in some of them.")
     return photos
 
 
@@ -127,8 +127,8 @@ def _photo(perceiver: Sees, thing: str, path: Path) -> Photo:
     return Photo(thing, picture, perceiver.perceive([picture])[0].regions, perceiver.refer(picture))
 
 
-async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[list[Asked], float]:
-    asked: list[Asked] = []
+async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[list[Query], float]:
+    asked: list[Query] = []
     async with fresh_memory() as pool:
         for turn in range(max(len(group) for group in photos.values())):
             await forget_all(pool)
@@ -140,12 +140,12 @@ async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[lis
         return asked, await _seconds_an_image(perceiver, pool, photos)
 
 
-async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Asked:
+async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Query:
     """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
     async with viewing(pool, VIEWER) as connection:
         best = await _best(connection, perceiver, photo)
         if best is None:
-            return Asked(photo, NOBODY, NOBODY, known)
+            return Query(photo, NOBODY, NOBODY, known)
         taken_back = connection.transaction()
         await taken_back.start()
         try:
@@ -153,14 +153,14 @@ async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo, known: Mapping
             second = await _best(connection, perceiver, photo)
         finally:
             await taken_back.rollback()
-    return Asked(photo, _guess(best), NOBODY if second is None else _guess(second), known)
+    return Query(photo, _guess(best), NOBODY if second is None else _guess(second), known)
 
 
-def _guess(recognition: Recognition) -> Guess:
+def _guess(recognition: Match) -> Guess:
     return Guess(recognition.concept.name, recognition.similarity, recognition.box)
 
 
-async def _best(connection: asyncpg.Connection, perceiver: Sees, photo: Photo) -> Recognition | None:
+async def _best(connection: asyncpg.Connection, perceiver: Sees, photo: Photo) -> Match | None:
     anybody = replace(perceiver.calibration, threshold=1e-9)
     recognised = await recognised_in(connection, VIEWER, photo.regions, anybody)
     return recognised[0] if recognised else None
@@ -176,7 +176,7 @@ async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[st
     return (time.perf_counter() - started) / len(pictures)
 
 
-def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Asked], seconds: float) -> IdentifyScores:
+def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Query], seconds: float) -> IdentifyScores:
     known = np.array([one.best.similarity for one in asked])
     strangers = np.array([one.as_stranger.similarity for one in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))

@@ -17,14 +17,14 @@ from pathlib import Path
 from PIL import Image
 
 from db.types import Box
-from model_worker.api.packs import Pack, PackProblem
+from model_worker.api.packs import Pack, PackError
 from model_worker.api.recipes import recipe_of
-from model_worker.finetune.data.dataset import curriculum_of
+from model_worker.finetune.data.dataset import dataset_of
 from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.data.replay import replay_lessons
-from model_worker.finetune.judging.evaluation import Marks, examine
-from model_worker.finetune.training.loading import load_student
-from model_worker.finetune.training.progress import Watch
+from model_worker.finetune.data.replay import replay_samples
+from model_worker.finetune.judging.evaluation import ModelMetrics, evaluate_model
+from model_worker.finetune.training.loading import load_trainable
+from model_worker.finetune.training.progress import ProgressCallback
 from model_worker.finetune.training.train import train
 from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
 
@@ -32,7 +32,7 @@ FILE = Path(__file__).with_name("memories.toml")
 
 
 @dataclass(frozen=True, slots=True)
-class LearningMarks:
+class LearningMetrics:
     """The marks of an exam, as numbers (shares; the loss in nats a token)."""
 
     recognition: float | None
@@ -53,8 +53,8 @@ class LearningScores:
     training_seconds: float
     seconds: float
     peak_gb: float
-    before: LearningMarks
-    after: LearningMarks
+    before: LearningMetrics
+    after: LearningMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class AllScores:
 
 
 def evaluate_learning(pack: Pack, memory: str, seeds: Sequence[int]) -> AllScores:
-    """Learn a memory of `memories.toml` with each seed. Raises PackProblem."""
+    """Learn a memory of `memories.toml` with each seed. Raises PackError."""
     entries = tomllib.loads(FILE.read_text(encoding="utf-8"))[memory]
     nothing = View(Image.new("RGB", (64, 64)), Box(0, 0, 1, 1))
     known = [Known(one["name"], one["info"], one["category"], (nothing,)) for one in entries]
@@ -74,24 +74,26 @@ def evaluate_learning(pack: Pack, memory: str, seeds: Sequence[int]) -> AllScore
 
 
 def _learn(pack: Pack, known: Sequence[Known], seed: int) -> LearningScores:
-    started, recipe, student = time.monotonic(), recipe_of(pack), load_student(pack)
+    started, recipe, student = time.monotonic(), recipe_of(pack), load_trainable(pack)
     if student.sees:
-        raise PackProblem("This pack's writer looks at pictures: train it on an owner's (`finetune owner`).")
-    watch = Watch(lambda phase, step, steps: _tell(f"seed {seed}: {phase} {step}/{steps}") if step % 20 == 0 else None)
-    curriculum = curriculum_of(
+        raise PackError("This pack's writer looks at pictures: train it on an owner's (`finetune owner`).")
+    watch = ProgressCallback(
+        lambda phase, step, steps: _tell(f"seed {seed}: {phase} {step}/{steps}") if step % 20 == 0 else None
+    )
+    curriculum = dataset_of(
         known, sees=student.sees, rounds=recipe.rounds, most_concepts=recipe.most_concepts, seed=seed
     )
     names = [one.name for one in known]
-    plain = replay_lessons(student, recipe.general_share, len(curriculum.training), seed)
+    plain = replay_samples(student, recipe.general_share, len(curriculum.training), seed)
     lessons = [*curriculum.training, *plain]
     trained = train(student, lessons, recipe, seed, None, watch)
-    before = examine(student, curriculum.exam, names, None, watch)
+    before = evaluate_model(student, curriculum.exam, names, None, watch)
     manifest = Manifest(
         *(student.adapters.base, "", recipe.name, pack.name, recipe.rank, recipe.alpha), student.adapters.modules, {}
     )
     data = write_adapter(AdapterFile(manifest, trained.weights))
     student.adapters.take(adapter_id(data), data)
-    after = examine(student, curriculum.exam, names, adapter_id(data), watch)
+    after = evaluate_model(student, curriculum.exam, names, adapter_id(data), watch)
     return LearningScores(
         *(seed, len(lessons), trained.steps, round(trained.seconds, 1), round(time.monotonic() - started, 1)),
         round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
@@ -100,9 +102,9 @@ def _learn(pack: Pack, known: Sequence[Known], seed: int) -> LearningScores:
     )
 
 
-def _numbers(marks: Marks) -> LearningMarks:
+def _numbers(marks: ModelMetrics) -> LearningMetrics:
     found = {name: value for name, value in asdict(marks).items() if name != "answered"}
-    return LearningMarks(**found, score=round(marks.score, 4))
+    return LearningMetrics(**found, score=round(marks.score, 4))
 
 
 def _tell(line: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Tag, Turn
 from model_worker.generation.starter.writer import Writer
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 FILE = Path(__file__).with_name("questions.toml")
 
@@ -65,7 +65,7 @@ def evaluate_words() -> WordScores:
 
 
 def _passes(writer: Writer, question: Question) -> bool:
-    pieces = writer.write([Asked(question.request)], [threading.Event()])
+    pieces = writer.write([GenerationInput(question.request)], [threading.Event()])
     answer = "".join(piece for batch in pieces for _, piece in batch)
     passes = question.accepts(answer)
     sys.stdout.write(f"{'pass' if passes else 'FAIL'}  {question.request.question}\n      {answer}\n")

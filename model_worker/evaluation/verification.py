@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from db.recall import match_probability
 from model_worker.api.packs import Verification
-from model_worker.evaluation.identification import Asked, Guess, NothingToAsk, ask_about
-from model_worker.generation.pair import Pair
+from model_worker.evaluation.identification import EmptyFolderError, Guess, Query, ask_about
+from model_worker.generation.pair import ImagePair
 from model_worker.perception.windows import cropped
 from model_worker.server.loading import Looks, Sees
 
@@ -49,9 +49,12 @@ class VerificationScores:
 def evaluate_verification(
     perceiver: Sees, writer: object, verification: Verification | None, folder: Path
 ) -> VerificationScores:
-    """Evaluate a pack's models on a folder with a folder a thing. Raises NothingToAsk where the writer can't look."""
+    """Evaluate a pack's models on a folder with a folder a thing.
+
+    Raises EmptyFolderError where the writer can't look.
+    """
     if not isinstance(writer, Looks):
-        raise NothingToAsk("This pack's writer doesn't look at pictures: it can't verify.")
+        raise EmptyFolderError("This pack's writer doesn't look at pictures: it can't verify.")
     by = verification or BY_DEFAULT
     asked = ask_about(perceiver, folder)
     guesses = [(one, one.best) for one in asked] + [(one, one.as_stranger) for one in asked]
@@ -78,15 +81,15 @@ def evaluate_verification(
     )
 
 
-def _said(writer: Looks, guesses: Sequence[tuple[Asked, Guess]]) -> Numbers:
+def _said(writer: Looks, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
     pairs = [_pair(asked, guess) for asked, guess in guesses]
     batches = [writer.verify(pairs[start : start + BATCH]) for start in range(0, len(pairs), BATCH)]
     return np.array([one for batch in batches for one in batch], dtype=np.float64)
 
 
-def _pair(asked: Asked, guess: Guess) -> Pair:
+def _pair(asked: Query, guess: Guess) -> ImagePair:
     reference = asked.known[guess.name]
-    return Pair(
+    return ImagePair(
         cropped(asked.photo.picture, guess.box), cropped(reference.picture, reference.reference.box), guess.name
     )
 

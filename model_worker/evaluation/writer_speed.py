@@ -16,7 +16,7 @@ from PIL import Image
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.generation.multimodal.writer import ImageTextWriter
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.embedders import device
 
 TOKENS = 64
@@ -90,7 +90,7 @@ def _first_token_ms(writer: ImageTextWriter, pictures: Iterator[Image.Image], re
     return round(1000 * median(new), 1), round(1000 * median(cached), 1)
 
 
-def _token_seconds(writer: ImageTextWriter, asked: Asked, tokens: int) -> list[float]:
+def _token_seconds(writer: ImageTextWriter, asked: GenerationInput, tokens: int) -> list[float]:
     """Write so many tokens, whatever they are; returns the seconds after which each was there."""
     _wait_for_device()
     clock = _Clock()
@@ -142,7 +142,7 @@ def _wait_for_device() -> None:
         torch.cuda.synchronize()
 
 
-def _question(references: Sequence[Image.Image], picture: Image.Image) -> Asked:
+def _question(references: Sequence[Image.Image], picture: Image.Image) -> GenerationInput:
     known = [
         PromptConcept(
             f"Mochi {number}", "a tabby cat who hates the vacuum cleaner", "cat", avatar=f"reference {number}"
@@ -150,4 +150,4 @@ def _question(references: Sequence[Image.Image], picture: Image.Image) -> Asked:
         for number in range(len(references))
     ]
     request = GenerateRequest("What does Mochi hate?", True, (), tuple(known), (), "picture")
-    return Asked(request, {"picture": picture, **{f"reference {n}": one for n, one in enumerate(references)}})
+    return GenerationInput(request, {"picture": picture, **{f"reference {n}": one for n, one in enumerate(references)}})

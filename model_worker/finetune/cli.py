@@ -18,13 +18,13 @@ from typing import Any
 import asyncpg
 
 from db import adapters, training
-from db.errors import DatabaseProblem, DataWithdrawn, MemoryAway, NothingToRollBack
+from db.errors import DatabaseSetupError, DatabaseUnavailableError, DataWithdrawnError, NothingToRollBackError
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
 from db.types import OwnerId, viewer_of
-from model_worker.api.packs import PackProblem, load_pack
+from model_worker.api.packs import PackError, load_pack
 
 NOTHING_DONE = 3
 BY_HAND = 0
@@ -83,7 +83,7 @@ def _runs(
     def run(options: argparse.Namespace) -> int:
         try:
             return asyncio.run(_with_memory(act, options))
-        except (PackProblem, DatabaseProblem, MemoryAway, NothingToRollBack) as problem:
+        except (PackError, DatabaseSetupError, DatabaseUnavailableError, NothingToRollBackError) as problem:
             sys.stderr.write(f"{problem}\n")
             return 1
         except asyncio.CancelledError:
@@ -142,7 +142,7 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     from model_worker.api.recipes import recipe_of
     from model_worker.finetune.data.rap_format import write_samples
     from model_worker.finetune.data.sheet import draw_sheet
-    from model_worker.finetune.jobs.owner import curriculum_from
+    from model_worker.finetune.jobs.owner import dataset_from
 
     pack = load_pack(options.pack)
     async with viewing(pool, viewer_of(options.owner)) as connection:
@@ -151,7 +151,7 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
         sys.stderr.write("There is nothing that may be trained on: consent is given in /privacy.\n")
         return 1
     sees = not isinstance(pack.writing, TextWriting)
-    made = curriculum_from(material, recipe_of(pack), sees=sees, seed=options.seed)
+    made = dataset_from(material, recipe_of(pack), sees=sees, seed=options.seed)
     write_samples(made.training, options.out)
     draw_sheet(made.training, options.out / "sheet.png")
     sys.stdout.write(
@@ -171,15 +171,17 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
-    from model_worker.finetune.jobs.owner import TooLittle, train_owner, training_of
-    from model_worker.finetune.training.progress import Stopped, Watch
+    from model_worker.finetune.jobs.owner import TooLittleDataError, train_owner, training_of
+    from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
     from model_worker.finetune.training.resources import wait_for_answers
 
     with _progress_bar() as note:
-        asked = training_of(pool, load_pack(options.pack), folder, options.seed, Watch(note, wait_for_answers))
+        asked = training_of(
+            pool, load_pack(options.pack), folder, options.seed, ProgressCallback(note, wait_for_answers)
+        )
         try:
             report = await train_owner(asked, options.owner)
-        except (TooLittle, Stopped, DataWithdrawn) as problem:
+        except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
             sys.stderr.write(f"{problem}\n")
             return NOTHING_DONE
     sys.stdout.write("\n".join(report.lines()) + "\n")
@@ -189,7 +191,7 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
 def _base(options: argparse.Namespace) -> int:
     from model_worker.api.recipes import load_recipe
     from model_worker.finetune.jobs.base import train_base
-    from model_worker.finetune.training.progress import Watch
+    from model_worker.finetune.training.progress import ProgressCallback
 
     try:
         with _progress_bar() as note:
@@ -197,8 +199,8 @@ def _base(options: argparse.Namespace) -> int:
             recipe = load_recipe(options.recipe)
             pack = load_pack(options.pack or recipe.pack)
             out = options.out or Path(f"{recipe.name}-adapter")
-            result = train_base(options.data, pictures, recipe, pack, out, options.seed, Watch(note))
-    except (PackProblem, ValueError, OSError) as problem:
+            result = train_base(options.data, pictures, recipe, pack, out, options.seed, ProgressCallback(note))
+    except (PackError, ValueError, OSError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

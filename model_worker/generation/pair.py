@@ -8,7 +8,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ImagePair:
     """A region of a picture, cut out, and a reference of what recall took it for."""
 
     region: Image.Image

@@ -17,7 +17,7 @@ import aiohttp
 
 from model_worker.api.packs import ServedWriting
 from model_worker.generation.multimodal.messages import Message, messages_for
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 log = logging.getLogger("keepsake.worker")
 
@@ -41,7 +41,7 @@ class ServedWriter:
         key = os.environ.get("KEEPSAKE_WRITER_KEY")
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
+    def write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces arrive.
 
         A server that is away or refuses gives a sentence instead; the others of the batch go on.
@@ -61,7 +61,7 @@ class ServedWriter:
         thread.join()
 
     async def _write_all(
-        self, asked: Sequence[Asked], cancelled: Sequence[threading.Event], pieces: queue.Queue[Pieces | None]
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event], pieces: queue.Queue[Pieces | None]
     ) -> None:
         timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
@@ -82,7 +82,7 @@ class ServedWriter:
         task.result()
 
     async def _write_one(
-        self, session: aiohttp.ClientSession, index: int, asked: Asked, pieces: queue.Queue[Pieces | None]
+        self, session: aiohttp.ClientSession, index: int, asked: GenerationInput, pieces: queue.Queue[Pieces | None]
     ) -> None:
         body = {
             "model": asked.request.adapter or self._writing.model,  # such servers name adapters as models

@@ -11,7 +11,7 @@ from model_worker.api.protocol import GenerateRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GenerationInput:
     """A request and its pictures, by the SHA-256 that the request names them by; empty for writers that don't see."""
 
     request: GenerateRequest

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from db.types import Box, Region
-from model_worker.api.packs import Crops, Detector, Pack, PackProblem, Windows
+from model_worker.api.packs import Crops, Detector, Pack, PackError, Windows
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import load_embedder
 from model_worker.perception.panels import find_panels
-from model_worker.perception.single_pass import Perceived
+from model_worker.perception.single_pass import Detections
 from model_worker.perception.windows import WHOLE, cropped, placed, windows
 
 CLEAR = 1.0
@@ -30,7 +30,7 @@ class CropPerceiver:
 
     def __init__(self, pack: Pack) -> None:
         if not isinstance(pack.perception, Crops):
-            raise PackProblem(f"The pack “{pack.name}” isn't made for crops.")
+            raise PackError(f"The pack “{pack.name}” isn't made for crops.")
         self.embedding_id = pack.embedding_id
         self.calibration = pack.calibration
         self._embed = load_embedder(pack.perception.embedder)
@@ -38,14 +38,15 @@ class CropPerceiver:
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
-    ) -> list[Perceived]:
+    ) -> list[Detections]:
         """Perceive upright RGB pictures. There are no tags: the generator sees the picture itself.
 
         ``categories`` are what to look for in each of them, beside the general things of the pack's detector.
         """
         wanted = categories or [()] * len(pictures)
         return [
-            Perceived(self._regions_of(picture, special), ()) for picture, special in zip(pictures, wanted, strict=True)
+            Detections(self._regions_of(picture, special), ())
+            for picture, special in zip(pictures, wanted, strict=True)
         ]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
@@ -70,7 +71,7 @@ class CropPerceiver:
 
 
 def load_proposer(regions: Windows | Detector) -> Propose:
-    """Load what proposes regions. Raises PackProblem."""
+    """Load what proposes regions. Raises PackError."""
     if isinstance(regions, Detector):
         detect = load_detector(regions)
         return lambda picture, categories: [(box, CLEAR) for box, _ in detect(picture, categories)]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from db.types import Box
 from model_worker.api.hub import checkpoint
-from model_worker.api.packs import Detector, PackProblem
+from model_worker.api.packs import Detector, PackError
 from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import use_own_nms
 from model_worker.perception.windows import suppress
@@ -28,7 +28,7 @@ Detect = Callable[[Image.Image, Sequence[str]], list[tuple[Box, float]]]
 
 
 def load_detector(detector: Detector) -> Detect:
-    """Load a detector: seconds. Raises PackProblem."""
+    """Load a detector: seconds. Raises PackError."""
     use_own_nms()
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
@@ -37,7 +37,7 @@ def load_detector(detector: Detector) -> Detect:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise PackProblem(f"{detector.hub.repository} isn't a detector that transformers can load: {error}") from error
+        raise PackError(f"{detector.hub.repository} isn't a detector that transformers can load: {error}") from error
     model.train(False)
     torch.nn.Module.to(model, device())
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from model_worker.api.hub import checkpoint
-from model_worker.api.packs import OpenClip, PackProblem, VisionBackbone
+from model_worker.api.packs import OpenClip, PackError, VisionBackbone
 from model_worker.perception.pooling import Floats
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
@@ -21,7 +21,7 @@ Embed = Callable[[Sequence[Image.Image]], Floats]
 
 
 def load_embedder(embedder: OpenClip | VisionBackbone) -> Embed:
-    """Load an embedder: seconds. Raises PackProblem."""
+    """Load an embedder: seconds. Raises PackError."""
     declare_missing_operators()
     return _open_clip(embedder) if isinstance(embedder, OpenClip) else _transformers(embedder)
 
@@ -44,20 +44,20 @@ def squared(picture: Image.Image) -> Image.Image:
 def check_activation(embedder: OpenClip) -> None:
     """Check that open_clip's model computes the activation that the tag's weights were trained with.
 
-    open_clip itself only warns, and computes the wrong one. Raises PackProblem, naming the right model.
+    open_clip itself only warns, and computes the wrong one. Raises PackError, naming the right model.
     """
     import open_clip
 
     config = open_clip.get_model_config(embedder.name)
     trained = open_clip.get_pretrained_cfg(embedder.name, embedder.tag)
     if config is None:
-        raise PackProblem(f"open_clip has no model “{embedder.name}”.")
+        raise PackError(f"open_clip has no model “{embedder.name}”.")
     if not trained:
         known = ", ".join(open_clip.list_pretrained_tags_by_model(embedder.name)) or "none"
-        raise PackProblem(f"open_clip has no weights “{embedder.tag}” for {embedder.name}; it has: {known}.")
+        raise PackError(f"open_clip has no weights “{embedder.tag}” for {embedder.name}; it has: {known}.")
     if bool(trained.get("quick_gelu", False)) != bool(config.get("quick_gelu", False)):
         right = f"{embedder.name}-quickgelu" if trained.get("quick_gelu") else embedder.name.removesuffix("-quickgelu")
-        raise PackProblem(
+        raise PackError(
             f"The weights “{embedder.tag}” were trained with another activation than {embedder.name} computes: "
             f"the model's right name is {right}."
         )
@@ -71,7 +71,7 @@ def _open_clip(embedder: OpenClip) -> Embed:
     try:
         model, _, transform = open_clip.create_model_and_transforms(place, device=device())
     except (FileNotFoundError, RuntimeError, ValueError) as error:
-        raise PackProblem(f"{embedder.hub.repository} isn't a model that open_clip can load: {error}") from error
+        raise PackError(f"{embedder.hub.repository} isn't a model that open_clip can load: {error}") from error
     model.train(False)
 
     def embed(pictures: Sequence[Image.Image]) -> Floats:
@@ -90,7 +90,7 @@ def _transformers(embedder: VisionBackbone) -> Embed:
         processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModel.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise PackProblem(f"{embedder.hub.repository} isn't a model that transformers can load: {error}") from error
+        raise PackError(f"{embedder.hub.repository} isn't a model that transformers can load: {error}") from error
     model.train(False)
     torch.nn.Module.to(model, device())
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from db.types import Box, Region, Vector
-from model_worker.api.packs import OnePass, Pack, PackProblem
+from model_worker.api.packs import OnePass, Pack, PackError
 from model_worker.api.protocol import Tag
 from model_worker.perception.backbone import class_probabilities, feature_map, load_backbone
 from model_worker.perception.panels import find_panels
@@ -21,7 +21,7 @@ from model_worker.perception.windows import WHOLE, area, cropped, placed, window
 
 
 @dataclass(frozen=True, slots=True)
-class Perceived:
+class Detections:
     """What was seen in one picture. The first region is the whole of it."""
 
     regions: tuple[Region, ...]
@@ -47,7 +47,7 @@ class Perceiver:
 
     def __init__(self, pack: Pack) -> None:
         if not isinstance(pack.perception, OnePass):
-            raise PackProblem(f"The pack “{pack.name}” isn't made for one pass.")
+            raise PackError(f"The pack “{pack.name}” isn't made for one pass.")
         self.embedding_id = pack.embedding_id
         self.calibration = pack.calibration
         self._pass = pack.perception
@@ -57,7 +57,7 @@ class Perceiver:
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
-    ) -> list[Perceived]:
+    ) -> list[Detections]:
         """Perceive upright RGB pictures. Things are found without being named: ``categories`` don't matter."""
         return [self._perceive_one(picture) for picture in pictures]
 
@@ -76,7 +76,7 @@ class Perceiver:
         part = picture if around == WHOLE else cropped(picture, around)
         return Region(box, self._embed(self._maps(part, self._pass.whole), [within(box, around)])[0], 1.0)
 
-    def _perceive_one(self, picture: Image.Image) -> Perceived:
+    def _perceive_one(self, picture: Image.Image) -> Detections:
         panels = find_panels(picture, self._pass.panels)
         is_collage = len(panels) >= COLLAGE
         maps = self._maps(picture, self._pass.whole[:1] if is_collage else self._pass.whole)
@@ -84,7 +84,7 @@ class Perceiver:
         regions += [self._panel(picture, box) for box in panels]
         if not is_collage:
             regions += self._windows(maps[-1], picture.size)
-        return Perceived(tuple(regions), tags_from(class_probabilities(self._network, maps[0])))
+        return Detections(tuple(regions), tags_from(class_probabilities(self._network, maps[0])))
 
     def _panel(self, picture: Image.Image, box: Box) -> Region:
         maps = self._maps(cropped(picture, box), (self._pass.panel,))

@@ -22,7 +22,7 @@ from db.types import Box
 from model_worker.api.images import (
     LARGEST_BYTES,
     WORKING_SIDE,
-    PictureProblem,
+    ImageError,
     decode_picture,
     encode_jpeg,
     is_plain_jpeg,
@@ -36,13 +36,13 @@ from model_worker.api.protocol import (
     request_from_json,
     verify_from_json,
 )
-from model_worker.generation.adapters.errors import AdapterProblem
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.adapters.errors import AdapterError
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.windows import cropped
-from model_worker.server.batching import Batcher, Busy, in_a_thread_that_ends
-from model_worker.server.embedders import LARGEST_BATCH, Eye, Eyes, Look, ReferenceRequest
-from model_worker.server.image_cache import Held, PicturesHeld
+from model_worker.server.batching import Batcher, WorkerFullError, in_a_thread_that_ends
+from model_worker.server.embedders import LARGEST_BATCH, DetectionRequest, Embedder, EmbedderPool, ReferenceRequest
+from model_worker.server.image_cache import CachedImage, ImageCache
 from model_worker.server.loading import (
     Adapts,
     HeldAdapters,
@@ -50,11 +50,11 @@ from model_worker.server.loading import (
     LoadFormer,
     Looks,
     Models,
-    NoSuchEmbedder,
+    UnknownEmbedderError,
     load_former,
 )
-from model_worker.server.metrics import Measures
-from model_worker.server.streaming import WritingDesk
+from model_worker.server.metrics import Metrics
+from model_worker.server.streaming import GenerationQueue
 
 log = logging.getLogger("keepsake.worker")
 
@@ -69,7 +69,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Problem(Exception):  # noqa: N818 (it says what is the matter)
+class RequestError(Exception):
     """An answer other than 200, with a sentence."""
 
     def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
@@ -79,13 +79,13 @@ class Problem(Exception):  # noqa: N818 (it says what is the matter)
 
 
 @dataclass(frozen=True, slots=True)
-class Desks:
+class Queues:
     """The models at work: each has its own queue."""
 
     models: Models
-    eyes: Eyes
-    writing: WritingDesk
-    verify: Batcher[Pair, float] | None
+    eyes: EmbedderPool
+    writing: GenerationQueue
+    verify: Batcher[ImagePair, float] | None
 
 
 class Worker:
@@ -98,11 +98,11 @@ class Worker:
         self._load_former = load_former
         self._token = token
         self._most_waiting = most_waiting
-        self._held = PicturesHeld(HELD_BYTES)
+        self._held = ImageCache(HELD_BYTES)
         self._decoding = ThreadPoolExecutor(1)
-        self._desks: Desks | None = None
+        self._desks: Queues | None = None
         self._failure: str | None = None
-        self._measures = Measures()
+        self._measures = Metrics()
 
     def app(self) -> web.Application:
         """Return the aiohttp application."""
@@ -137,10 +137,10 @@ class Worker:
             log.exception("The models could not be loaded")
             self._failure = f"The models could not be loaded: {error}"
             return
-        self._desks = Desks(
+        self._desks = Queues(
             models=models,
-            eyes=Eyes(models.sees, self._load_former, self._most_waiting),
-            writing=WritingDesk(models.writes.write, LARGEST_BATCH, self._most_waiting),
+            eyes=EmbedderPool(models.sees, self._load_former, self._most_waiting),
+            writing=GenerationQueue(models.writes.write, LARGEST_BATCH, self._most_waiting),
             verify=Batcher(models.writes.verify, LARGEST_BATCH, self._most_waiting)
             if models.verification is not None and isinstance(models.writes, Looks)
             else None,
@@ -154,11 +154,11 @@ class Worker:
         try:
             self._check_token(request)
             response = await handler(request)
-        except Problem as problem:
+        except RequestError as problem:
             response = _problem(problem.status, str(problem), problem.retry_after)
-        except Busy as busy:
+        except WorkerFullError as busy:
             response = _problem(503, str(busy), busy.seconds)
-        except PictureProblem as problem:
+        except ImageError as problem:
             response = _problem(422, str(problem))
         except web.HTTPRequestEntityTooLarge:
             response = _problem(413, "That picture is too large; I take at most 20 MB.")
@@ -175,20 +175,20 @@ class Worker:
     def _check_token(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise Problem(401, "The worker wants its token (KEEPSAKE_WORKER_TOKEN).")
+            raise RequestError(401, "The worker wants its token (KEEPSAKE_WORKER_TOKEN).")
 
-    def _ready(self) -> Desks:
+    def _ready(self) -> Queues:
         if self._failure is not None:
-            raise Problem(503, self._failure, 60)
+            raise RequestError(503, self._failure, 60)
         if self._desks is None:
-            raise Problem(503, "The models are still loading; try again in 5 s.", 5)
+            raise RequestError(503, "The models are still loading; try again in 5 s.", 5)
         return self._desks
 
     async def _take_picture(self, request: web.Request) -> web.StreamResponse:
         sha256 = request.match_info["sha256"]
         data = await request.read()
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise Problem(400, "The picture isn't the one its SHA-256 says.")
+            raise RequestError(400, "The picture isn't the one its SHA-256 says.")
         if self._held.get(sha256) is None:
             loop = asyncio.get_running_loop()
             self._held.put(sha256, await loop.run_in_executor(self._decoding, _held, data))
@@ -198,15 +198,15 @@ class Worker:
         """Hold weights that were trained for somebody, so that requests may name them; whose they are isn't said."""
         adapters = self._adapters()
         if adapters is None:
-            raise Problem(409, "This pack's writer takes no adapters.")
+            raise RequestError(409, "This pack's writer takes no adapters.")
         data = await _read_adapter(request)
         if hashlib.sha256(data).hexdigest() != request.match_info["sha256"]:
-            raise Problem(400, "The adapter isn't the one its SHA-256 says.")
+            raise RequestError(400, "The adapter isn't the one its SHA-256 says.")
         take = partial(adapters.take, request.match_info["sha256"], data)
         try:
             await asyncio.get_running_loop().run_in_executor(self._decoding, take)
-        except AdapterProblem as problem:
-            raise Problem(422, str(problem)) from problem
+        except AdapterError as problem:
+            raise RequestError(422, str(problem)) from problem
         return web.Response(status=204)
 
     def _adapters(self) -> HeldAdapters | None:
@@ -216,7 +216,7 @@ class Worker:
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
         sha256, held, data = await self._picture_of(request)
         picture, eye = held.picture, await self._eye_for(data)
-        sight = await eye.perceive.do(Look(picture, _categories(data.get("categories"))))
+        sight = await eye.perceive.do(DetectionRequest(picture, _categories(data.get("categories"))))
         perception = Perception(
             picture_sha256=sha256,
             width=picture.width,
@@ -231,7 +231,7 @@ class Worker:
         _, held, data = await self._picture_of(request)
         box = _box(data.get("box"))
         if data.get("exact") is True and box is None:
-            raise Problem(400, "“exact” needs a “box”.")
+            raise RequestError(400, "“exact” needs a “box”.")
         eye = await self._eye_for(data)
         jpeg, picture = await asyncio.get_running_loop().run_in_executor(self._decoding, _stored, held)
         region = await eye.refer.do(ReferenceRequest(picture, box, data.get("exact") is True))
@@ -245,40 +245,40 @@ class Worker:
         )
         return web.Response(text=reference_to_json(view), content_type="application/json")
 
-    async def _eye_for(self, data: Mapping[str, object]) -> Eye:
+    async def _eye_for(self, data: Mapping[str, object]) -> Embedder:
         """Return the eye that a request wants: by the id of its embeddings, or else the pack's own."""
         embedding_id = data.get("embedding_id")
         if embedding_id is not None and not isinstance(embedding_id, str):
-            raise Problem(400, "“embedding_id” has to be text.")
+            raise RequestError(400, "“embedding_id” has to be text.")
         try:
             return await self._ready().eyes.that_make(embedding_id)
-        except NoSuchEmbedder as error:
-            raise Problem(409, str(error)) from error
+        except UnknownEmbedderError as error:
+            raise RequestError(409, str(error)) from error
 
-    async def _picture_of(self, request: web.Request) -> tuple[str, Held, dict[str, object]]:
+    async def _picture_of(self, request: web.Request) -> tuple[str, CachedImage, dict[str, object]]:
         data = _json_object(await request.text())
         sha256 = data.get("picture")
         if not isinstance(sha256, str) or DIGEST.fullmatch(sha256) is None:
-            raise Problem(400, "“picture” has to be the SHA-256 of a picture.")
+            raise RequestError(400, "“picture” has to be the SHA-256 of a picture.")
         held = self._held.get(sha256)
         if held is None:
-            raise Problem(404, "That picture isn't here (any more): send it again.")
+            raise RequestError(404, "That picture isn't here (any more): send it again.")
         return sha256, held, data
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
         if len(text) > LONGEST_QUESTION:
-            raise Problem(413, "That question, with all that belongs to it, is too long.")
+            raise RequestError(413, "That question, with all that belongs to it, is too long.")
         try:
             question = request_from_json(text)
         except (KeyError, TypeError, ValueError) as error:
-            raise Problem(400, "That isn't a question I can read.") from error
+            raise RequestError(400, "That isn't a question I can read.") from error
         desks, adapters = self._ready(), self._adapters()
         if question.adapter is not None and adapters is not None and question.adapter not in adapters:
-            raise Problem(404, "That adapter isn't here (any more): send it again.")
+            raise RequestError(404, "That adapter isn't here (any more): send it again.")
         held = {sha256: self._held.get(sha256) for sha256 in self._needed(question)}
         pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
-        pieces = desks.writing.stream(Asked(question, pictures))
+        pieces = desks.writing.stream(GenerationInput(question, pictures))
         try:
             first = await anext(pieces, None)  # what goes wrong before the first piece has its own status
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
@@ -303,7 +303,7 @@ class Worker:
         """Say which of some pictures have to be sent before a question about them is asked."""
         named = _json_object(await request.text()).get("pictures")
         if not isinstance(named, list) or len(named) > MOST_NAMED:
-            raise Problem(400, f"“pictures” has to be a list of at most {MOST_NAMED}.")
+            raise RequestError(400, f"“pictures” has to be a list of at most {MOST_NAMED}.")
         return web.json_response({"missing": [one for one in named if self._held.get(str(one)) is None]})
 
     async def _verify(self, request: web.Request) -> web.StreamResponse:
@@ -311,16 +311,16 @@ class Worker:
         try:
             question = verify_from_json(await request.text())
         except (KeyError, TypeError, ValueError) as error:
-            raise Problem(400, "Those aren't candidates I can read.") from error
+            raise RequestError(400, "Those aren't candidates I can read.") from error
         desk = self._ready().verify
         if desk is None or len(question.candidates) > MOST_NAMED:
-            raise Problem(409, "This pack's writer doesn't verify, or not so many at once.")
+            raise RequestError(409, "This pack's writer doesn't verify, or not so many at once.")
         held = {one: self._held.get(one) for one in (question.picture, *(one.reference for one in question.candidates))}
         pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
         if len(pictures) < len(held):
-            raise Problem(404, "A picture isn't here (any more): send it again.")
+            raise RequestError(404, "A picture isn't here (any more): send it again.")
         pairs = [
-            Pair(cropped(pictures[question.picture], one.box), pictures[one.reference], one.name, one.category)
+            ImagePair(cropped(pictures[question.picture], one.box), pictures[one.reference], one.name, one.category)
             for one in question.candidates
         ]
         return web.json_response({"probabilities": await asyncio.gather(*(desk.do(one) for one in pairs))})
@@ -367,15 +367,15 @@ async def _read_adapter(request: web.Request) -> bytes:
         parts.append(part)
         size += len(part)
         if size > LARGEST_ADAPTER:
-            raise Problem(413, "That adapter is too large.")
+            raise RequestError(413, "That adapter is too large.")
     return b"".join(parts)
 
 
-def _held(data: bytes) -> Held:
-    return Held(decode_picture(data), data if is_plain_jpeg(data) else None)
+def _held(data: bytes) -> CachedImage:
+    return CachedImage(decode_picture(data), data if is_plain_jpeg(data) else None)
 
 
-def _stored(held: Held) -> tuple[bytes, Image.Image]:
+def _stored(held: CachedImage) -> tuple[bytes, Image.Image]:
     """Return a picture as it is stored, and as it will be decoded again.
 
     A reference's embedding is that of its stored picture, so that whoever embeds it later gets the same.
@@ -399,9 +399,9 @@ def _json_object(text: str) -> dict[str, object]:
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise Problem(400, "That isn't JSON.") from error
+        raise RequestError(400, "That isn't JSON.") from error
     if not isinstance(data, dict):
-        raise Problem(400, "That isn't a JSON object.")
+        raise RequestError(400, "That isn't a JSON object.")
     return data
 
 
@@ -411,9 +411,9 @@ def _box(data: object) -> Box | None:
     try:
         box = Box(**{side: float(value) for side, value in dict(data).items()})  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
-        raise Problem(400, "“box” needs left, top, right and bottom.") from error
+        raise RequestError(400, "“box” needs left, top, right and bottom.") from error
     if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
-        raise Problem(400, "“box” has to lie within the picture (fractions from 0 to 1).")
+        raise RequestError(400, "“box” has to lie within the picture (fractions from 0 to 1).")
     return box
 
 
@@ -421,7 +421,7 @@ def _categories(data: object) -> tuple[str, ...]:
     if data is None:
         return ()
     if not isinstance(data, list) or not all(isinstance(one, str) and len(one) <= LONGEST_CATEGORY for one in data):
-        raise Problem(400, "“categories” has to be a list of words.")
+        raise RequestError(400, "“categories” has to be a list of words.")
     return tuple(data[:MOST_NAMED])
 
 

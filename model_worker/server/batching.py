@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Busy(Exception):  # noqa: N818 (it says what is the matter)
+class WorkerFullError(Exception):
     """Too much waits already; ``seconds`` is when to try again."""
 
     def __init__(self, seconds: int) -> None:
@@ -42,7 +42,7 @@ class Batcher(Generic[Item, Result]):
     largest : int
         Items a batch.
     most_waiting : int
-        More than these are refused with `Busy`.
+        More than these are refused with `WorkerFullError`.
 
     """
 
@@ -67,7 +67,7 @@ class Batcher(Generic[Item, Result]):
     async def do(self, item: Item) -> Result:
         """Wait for an item's result. Raises Busy, and whatever the work raised."""
         if len(self._waiting) >= self._most_waiting:
-            raise Busy(self.seconds_to_wait())
+            raise WorkerFullError(self.seconds_to_wait())
         job: Job[Item, Result] = Job(item, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._runner is None or self._runner.done():

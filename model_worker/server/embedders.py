@@ -11,7 +11,7 @@ from PIL import Image
 
 from db.types import Box, Region
 from model_worker.server.batching import Batcher, in_a_thread_that_ends
-from model_worker.server.loading import LoadFormer, NoSuchEmbedder, Sees, Sight
+from model_worker.server.loading import Detections, LoadFormer, Sees, UnknownEmbedderError
 
 log = logging.getLogger("keepsake.worker")
 
@@ -21,7 +21,7 @@ IDLE_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DetectionRequest:
     """A picture to be perceived, and what to look for in particular."""
 
     picture: Image.Image
@@ -37,32 +37,32 @@ class ReferenceRequest:
     exact: bool
 
 
-class Eye:
+class Embedder:
     """One embedder at work: what waits for it is done together."""
 
     def __init__(self, sees: Sees, most_waiting: int) -> None:
         def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
             return [_referred(sees, one) for one in items]
 
-        def look(items: Sequence[Look]) -> Sequence[Sight]:
+        def look(items: Sequence[DetectionRequest]) -> Sequence[Detections]:
             return sees.perceive([one.picture for one in items], [one.categories for one in items])
 
         self.sees = sees
-        self.perceive: Batcher[Look, Sight] = Batcher(look, LARGEST_BATCH, most_waiting)
+        self.perceive: Batcher[DetectionRequest, Detections] = Batcher(look, LARGEST_BATCH, most_waiting)
         self.refer: Batcher[ReferenceRequest, Region] = Batcher(refer, LARGEST_BATCH, most_waiting)
 
 
-class Eyes:
+class EmbedderPool:
     """The pack's own eye, and at most one of another pack, opened when it is asked for.
 
-    ``load_former`` loads what sees in the pack with an embedding id; it raises NoSuchEmbedder.
+    ``load_former`` loads what sees in the pack with an embedding id; it raises UnknownEmbedderError.
     """
 
     def __init__(self, own: Sees, load_former: LoadFormer, most_waiting: int) -> None:
-        self.own = Eye(own, most_waiting)
+        self.own = Embedder(own, most_waiting)
         self._load_former = load_former
         self._most_waiting = most_waiting
-        self._former: Eye | None = None
+        self._former: Embedder | None = None
         self._lacking: dict[str, str] = {}
         self._opening = asyncio.Lock()
         self._letting_go: asyncio.TimerHandle | None = None
@@ -79,8 +79,11 @@ class Eyes:
             desk.at_work for eye in (self.own, self._former) if eye is not None for desk in (eye.perceive, eye.refer)
         )
 
-    async def that_make(self, embedding_id: str | None) -> Eye:
-        """Return the eye that makes embeddings of this id; None asks for the pack's own. Raises NoSuchEmbedder."""
+    async def that_make(self, embedding_id: str | None) -> Embedder:
+        """Return the eye that makes embeddings of this id; None asks for the pack's own.
+
+        Raises UnknownEmbedderError.
+        """
         if embedding_id is None or embedding_id == self.own.sees.embedding_id:
             return self.own
         async with self._opening:
@@ -91,16 +94,16 @@ class Eyes:
         self._letting_go = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._let_go)
         return self._former
 
-    async def _opened(self, embedding_id: str) -> Eye:
+    async def _opened(self, embedding_id: str) -> Embedder:
         if embedding_id in self._lacking:
-            raise NoSuchEmbedder(self._lacking[embedding_id])
+            raise UnknownEmbedderError(self._lacking[embedding_id])
         try:
             sees = await in_a_thread_that_ends(lambda: self._load_former(embedding_id))
-        except NoSuchEmbedder as error:
+        except UnknownEmbedderError as error:
             self._lacking[embedding_id] = str(error)  # looking again takes as long; a restart does
             log.warning("%s", error)
             raise
-        return Eye(sees, self._most_waiting)
+        return Embedder(sees, self._most_waiting)
 
     def _let_go(self) -> None:
         self._former = None

@@ -9,25 +9,25 @@ from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CachedImage:
     """A decoded picture; ``jpeg`` is what was sent, if that can be stored as it is."""
 
     picture: Image.Image
     jpeg: bytes | None = None
 
 
-class PicturesHeld:
+class ImageCache:
     """The pictures used last, by the SHA-256 of what was sent; at most ``most_bytes`` of them."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
-        self._pictures: OrderedDict[str, Held] = OrderedDict()
+        self._pictures: OrderedDict[str, CachedImage] = OrderedDict()
         self.bytes = 0
 
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def put(self, sha256: str, held: Held) -> None:
+    def put(self, sha256: str, held: CachedImage) -> None:
         """Hold a decoded picture; drops those used longest ago."""
         self._drop(sha256)
         self._pictures[sha256] = held
@@ -35,7 +35,7 @@ class PicturesHeld:
         while self.bytes > self._most_bytes and len(self._pictures) > 1:
             self._drop(next(iter(self._pictures)))
 
-    def get(self, sha256: str) -> Held | None:
+    def get(self, sha256: str) -> CachedImage | None:
         """Return a picture, None when it isn't held (any more)."""
         if sha256 in self._pictures:
             self._pictures.move_to_end(sha256)
@@ -47,5 +47,5 @@ class PicturesHeld:
             self.bytes -= _size(dropped)
 
 
-def _size(held: Held) -> int:
+def _size(held: CachedImage) -> int:
     return 3 * held.picture.width * held.picture.height + len(held.jpeg or b"")

@@ -13,7 +13,7 @@ from db.types import Box, Calibration, Region
 from model_worker.api.packs import (
     OnePass,
     Pack,
-    PackProblem,
+    PackError,
     ServedWriting,
     TextWriting,
     Verification,
@@ -21,11 +21,11 @@ from model_worker.api.packs import (
     pack_that_makes,
 )
 from model_worker.api.protocol import Tag
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 
 
-class Sight(Protocol):
+class Detections(Protocol):
     """What was seen in one picture."""
 
     @property
@@ -42,7 +42,7 @@ class Sees(Protocol):
 
     def perceive(  # noqa: D102
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
-    ) -> Sequence[Sight]: ...
+    ) -> Sequence[Detections]: ...
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region: ...  # noqa: D102
 
     def embed(self, picture: Image.Image, box: Box) -> Region: ...  # noqa: D102
@@ -54,7 +54,7 @@ class Writes(Protocol):
     sees_pictures: bool
 
     def write(  # noqa: D102
-        self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]: ...
 
 
@@ -75,7 +75,7 @@ class Adapts(Protocol):
     def adapters(self) -> HeldAdapters: ...  # noqa: D102
 
 
-class Kept(Protocol):
+class CachedFeatures(Protocol):
     """What is kept of pictures: `model_worker.words.features.PictureFeatures`."""
 
     hits: int
@@ -87,9 +87,9 @@ class Looks(Protocol):
     """A writer that looks at pictures itself: `model_worker.words.image_text.ImageTextWriter`."""
 
     @property
-    def features(self) -> Kept: ...  # noqa: D102
+    def features(self) -> CachedFeatures: ...  # noqa: D102
 
-    def verify(self, pairs: Sequence[Pair]) -> list[float]: ...  # noqa: D102
+    def verify(self, pairs: Sequence[ImagePair]) -> list[float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +102,36 @@ class Models:
     verification: Verification | None = None
 
 
-class NoSuchEmbedder(Exception):  # noqa: N818 (it says what is the matter)
+class UnknownEmbedderError(Exception):
     """No pack here makes the embeddings that were asked for, or its models can't be loaded."""
 
 
 Load = Callable[[], Models]
 LoadFormer = Callable[[str], Sees]
-"""From an embedding id to what sees in the pack that makes such embeddings. Raises NoSuchEmbedder."""
+"""From an embedding id to what sees in the pack that makes such embeddings. Raises UnknownEmbedderError."""
 
 
 def load_models(pack_name: str) -> Models:
-    """Load a pack's models: seconds. Raises PackProblem and RuntimeError."""
+    """Load a pack's models: seconds. Raises PackError and RuntimeError."""
     pack = load_pack(pack_name)
     return Models(pack.name, load_perceiver(pack), load_writer(pack), pack.verification)
 
 
 def load_former(embedding_id: str) -> Sees:
-    """Load what sees in the pack that makes embeddings of this id: seconds. Raises NoSuchEmbedder."""
+    """Load what sees in the pack that makes embeddings of this id: seconds. Raises UnknownEmbedderError."""
     pack = pack_that_makes(embedding_id)
     if pack is None:
-        raise NoSuchEmbedder(f"No pack here makes embeddings “{embedding_id}”, which this memory goes by.")
+        raise UnknownEmbedderError(f"No pack here makes embeddings “{embedding_id}”, which this memory goes by.")
     try:
         return load_perceiver(pack)
-    except (PackProblem, RuntimeError) as error:
-        raise NoSuchEmbedder(f"This memory goes by the pack “{pack.name}”, which can't be loaded: {error}") from error
+    except (PackError, RuntimeError) as error:
+        raise UnknownEmbedderError(
+            f"This memory goes by the pack “{pack.name}”, which can't be loaded: {error}"
+        ) from error
 
 
 def load_writer(pack: Pack) -> Writes:
-    """Load what writes in a pack. Raises PackProblem and RuntimeError."""
+    """Load what writes in a pack. Raises PackError and RuntimeError."""
     if isinstance(pack.writing, ServedWriting):
         from model_worker.generation.remote import ServedWriter
 
@@ -144,7 +146,7 @@ def load_writer(pack: Pack) -> Writes:
 
 
 def load_perceiver(pack: Pack) -> Sees:
-    """Load what sees in a pack. Raises PackProblem and RuntimeError."""
+    """Load what sees in a pack. Raises PackError and RuntimeError."""
     if isinstance(pack.perception, OnePass):
         from model_worker.perception.single_pass import Perceiver
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 
-class Measures:
+class Metrics:
     """Counters of one worker, in a registry of its own."""
 
     def __init__(self) -> None:

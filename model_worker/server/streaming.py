@@ -7,17 +7,17 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 from model_worker.server.batching import Batcher
 
-Write = Callable[[Sequence[Asked], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
+Write = Callable[[Sequence[GenerationInput], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
 
 
 @dataclass(slots=True, eq=False)
 class Reader:
     """Somebody who waits for an answer; ``gone`` stops its writing."""
 
-    asked: Asked
+    asked: GenerationInput
     loop: asyncio.AbstractEventLoop
     gone: threading.Event = field(default_factory=threading.Event)
     pieces: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
@@ -27,7 +27,7 @@ class Reader:
         self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
 
-class WritingDesk:
+class GenerationQueue:
     """Streams answers. ``write`` is `model_worker.words.generate.Writer.write`."""
 
     def __init__(self, write: Write, largest: int, most_waiting: int) -> None:
@@ -44,7 +44,7 @@ class WritingDesk:
         """Whether something waits, or is being written."""
         return self._batcher.at_work
 
-    async def stream(self, asked: Asked) -> AsyncGenerator[str, None]:
+    async def stream(self, asked: GenerationInput) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
         reader = Reader(asked, asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))

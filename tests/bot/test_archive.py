@@ -23,10 +23,10 @@ from bot.archive.schema import (
     ArchivedConcept,
     ArchivedEmbedding,
     ArchivedReference,
-    ArchiveProblem,
+    ArchiveError,
 )
 from bot.archive.writer import write_archives
-from db.types import Box, Place, StoredCorrection, Vector, Verdict
+from db.types import Box, Channel, StoredCorrection, Vector, Verdict
 from tests.support.memory import a_jpeg
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -53,7 +53,7 @@ def a_concept(name: str, *references: ArchivedReference) -> ArchivedConcept:
         created_at=THEN,
         times_recognised=7,
         last_seen=THEN + timedelta(days=1),
-        learned=Place(10, 20),
+        learned=Channel(10, 20),
         linked_user=None,
         references=references or (a_reference(1, is_avatar=True),),
     )
@@ -216,19 +216,19 @@ BO = {"name": "bo", "image": "bo.png", "info": "", "category": "dog"}
     ],
 )
 def test_what_cannot_be_used_gets_a_sentence(data: bytes, sentence: str) -> None:
-    with pytest.raises(ArchiveProblem, match=sentence):
+    with pytest.raises(ArchiveError, match=sentence):
         read_archive(data)
 
 
 def test_a_picture_has_to_be_the_one_its_name_says() -> None:
     name = hashlib.sha256(a_jpeg(1)).hexdigest()
-    with pytest.raises(ArchiveProblem, match="isn't the one that its name says"):
+    with pytest.raises(ArchiveError, match="isn't the one that its name says"):
         read_archive(zipped({"keepsake.json": json.dumps(whole()), f"pictures/{name}.jpg": a_jpeg(2)}))
 
 
 def test_all_problems_are_said_at_once_but_no_more_than_ten() -> None:
     wrong = [{**whole()["concepts"][0], "name": f"name {number} {'x' * 65}"} for number in range(30)]
-    with pytest.raises(ArchiveProblem) as raised:
+    with pytest.raises(ArchiveError) as raised:
         read_archive(packed(whole(concepts=wrong)))
     assert len(raised.value.problems) == 10
 
@@ -236,7 +236,7 @@ def test_all_problems_are_said_at_once_but_no_more_than_ten() -> None:
 def test_a_zip_bomb_is_not_unpacked() -> None:
     bomb = zipped({"keepsake.json": b"0" * 60_000_000}, zipfile.ZIP_DEFLATED)
     assert len(bomb) < 100_000
-    with pytest.raises(ArchiveProblem, match="too large"):
+    with pytest.raises(ArchiveError, match="too large"):
         read_archive(bomb)
 
 
@@ -244,7 +244,7 @@ def test_a_zip_whose_sizes_are_lies_is_refused() -> None:
     bomb = bytearray(zipped({"keepsake.json": b"0" * 60_000_000}, zipfile.ZIP_DEFLATED))
     place = bomb.rfind(b"PK\x01\x02")
     bomb[place + 24 : place + 28] = struct.pack("<I", 100)  # the size it says it has
-    with pytest.raises(ArchiveProblem):
+    with pytest.raises(ArchiveError):
         read_archive(bytes(bomb))
 
 
@@ -252,14 +252,14 @@ def test_encrypted_doubled_and_countless_files_are_refused() -> None:
     encrypted = bytearray(packed(whole()))
     place = encrypted.find(b"PK\x01\x02")
     encrypted[place + 8] |= 1
-    with pytest.raises(ArchiveProblem, match="encrypted"):
+    with pytest.raises(ArchiveError, match="encrypted"):
         read_archive(bytes(encrypted))
 
     doubled = zipped({"keepsake.json": "{}", "keepsake.jsom": "{}"}).replace(b"keepsake.jsom", b"keepsake.json")
-    with pytest.raises(ArchiveProblem, match="two files of one name"):
+    with pytest.raises(ArchiveError, match="two files of one name"):
         read_archive(doubled)
 
-    with pytest.raises(ArchiveProblem, match="I take at most"):
+    with pytest.raises(ArchiveError, match="I take at most"):
         read_archive(zipped({f"{number}.txt": "" for number in range(20_001)}))
 
 
@@ -286,7 +286,7 @@ def test_broken_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject) 
         broken[place] = data.draw(st.integers(0, 255))
     try:
         read_archive(bytes(broken))
-    except ArchiveProblem as problem:
+    except ArchiveError as problem:
         assert problem.problems
 
 
@@ -295,7 +295,7 @@ def test_broken_bytes_are_read_or_refused_and_nothing_else(data: st.DataObject) 
 def test_any_json_is_read_or_refused_and_nothing_else(key: str, value: object) -> None:
     try:
         read = read_archive(packed(with_concept(**{key: value})))
-    except ArchiveProblem as problem:
+    except ArchiveError as problem:
         assert problem.problems
     else:
         assert isinstance(read, Archive)
@@ -306,5 +306,5 @@ def test_any_json_is_read_or_refused_and_nothing_else(key: str, value: object) -
 def test_any_reference_is_read_or_refused_and_nothing_else(key: str, value: object) -> None:
     try:
         read_archive(packed(with_reference(**{key: value})))
-    except ArchiveProblem as problem:
+    except ArchiveError as problem:
         assert problem.problems

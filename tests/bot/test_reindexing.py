@@ -21,20 +21,20 @@ from bot.runtime.jobs import make_queue, working
 from bot.runtime.metrics import serve_measures
 from bot.service import memories
 from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Standing
+from bot.service.permissions import Actor
 from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
-from bot.service.worker_client import NoSuchEmbedder, WorkerClient
+from bot.service.worker_client import UnknownEmbedderError, WorkerClient
 from db import concepts, reindexing, trash
 from db.pool import viewing
 from db.roles import app_url
-from db.types import Box, Place, Verdict, Viewer, server_owner
-from model_worker.server.loading import NoSuchEmbedder as NotThere
+from db.types import Box, Channel, Verdict, Viewer, server_owner
 from model_worker.server.loading import Sees
+from model_worker.server.loading import UnknownEmbedderError as NotThere
 from tests.model_worker.test_server import TOKEN, Served, served
 from tests.support.fake_models import FakePerceiver
 
-ANNA = Standing(Viewer(1, 10), Place(10, 100))
-BO = Standing(Viewer(2, 10), Place(10, 100))
+ANNA = Actor(Viewer(1, 10), Channel(10, 100))
+BO = Actor(Viewer(2, 10), Channel(10, 100))
 MINE, OURS = ANNA.viewer.personal, server_owner(10)
 COLOURS = ("red", "lime", "blue")
 
@@ -85,7 +85,7 @@ async def remember_shades(assistant: Assistant, colour: str) -> None:
         await memories.add_picture(assistant, ANNA, concept, png(shade))
 
 
-async def told(assistant: Assistant, who: Standing, colour: str) -> list[str]:
+async def told(assistant: Assistant, who: Actor, colour: str) -> list[str]:
     """Who is recognised in a picture of this colour."""
     reply = await assistant.ask(Question(who.viewer, "who is this?", of(colour)))
     return [one.concept.name for one in reply.told.recalled.recognised]
@@ -329,9 +329,9 @@ async def _moving(database_url: str, worker: Served) -> asyncio.subprocess.Proce
 async def test_a_worker_without_that_pack_says_so(pool: asyncpg.Pool) -> None:
     async with served(new(), load_former=nothing) as worker:
         for _ in range(2):
-            with pytest.raises(NoSuchEmbedder, match="No pack here makes other/1"):
+            with pytest.raises(UnknownEmbedderError, match="No pack here makes other/1"):
                 await worker.client.perceive(of("red"), "other/1")
-            with pytest.raises(NoSuchEmbedder):
+            with pytest.raises(UnknownEmbedderError):
                 await worker.client.refer(of("red"), Box(0, 0, 1, 1), embedding_id="other/1")
         assert (await worker.client.perceive(of("red"), "new/1")).calibration.embedding_id == "new/1"
 

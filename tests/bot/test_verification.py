@@ -16,18 +16,18 @@ from PIL import Image
 
 from bot.demo.pictures import png
 from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Standing
-from bot.service.worker_client import WorkerRefused
-from db.types import Box, Place, Viewer
-from model_worker.api.packs import PackProblem, Verification, load_pack
+from bot.service.permissions import Actor
+from bot.service.worker_client import WorkerRefusedError
+from db.types import Box, Channel, Viewer
+from model_worker.api.packs import PackError, Verification, load_pack
 from model_worker.api.protocol import Candidate, VerifyRequest
-from model_worker.evaluation.identification import NothingToAsk
+from model_worker.evaluation.identification import EmptyFolderError
 from model_worker.evaluation.verification import evaluate_verification
 from model_worker.server.loading import Models
 from tests.model_worker.test_server import TOKEN, served
 from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
 
-ANNA = Standing(Viewer(1, 10), Place(10, 100))
+ANNA = Actor(Viewer(1, 10), Channel(10, 100))
 UNSURE = Verification(lowest=0.2, highest=0.95, accept=0.5)
 RED = (255, 0, 0)
 YELLOW = (255, 255, 0)
@@ -103,7 +103,7 @@ async def test_the_wire_takes_no_nonsense() -> None:
     unknown = "0" * 64
     async with served(load=lambda: Models("fake", FakePerceiver(), FakeLooker(), UNSURE)) as worker:
         request = VerifyRequest(unknown, (Candidate(Box(0, 0, 1, 1), unknown, "Red"),))
-        with pytest.raises(WorkerRefused, match="isn't here"):
+        with pytest.raises(WorkerRefusedError, match="isn't here"):
             await worker.client.verify(request, {})
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
             for path, body in (
@@ -116,7 +116,7 @@ async def test_the_wire_takes_no_nonsense() -> None:
                 async with session.post(worker.url + path, data=body) as response:
                     assert response.status == 400, (path, body)
     async with served(writes=FakeWriter()) as worker:
-        with pytest.raises(WorkerRefused, match="doesn't verify"):
+        with pytest.raises(WorkerRefusedError, match="doesn't verify"):
             await worker.client.verify(request, {})
 
 
@@ -131,10 +131,10 @@ def test_a_pack_says_when_it_verifies(tmp_path: Path, monkeypatch: pytest.Monkey
     assert load_pack("standard").verification is None
     assert with_section("uncertain = [0.2, 0.8]\naccept = 0.6") == Verification(0.2, 0.8, 0.6)
     for wrong in ("uncertain = [0.8, 0.2]\naccept = 0.5", "uncertain = [0.2, 0.8]\naccept = 2", "accept = 0.5"):
-        with pytest.raises(PackProblem):
+        with pytest.raises(PackError):
             with_section(wrong)
     served_pack = standard.replace('"image-text"', '"served"\nurl = "http://x"\nmodel = "x"')
-    with pytest.raises(PackProblem, match="can't verify"):
+    with pytest.raises(PackError, match="can't verify"):
         with_section("uncertain = [0.2, 0.8]\naccept = 0.6", served_pack)
 
 
@@ -174,5 +174,5 @@ def test_what_verification_is_worth_is_measured(tmp_path: Path) -> None:
     assert good.balanced_accuracy == 1.0 > bad.balanced_accuracy  # type: ignore[operator]
     assert good.rejected_with > good.rejected_without >= bad.rejected_with
     assert good.accepted_with >= good.accepted_without > bad.accepted_with
-    with pytest.raises(NothingToAsk, match="doesn't look at pictures"):
+    with pytest.raises(EmptyFolderError, match="doesn't look at pictures"):
         evaluate_verification(FakePerceiver(), FakeWriter(), by, folder)

@@ -16,7 +16,7 @@ import pytest
 
 from db import adapters, concepts, corrections, erasure, merging, servers, training, trash
 from db.adapters import Adapter, AdapterInUse
-from db.errors import DataWithdrawn, NothingToRollBack
+from db.errors import DataWithdrawnError, NothingToRollBackError
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.migrate import MIGRATIONS, migrate
@@ -302,7 +302,7 @@ async def test_where_nothing_was_learned_there_is_nothing_to_go_back_to(pool: as
     async with viewing(pool, ANNA) as connection:
         await adapters.disable(connection, ANNA.personal, 1)
         assert await adapters.history(connection, ANNA.personal) == []
-        with pytest.raises(NothingToRollBack):
+        with pytest.raises(NothingToRollBackError):
             await adapters.roll_back(connection, ANNA.personal, 1)
 
 
@@ -325,7 +325,7 @@ async def test_the_base_model_that_is_left_over_is_nothing_to_roll_back(pool: as
     async with viewing(pool, ANNA) as connection:
         await adapters.disable(connection, ANNA.personal, 1)
         await concepts.forget(connection, ANNA.personal, mochi.concept_id)
-        with pytest.raises(NothingToRollBack):
+        with pytest.raises(NothingToRollBackError):
             await adapters.roll_back(connection, ANNA.personal, 1)
 
 
@@ -562,7 +562,7 @@ async def test_what_is_taken_away_while_it_is_learned_is_not_kept(
         else:
             await erasure.erase(connection, ANNA)
 
-    with pytest.raises(DataWithdrawn):
+    with pytest.raises(DataWithdrawnError):
         async with viewing(pool, BO) as connection:
             await adapters.store_and_promote(connection, made, SERVER, "it knows more")
     assert rows_of(database_url, "adapter") == rows_of(database_url, "promotion") == []
@@ -620,7 +620,7 @@ async def test_storing_waits_for_what_is_being_taken_away(
         stored = asyncio.create_task(storing())
         await asyncio.sleep(0.2)
         assert not stored.done()
-    with pytest.raises(DataWithdrawn):
+    with pytest.raises(DataWithdrawnError):
         await stored
 
     assert rows_of(database_url, "adapter") == rows_of(database_url, "promotion") == []
@@ -646,7 +646,7 @@ async def test_another_viewer_sees_nothing_of_it_whatever_the_sql_says(
         assert await training.latest_run(connection, ANNA.personal) is None
         assert await training.material_of(connection, ANNA.personal) == Material((), ())
         assert (await training.changes_since_last_run(connection, ANNA.personal)).total == 0
-        with pytest.raises(NothingToRollBack):
+        with pytest.raises(NothingToRollBackError):
             await adapters.roll_back(connection, ANNA.personal, 2)
         await adapters.disable(connection, ANNA.personal, 2)
         for table in ("promotion", "adapter", "training_run"):
@@ -669,7 +669,7 @@ async def test_nobody_lets_anothers_adapter_answer(pool: asyncpg.Pool, mochi: Co
         async with viewing(pool, BO) as connection:
             await training.start_run(connection, ANNA.personal, PACK)
     stolen = an_adapter("stolen", [mochi.concept_id], [1])
-    with pytest.raises(DataWithdrawn):  # what it claims to have seen isn't there for Bo
+    with pytest.raises(DataWithdrawnError):  # what it claims to have seen isn't there for Bo
         async with viewing(pool, BO) as connection:
             await adapters.store_and_promote(connection, stolen, ANNA.personal, "stolen")
 

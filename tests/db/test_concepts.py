@@ -17,9 +17,9 @@ import psycopg
 import pytest
 
 from db import concepts, corrections, sightings
-from db.errors import MemoryAway, NameTaken, NotRemembered
+from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
 from db.maintenance import delete_what_is_due
-from db.names import NameProblem, check_category, check_info, check_name, name_key
+from db.names import InvalidTextError, check_category, check_info, check_name, name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
@@ -88,7 +88,7 @@ def test_names_of_any_script(given: str, cleaned: str) -> None:
     ],
 )
 def test_names_that_cannot_be(given: str, sentence: str) -> None:
-    with pytest.raises(NameProblem, match=sentence):
+    with pytest.raises(InvalidTextError, match=sentence):
         check_name(given)
 
 
@@ -120,9 +120,9 @@ def test_info_and_category() -> None:
     assert check_info(" Likes tuna.\r\nHates baths.\x00 ") == "Likes tuna.\nHates baths."
     assert check_info("") == check_category("") == ""
     assert check_category(" stuffed  toy ") == "stuffed toy"
-    with pytest.raises(NameProblem, match="1,000"):
+    with pytest.raises(InvalidTextError, match="1,000"):
         check_info("x" * 1001)
-    with pytest.raises(NameProblem, match="64"):
+    with pytest.raises(InvalidTextError, match="64"):
         check_category("x" * 65)
 
 
@@ -176,7 +176,7 @@ async def test_remembering_is_all_or_nothing(pool: asyncpg.Pool, broken: dict[st
 async def test_a_name_is_taken_without_regard_to_case(pool: asyncpg.Pool, one: str, other: str) -> None:
     async with viewing(pool, ANNA) as connection:
         await concepts.remember(connection, a_concept(MINE, one))
-        with pytest.raises(NameTaken, match="already remembered"):
+        with pytest.raises(NameTakenError, match="already remembered"):
             await concepts.remember(connection, a_concept(MINE, other, seed=1))
         # The transaction goes on, and other owners have names of their own.
         await concepts.remember(connection, a_concept(OURS, other, seed=1))
@@ -190,7 +190,7 @@ async def test_one_name_given_twice_at_once_is_stored_once(pool: asyncpg.Pool) -
         try:
             async with viewing(pool, ANNA) as connection:
                 await concepts.remember(connection, a_concept(MINE, "Mochi", seed))
-        except NameTaken:
+        except NameTakenError:
             return "taken"
         return "stored"
 
@@ -210,7 +210,7 @@ async def test_more_references(pool: asyncpg.Pool) -> None:
     assert avatar.picture == a_jpeg(0)
     assert await _counts(pool) == {"picture": 2, "concept": 1, "reference": 3, "embedding": 3}
     async with viewing(pool, ANNA) as connection:
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await concepts.add_reference(connection, replace(mochi, concept_id=uuid4()), a_reference(2), 1)
 
 
@@ -225,13 +225,13 @@ async def test_edit(pool: asyncpg.Pool) -> None:
         assert changed == replace(mochi, info="Sleeps on the stove.")
         assert (await concepts.edit(connection, mochi, info="", category="dog")).info == ""
         assert (await concepts.edit(connection, mochi, name="MOCHI")).name == "MOCHI"
-        with pytest.raises(NameTaken):
+        with pytest.raises(NameTakenError):
             await concepts.edit(connection, mochi, name="rex")
-        with pytest.raises(NameProblem):
+        with pytest.raises(InvalidTextError):
             await concepts.edit(connection, mochi, name="<image>")
         assert (await concepts.edit(connection, mochi, name="Mochiko")).category == "dog"
         assert await concepts.find(connection, ANNA, "Mochi") == []
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await concepts.edit(connection, replace(mochi, concept_id=uuid4()), info="x")
 
 
@@ -244,7 +244,7 @@ async def test_forget_takes_all_but_pictures_still_used(pool: asyncpg.Pool) -> N
     assert await _counts(pool) == {"picture": 1, "concept": 1, "reference": 1, "embedding": 1}
     async with viewing(pool, ANNA) as connection:
         assert await concepts.avatar(connection, rex) is not None
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await concepts.forget(connection, mochi.owner_id, mochi.concept_id)
         await concepts.forget(connection, rex.owner_id, rex.concept_id)
     assert await _counts(pool) == {"picture": 0, "concept": 0, "reference": 0, "embedding": 0}
@@ -365,11 +365,11 @@ async def test_the_latest_correction_counts(pool: asyncpg.Pool) -> None:
         await corrections.store(connection, ANNA, replace(seen, embedding=an_embedding(2)), Verdict.RIGHT)
         stored = [row["verdict"] for row in await connection.fetch("SELECT verdict FROM correction")]
         assert sorted(stored) == ["not_them", "right"]
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await corrections.store(connection, ANNA, replace(seen, concept=None), Verdict.RIGHT)
         await concepts.forget(connection, mochi.owner_id, mochi.concept_id)
         assert await connection.fetch("SELECT * FROM correction") == []
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await corrections.store(connection, ANNA, seen, Verdict.RIGHT)
 
 
@@ -394,13 +394,13 @@ async def test_the_database_goes_away_and_comes_back(own_server: tuple[EmbeddedP
     server, url = own_server
     pool = await open_pool(url)
     try:
-        with pytest.raises(MemoryAway, match="can't be reached"):  # noqa: PT012
+        with pytest.raises(DatabaseUnavailableError, match="can't be reached"):  # noqa: PT012
             async with viewing(pool, ANNA) as connection:
                 await concepts.remember(connection, a_concept(MINE, "Half"))
                 await asyncio.to_thread(server.stop)
                 await concepts.count(connection, MINE)
         for _ in range(2):
-            with pytest.raises(MemoryAway):  # noqa: PT012
+            with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
                 async with viewing(pool, ANNA) as connection:
                     await concepts.count(connection, MINE)
         assert await asyncio.to_thread(server.start)
@@ -413,12 +413,12 @@ async def test_the_database_goes_away_and_comes_back(own_server: tuple[EmbeddedP
 
 
 async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(MemoryAway):  # noqa: PT012
+    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
         await open_pool(f"postgresql://keepsake_app@/keepsake?host={tmp_path}")
 
 
 async def test_a_connection_that_is_cut_loses_the_whole_transaction(pool: asyncpg.Pool, database_url: str) -> None:
-    with pytest.raises(MemoryAway):  # noqa: PT012
+    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
         async with viewing(pool, ANNA) as connection:
             await concepts.remember(connection, a_concept(MINE, "Half"))
             pid = await connection.fetchval("SELECT pg_backend_pid()")
@@ -431,7 +431,7 @@ async def test_a_connection_that_is_cut_loses_the_whole_transaction(pool: asyncp
 async def test_a_full_pool_says_so_in_time(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("db.pool.ACQUIRE_SECONDS", 0.2)
     held = [await pool.acquire() for _ in range(4)]
-    with pytest.raises(MemoryAway):  # noqa: PT012
+    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
         async with viewing(pool, ANNA):
             pytest.fail("there was no connection left")
     for connection in held:

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from db import concepts, corrections, erasure, merging, rate_limits, search, servers, sightings, trash
-from db.errors import NameTaken, NotRemembered, Objected, TooOften, duration
+from db.errors import NameTakenError, NotRememberedError, ObjectedError, RateLimitedError, duration
 from db.maintenance import delete_what_is_due, known_servers
-from db.names import NameProblem
+from db.names import InvalidTextError
 from db.pool import open_pool, viewing
 from db.rate_limits import Limit
 from db.roles import app_url
@@ -118,11 +118,11 @@ async def test_undo_is_for_who_forgot_it_and_only_for_a_while(pool: asyncpg.Pool
     async with viewing(pool, ANNA) as connection:
         gone = await trash.forget_for_now(connection, mug, 1)
     for viewer, owner in ((BO, SERVER), (BO, BO.personal), (ELSEWHERE, server_owner(20))):
-        with pytest.raises(NotRemembered, match="can't be undone"):
+        with pytest.raises(NotRememberedError, match="can't be undone"):
             async with viewing(pool, viewer) as connection:
                 await trash.undo(connection, owner, gone.set_aside_id)
     run_as_administrator(database_url, "UPDATE set_aside SET expires_at = now()")
-    with pytest.raises(NotRemembered, match="can't be undone"):
+    with pytest.raises(NotRememberedError, match="can't be undone"):
         async with viewing(pool, ANNA) as connection:
             await trash.undo(connection, SERVER, gone.set_aside_id)
     assert (await delete_what_is_due(pool))["set_aside"] == 1
@@ -133,7 +133,7 @@ async def test_undo_waits_when_the_name_is_taken_by_now(pool: asyncpg.Pool) -> N
     async with viewing(pool, ANNA) as connection:
         gone = await trash.forget_for_now(connection, mochi, 1)
     await remember(pool, ANNA, "MOCHI", "the second")
-    with pytest.raises(NameTaken):
+    with pytest.raises(NameTakenError):
         async with viewing(pool, ANNA) as connection:
             await trash.undo(connection, ANNA.personal, gone.set_aside_id)
     async with viewing(pool, ANNA) as connection:
@@ -157,7 +157,7 @@ async def test_a_proposal_is_taken_in_or_declined(pool: asyncpg.Pool) -> None:
         await trash.approve(connection, SERVER, first.set_aside_id)
         assert await trash.decline(connection, SERVER, second.set_aside_id) == "Rex"
         assert await trash.proposals(connection, SERVER) == []
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             await trash.approve(connection, SERVER, uuid4())
     assert await names(pool, BO, SERVER) == ["Mochi"]
     assert await names(pool, ANNA, ANNA.personal) == ["Mochi", "Rex"]
@@ -189,7 +189,7 @@ async def test_what_is_too_long_together_is_not_merged_and_nothing_is_lost(
 ) -> None:
     one, two = await remember(pool, ANNA, "Mochi", "a" * 600), await remember(pool, ANNA, "Rex", "b" * 600)
     before = rows(database_url)
-    with pytest.raises(NameProblem, match="at most 1,000"):
+    with pytest.raises(InvalidTextError, match="at most 1,000"):
         async with viewing(pool, ANNA) as connection:
             await merging.merge(connection, ANNA, one, two)
     assert rows(database_url) == before
@@ -198,7 +198,7 @@ async def test_what_is_too_long_together_is_not_merged_and_nothing_is_lost(
 async def test_only_two_of_one_memory_are_merged(pool: asyncpg.Pool) -> None:
     mochi, mug = await remember(pool, ANNA, "Mochi"), await remember(pool, ANNA, "The mug", owner=SERVER)
     for kept, other in ((mochi, mug), (mug, mochi), (mochi, mochi)):
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             async with viewing(pool, ANNA) as connection:
                 await merging.merge(connection, ANNA, kept, other)
 
@@ -213,7 +213,7 @@ async def test_the_last_picture_stays(pool: asyncpg.Pool) -> None:
         shown = await concepts.avatar(connection, mochi)
         assert shown is not None
         assert shown.picture == second.picture
-        with pytest.raises(NotRemembered, match="only picture"):
+        with pytest.raises(NotRememberedError, match="only picture"):
             await concepts.remove_reference(connection, mochi, second.reference_id)
 
 
@@ -399,17 +399,17 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
     assert await names(pool, BO, SERVER) == ["The lamp"]
     assert await names(pool, Viewer(2, 20), server_owner(20)) == []
     assert await names(pool, BO, BO.personal) == ["Anna"]
-    with pytest.raises(Objected):
+    with pytest.raises(ObjectedError):
         await remember(pool, BO, "Anna", owner=SERVER, person=1)
-    with pytest.raises(Objected):
+    with pytest.raises(ObjectedError):
         async with viewing(pool, BO) as connection:
             await trash.propose(connection, private, SERVER, 2)
-    with pytest.raises(Objected):
+    with pytest.raises(ObjectedError):
         async with viewing(pool, BO) as connection:
             await trash.restore(connection, SERVER, await trash.take(connection, private), "Anna")
     async with viewing(pool, BO) as connection:
         [lamp] = await concepts.find(connection, BO, "The lamp")
-        with pytest.raises(Objected):
+        with pytest.raises(ObjectedError):
             await concepts.edit(connection, lamp, linked_user=1)
 
     async with viewing(pool, ANNA) as connection:
@@ -430,7 +430,7 @@ async def test_nobody_objects_for_somebody_else(pool: asyncpg.Pool) -> None:
 
 async def test_linking_and_objecting_in_the_same_moment_never_both_hold(pool: asyncpg.Pool) -> None:
     async def link(number: int) -> None:
-        with contextlib.suppress(Objected):
+        with contextlib.suppress(ObjectedError):
             await remember(pool, BO, f"Anna {number}", owner=SERVER, person=1)
 
     async def object_now() -> None:
@@ -455,7 +455,7 @@ async def test_erasing_takes_what_somebody_else_forgot_too(pool: asyncpg.Pool) -
         await erasure.erase(connection, Viewer(1))
 
     for one in forgotten:
-        with pytest.raises(NotRemembered):
+        with pytest.raises(NotRememberedError):
             async with viewing(pool, BO) as connection:
                 await trash.undo(connection, SERVER, one.set_aside_id)
 
@@ -509,7 +509,7 @@ async def test_limits_allow_a_burst_then_say_when_to_come_back_even_after_a_rest
             await rate_limits.use(connection, ANNA.personal, limit)
     restarted = await open_pool(app_url(database_url), largest=1)
     try:
-        with pytest.raises(TooOften, match="2 minutes") as refused:
+        with pytest.raises(RateLimitedError, match="2 minutes") as refused:
             async with viewing(restarted, ANNA) as connection:
                 await rate_limits.use(connection, ANNA.personal, limit)
         assert 95 <= refused.value.seconds <= 100
@@ -520,7 +520,7 @@ async def test_limits_allow_a_burst_then_say_when_to_come_back_even_after_a_rest
     run_as_administrator(database_url, "UPDATE rate SET next_at = next_at - interval '101 seconds'")
     async with viewing(pool, ANNA) as connection:
         await rate_limits.use(connection, ANNA.personal, limit)
-    with pytest.raises(TooOften):
+    with pytest.raises(RateLimitedError):
         async with viewing(pool, ANNA) as connection:
             await rate_limits.use(connection, ANNA.personal, limit)
 
@@ -532,7 +532,7 @@ async def test_many_at_once_get_no_more_than_the_limit(pool: asyncpg.Pool) -> No
         try:
             async with viewing(pool, ANNA) as connection:
                 await rate_limits.use(connection, ANNA.personal, limit)
-        except TooOften:
+        except RateLimitedError:
             return False
         return True
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from db import concepts
-from db.errors import DatabaseProblem, MigrationProblem
+from db.errors import DatabaseSetupError, MigrationError
 from db.pool import open_pool, viewing
 from db.roles import app_url, derived_app_url, why_not_log_in
 from db.setup import cli, health
@@ -84,7 +84,7 @@ def test_a_changed_file_is_refused(empty_database_url: str, folder: Path) -> Non
     migrate(empty_database_url, folder)
     changed = folder / "0001_memory.sql"
     changed.write_text(changed.read_text(encoding="utf-8") + "\n-- later thought\n", encoding="utf-8")
-    with pytest.raises(MigrationProblem, match=r"0001_memory\.sql was changed after it was applied"):
+    with pytest.raises(MigrationError, match=r"0001_memory\.sql was changed after it was applied"):
         migrate(empty_database_url, folder)
 
 
@@ -99,13 +99,13 @@ def test_a_newer_database_is_refused(empty_database_url: str, folder: Path) -> N
     newer = _next_name(folder, "from_the_future")
     _add(folder, newer, "SELECT 1;")
     migrate(empty_database_url, folder)
-    with pytest.raises(MigrationProblem, match="the database is newer. Update Keepsake"):
+    with pytest.raises(MigrationError, match="the database is newer. Update Keepsake"):
         migrate(empty_database_url)
 
 
 def test_a_failing_file_leaves_nothing(empty_database_url: str, folder: Path) -> None:
     _add(folder, _next_name(folder, "broken"), "CREATE TABLE half (id integer); SELECT nonsense;")
-    with pytest.raises(DatabaseProblem, match="nonsense"):
+    with pytest.raises(DatabaseSetupError, match="nonsense"):
         migrate(empty_database_url, folder)
     with psycopg.connect(empty_database_url) as connection:
         tables = connection.execute("SELECT relname FROM pg_stat_user_tables").fetchall()
@@ -114,7 +114,7 @@ def test_a_failing_file_leaves_nothing(empty_database_url: str, folder: Path) ->
 
 def test_a_gap_in_the_numbers_is_refused(folder: Path) -> None:
     _add(folder, "0999_gap.sql", "SELECT 1;")
-    with pytest.raises(MigrationProblem, match="should have the number"):
+    with pytest.raises(MigrationError, match="should have the number"):
         read_migrations(folder)
 
 
@@ -170,7 +170,7 @@ def test_owner_id_leads_every_primary_key_and_unique_index(database_url: str) ->
 
 
 async def test_the_app_does_not_work_as_superuser(database_url: str) -> None:
-    with pytest.raises(DatabaseProblem, match="bypasses row-level security"):
+    with pytest.raises(DatabaseSetupError, match="bypasses row-level security"):
         await open_pool(database_url)
 
 
@@ -230,7 +230,7 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
     with EmbeddedPostgres(directory) as server:
         url = server.start()
         managed = _managed(url)
-        with pytest.raises(DatabaseProblem, match='extension "vector"'):
+        with pytest.raises(DatabaseSetupError, match='extension "vector"'):
             migrate(managed)
         with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
             connection.execute("CREATE EXTENSION vector")
@@ -338,7 +338,7 @@ def test_embedded_starts_after_everything_was_killed(directory: Path) -> None:
 def test_embedded_says_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a directory")
-    with pytest.raises(DatabaseProblem, match="can't be made"):
+    with pytest.raises(DatabaseSetupError, match="can't be made"):
         EmbeddedPostgres(file / "postgres").start()
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from db import concepts, corrections, sightings
-from db.errors import NotRemembered
+from db.errors import NotRememberedError
 from db.pool import open_pool, viewing, without_viewer
 from db.roles import app_url
 from db.types import Box, Concept, OwnerId, Sighting, Verdict, Viewer, server_owner, user_owner
@@ -160,7 +160,7 @@ async def test_the_functions_of_the_memory_find_nothing_of_anothers(full: asyncp
             concepts.edit(connection, mochi, info="spoilt"),
             concepts.get(connection, mochi.owner_id, mochi.concept_id),
         ):
-            with pytest.raises(NotRemembered):
+            with pytest.raises(NotRememberedError):
                 await attempt
     async with viewing(full, ANNA) as connection:
         assert await concepts.find(connection, ANNA, "Mochi") == [mochi]

@@ -14,11 +14,11 @@ from bot.demo.pictures import cat, cup
 from model_worker.api.packs import HubModel, ImageTextWriting
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.generation.adapters import loaded as adapters_module
-from model_worker.generation.adapters.errors import AdapterProblem
+from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, read_adapter, write_adapter
 from model_worker.generation.multimodal.writer import ImageTextWriter
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from tests.support.tiny_models import save_llava, save_qwen3_vl
 
 pytestmark = pytest.mark.slow
@@ -60,13 +60,13 @@ def held(writer: ImageTextWriter, seed: int) -> str:
     return adapter_id(data)
 
 
-def asked(question: str, adapter: str | None, *, references: int = 1) -> Asked:
+def asked(question: str, adapter: str | None, *, references: int = 1) -> GenerationInput:
     concepts = tuple(PromptConcept(f"Mochi {n}", "my cat", "cat", avatar=f"r{n}") for n in range(references))
     request = GenerateRequest(question, True, concepts=concepts, picture="p", adapter=adapter)
-    return Asked(request, {"p": CUP, **{f"r{n}": CAT for n in range(references)}})
+    return GenerationInput(request, {"p": CUP, **{f"r{n}": CAT for n in range(references)}})
 
 
-def write(writer: ImageTextWriter, batch: list[Asked]) -> list[str]:
+def write(writer: ImageTextWriter, batch: list[GenerationInput]) -> list[str]:
     said = [""] * len(batch)
     for pieces in writer.write(batch, [threading.Event() for _ in batch]):
         for index, piece in pieces:
@@ -87,7 +87,7 @@ def test_owners_share_a_batch_and_each_hears_their_own_adapter(writer: ImageText
 
 
 def test_verification_is_always_the_base_models(writer: ImageTextWriter) -> None:
-    pair = Pair(CUP, CAT, "Mochi")
+    pair = ImagePair(CUP, CAT, "Mochi")
     before = writer.verify([pair])
     write(writer, [asked("Who is this?", held(writer, 1))])
     assert writer.verify([pair]) == before
@@ -150,7 +150,7 @@ def test_an_adapter_that_does_not_fit_is_refused_and_the_base_answers(writer: Im
     before = write(writer, [asked("Who?", None)])
 
     data = write_adapter(made)
-    with pytest.raises(AdapterProblem):
+    with pytest.raises(AdapterError):
         writer.adapters.take(adapter_id(data), data)
 
     assert write(writer, [asked("Who?", adapter_id(data))]) == before
@@ -168,7 +168,7 @@ def test_any_damage_is_refused_and_never_more_than_that(writer: ImageTextWriter)
         save(load(data), {"keepsake": "{}"}),
         save(load(data), {"keepsake": "[" * 5000}),
     ):
-        with pytest.raises(AdapterProblem):
+        with pytest.raises(AdapterError):
             read_adapter(broken)
 
 

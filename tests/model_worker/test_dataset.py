@@ -14,15 +14,15 @@ from PIL import Image
 
 from db.training import Changes
 from db.types import Box, ServerSettings
-from model_worker.api.packs import PackProblem
+from model_worker.api.packs import PackError
 from model_worker.api.recipes import FOLDER, load_recipe
 from model_worker.finetune.data.augment import scene_of
-from model_worker.finetune.data.dataset import CAPTIONS, IS_THERE, curriculum_of
+from model_worker.finetune.data.dataset import CAPTIONS, IS_THERE, dataset_of
 from model_worker.finetune.data.facts import facts_of
 from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.data.samples import Curriculum, Lesson, Task
+from model_worker.finetune.data.samples import Dataset, Task, TrainingSample
 from model_worker.finetune.jobs.schedule import is_enough, is_quiet
-from model_worker.finetune.judging.evaluation import Marks, normalised
+from model_worker.finetune.judging.evaluation import ModelMetrics, normalised
 from model_worker.finetune.judging.gate import judge
 
 WHOLE = Box(0, 0, 1, 1)
@@ -46,11 +46,11 @@ def memory() -> list[Known]:
     ]
 
 
-def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Curriculum:
-    return curriculum_of(memory(), sees=sees, rounds=rounds, most_concepts=6, seed=seed)
+def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Dataset:
+    return dataset_of(memory(), sees=sees, rounds=rounds, most_concepts=6, seed=seed)
 
 
-def of_task(lessons: tuple[Lesson, ...], task: Task) -> list[Lesson]:
+def of_task(lessons: tuple[TrainingSample, ...], task: Task) -> list[TrainingSample]:
     return [one for one in lessons if one.task is task]
 
 
@@ -165,14 +165,14 @@ def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
 
 def test_one_picture_only_is_trained_on_and_nothing_claims_to_be_held_out() -> None:
     one_each = [replace(one, views=one.views[:1]) for one in memory()]
-    curriculum = curriculum_of(one_each, sees=True, rounds=1, most_concepts=6, seed=1)
+    curriculum = dataset_of(one_each, sees=True, rounds=1, most_concepts=6, seed=1)
     assert curriculum.held_out_pictures == 0
     assert {one.task for one in curriculum.exam} == {Task.TEXT}
 
 
 def test_what_was_said_with_the_buttons_gives_more_lessons() -> None:
     corrected = [replace(memory()[0], right=2, not_them=50), *memory()[1:]]
-    lessons = curriculum_of(corrected, sees=True, rounds=1, most_concepts=6, seed=1).training
+    lessons = dataset_of(corrected, sees=True, rounds=1, most_concepts=6, seed=1).training
     about = [one.value for one in of_task(lessons, Task.RECOGNITION) if "Mochi" in one.asked.request.question]
     assert (about.count("yes"), about.count("no")) == (3, 4)
 
@@ -183,7 +183,7 @@ def test_the_same_seed_makes_the_same_lessons_and_another_one_others() -> None:
 
 
 def test_a_memory_of_one_concept_makes_lessons_too() -> None:
-    curriculum = curriculum_of(memory()[:1], sees=True, rounds=2, most_concepts=6, seed=1)
+    curriculum = dataset_of(memory()[:1], sees=True, rounds=2, most_concepts=6, seed=1)
     assert curriculum.training
     assert curriculum.exam
 
@@ -193,8 +193,8 @@ def test_questions_to_train_with_and_for_the_exam_are_different_ones() -> None:
         assert not set(training) & set(exam)
 
 
-def marks(score: float, general: float = 1.0) -> Marks:
-    return Marks(score, score, score, score, general, ())
+def marks(score: float, general: float = 1.0) -> ModelMetrics:
+    return ModelMetrics(score, score, score, score, general, ())
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def marks(score: float, general: float = 1.0) -> Marks:
     ],
 )
 def test_only_what_is_better_for_the_owner_and_no_worse_in_general_passes(
-    candidate: Marks, passes: bool, why: str
+    candidate: ModelMetrics, passes: bool, why: str
 ) -> None:
     verdict = judge(candidate, marks(0.60), marks(0.30), load_recipe("starter"))
     assert verdict.passes is passes
@@ -229,7 +229,7 @@ def test_answers_are_compared_as_the_paper_does() -> None:
 def test_the_recipes_can_be_read_and_an_unknown_one_is_named() -> None:
     for file in FOLDER.glob("*.toml"):
         assert load_recipe(file.stem).rank > 0
-    with pytest.raises(PackProblem, match=r"no recipe “none”; there are: .*starter"):
+    with pytest.raises(PackError, match=r"no recipe “none”; there are: .*starter"):
         load_recipe("none")
 
 

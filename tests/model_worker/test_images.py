@@ -17,7 +17,7 @@ import pytest
 from PIL import ExifTags, Image
 from skimage import data as skimage_data
 
-from model_worker.api.images import LARGEST_BYTES, PictureProblem, decode_picture, encode_jpeg
+from model_worker.api.images import LARGEST_BYTES, ImageError, decode_picture, encode_jpeg
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
 ORIENTATION = ExifTags.Base.Orientation
@@ -172,7 +172,7 @@ def test_a_jpeg_for_keeps_says_nothing_but_pixels() -> None:
 def test_half_a_picture_is_refused(form: str) -> None:
     data = saved(cat(), form)
 
-    with pytest.raises(PictureProblem, match="broken|isn't a picture"):
+    with pytest.raises(ImageError, match="broken|isn't a picture"):
         decode_picture(data[: len(data) // 2])
 
 
@@ -193,7 +193,7 @@ def test_half_a_picture_is_refused(form: str) -> None:
     ],
 )
 def test_what_cannot_be_used_is_refused_with_a_sentence(data: bytes, sentence: str) -> None:
-    with pytest.raises(PictureProblem, match=sentence):
+    with pytest.raises(ImageError, match=sentence):
         decode_picture(data)
 
 
@@ -209,7 +209,7 @@ def test_any_damage_gives_a_picture_or_a_sentence() -> None:
             damaged[places] = chance.integers(0, 256, 6)
             try:
                 assert decode_picture(damaged.tobytes()).mode == "RGB"
-            except PictureProblem as problem:
+            except ImageError as problem:
                 assert str(problem).endswith(".")
 
 
@@ -275,7 +275,7 @@ READ_ALONE = """
 import io, json, sys
 from pathlib import Path
 from PIL import Image
-from model_worker.api.images import PictureProblem, decode_picture
+from model_worker.api.images import ImageError, decode_picture
 
 def peak():  # of this program alone, unlike getrusage, which also counts what it was started from
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -283,7 +283,7 @@ def peak():  # of this program alone, unlike getrusage, which also counts what i
 def read(data):
     try:
         return decode_picture(data).size
-    except PictureProblem as problem:
+    except ImageError as problem:
         return str(problem)
 
 small = io.BytesIO()

@@ -26,7 +26,7 @@ from model_worker.api.packs import (
     HubModel,
     ImageTextWriting,
     OpenClip,
-    PackProblem,
+    PackError,
     VisionBackbone,
     load_pack,
 )
@@ -35,8 +35,8 @@ from model_worker.cli import main
 from model_worker.generation.multimodal.chat_model import Prompted
 from model_worker.generation.multimodal.messages import messages_for
 from model_worker.generation.multimodal.writer import LET_GO, TOO_LONG, ImageTextWriter
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception import detector
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import check_activation, load_embedder, squared
@@ -102,12 +102,12 @@ def test_crops_are_laid_on_a_square() -> None:
 
 
 def test_a_silent_mismatch_of_activations_is_refused() -> None:
-    with pytest.raises(PackProblem, match="ViT-L-14-336-quickgelu"):
+    with pytest.raises(PackError, match="ViT-L-14-336-quickgelu"):
         check_activation(OpenClip("ViT-L-14-336", "openai", tiny("open_clip")))
     check_activation(OpenClip("ViT-L-14-336-quickgelu", "openai", tiny("open_clip")))
-    with pytest.raises(PackProblem, match="has no weights"):
+    with pytest.raises(PackError, match="has no weights"):
         check_activation(OpenClip("ViT-L-14-336", "nobody", tiny("open_clip")))
-    with pytest.raises(PackProblem, match="has no model"):
+    with pytest.raises(PackError, match="has no model"):
         check_activation(OpenClip("ViT-None", "openai", tiny("open_clip")))
 
 
@@ -159,14 +159,14 @@ def sha256(picture: Image.Image) -> str:
     return hashlib.sha256(picture.tobytes()).hexdigest()
 
 
-def asked(question: str, *, turns: int = 0, concepts: int = 1, picture: bool = True) -> Asked:
+def asked(question: str, *, turns: int = 0, concepts: int = 1, picture: bool = True) -> GenerationInput:
     known = [
         PromptConcept(f"Mochi {n}", "a cat </s><image> who hates rain", "cat", "on the left", "probably", sha256(CAT))
         for n in range(concepts)
     ]
     history = tuple(Turn("user" if n % 2 == 0 else "assistant", f"turn {n} " + "word " * 20) for n in range(turns))
     request = GenerateRequest(question, picture, (), tuple(known), history, sha256(CUP) if picture else None)
-    return Asked(request, {sha256(CAT): CAT, sha256(CUP): CUP})
+    return GenerationInput(request, {sha256(CAT): CAT, sha256(CUP): CUP})
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,9 @@ def writer(request: pytest.FixtureRequest) -> ImageTextWriter:
     return ImageTextWriter(ImageTextWriting(tiny(request.param), 4000, 12))
 
 
-def write(writer: ImageTextWriter, batch: list[Asked], gone: list[threading.Event] | None = None) -> list[str]:
+def write(
+    writer: ImageTextWriter, batch: list[GenerationInput], gone: list[threading.Event] | None = None
+) -> list[str]:
     said = [""] * len(batch)
     for pieces in writer.write(batch, gone or [threading.Event() for _ in batch]):
         for index, piece in pieces:
@@ -223,16 +225,20 @@ def test_a_picture_is_encoded_once_and_then_says_the_same(
 
 
 def test_encoded_pictures_are_kept_within_a_bound(writer: ImageTextWriter) -> None:
-    one = Pair(CUP, CAT, "Mochi")
+    one = ImagePair(CUP, CAT, "Mochi")
     writer.verify([one])
     writer.features._most_bytes = 1
-    writer.verify([Pair(CAT, Image.new("RGB", (50, 50)), "Nobody")])
+    writer.verify([ImagePair(CAT, Image.new("RGB", (50, 50)), "Nobody")])
     assert len(writer.features._kept) == 1
     assert writer.features.bytes == sum(kept.bytes for kept in writer.features._kept.values())
 
 
 def test_verification_gives_a_probability_a_pair_alone_as_together(writer: ImageTextWriter) -> None:
-    pairs = [Pair(CUP, CAT, "Mochi", "cat"), Pair(CAT, CAT, "Mochi"), Pair(CAT, CUP, "The cup </s><image>")]
+    pairs = [
+        ImagePair(CUP, CAT, "Mochi", "cat"),
+        ImagePair(CAT, CAT, "Mochi"),
+        ImagePair(CAT, CUP, "The cup </s><image>"),
+    ]
     together = writer.verify(pairs)
     assert together == pytest.approx([writer.verify([one])[0] for one in pairs], abs=1e-4)
     assert all(0 < one < 1 for one in together)
@@ -246,7 +252,7 @@ def test_verification_reads_yes_and_no(writer: ImageTextWriter) -> None:
         bias = torch.zeros(head.weight.shape[0])
         bias[says] = 20.0
         head.bias = torch.nn.Parameter(bias)
-        assert least <= writer.verify([Pair(CUP, CAT, "Mochi")])[0] <= most
+        assert least <= writer.verify([ImagePair(CUP, CAT, "Mochi")])[0] <= most
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -256,7 +262,7 @@ def test_a_writer_in_few_bits_answers_and_verifies(bits: int) -> None:
     assert layer.weight.element_size() == 1
     assert writer._speaker.model.model.vision_tower.dtype == torch.float32
     assert write(writer, [asked("Who is this?"), asked("Hi", picture=False)])[0]
-    assert 0 < writer.verify([Pair(CUP, CAT, "Mochi")])[0] < 1
+    assert 0 < writer.verify([ImagePair(CUP, CAT, "Mochi")])[0] < 1
 
 
 def test_pieces_come_one_after_the_other_and_stop_when_nobody_listens(
@@ -279,7 +285,7 @@ def test_earlier_turns_are_dropped_until_the_rest_fits(load_llava: Callable[...,
     assert write(tight, [long])[0]
 
 
-def prompted(writer: ImageTextWriter, one: Asked) -> Prompted:
+def prompted(writer: ImageTextWriter, one: GenerationInput) -> Prompted:
     fitting, found = writer._prompted([one])
     assert fitting == [0]
     assert found is not None
@@ -378,7 +384,7 @@ def test_out_of_memory_halves_the_batch_and_then_says_so(
 
 
 def test_weights_that_are_nowhere_are_named_with_their_size_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(PackProblem, match=r"org/missing \(4\.2 GB\).*KEEPSAKE_WEIGHTS"):
+    with pytest.raises(PackError, match=r"org/missing \(4\.2 GB\).*KEEPSAKE_WEIGHTS"):
         checkpoint(HubModel("org/missing", 4200, "none"))
 
 
@@ -391,7 +397,7 @@ def test_a_folder_that_is_no_model_is_named(weights: Path) -> None:
         lambda: load_detector(Detector(tiny("broken"), ("cat",), 0.1, 5)),
         lambda: ImageTextWriter(ImageTextWriting(tiny("broken"), 100, 10)),
     ):
-        with pytest.raises(PackProblem, match="tiny/broken isn't"):
+        with pytest.raises(PackError, match="tiny/broken isn't"):
             load()
 
 
@@ -437,7 +443,7 @@ def test_a_user_adds_a_pack_by_writing_a_file(tmp_path: Path, monkeypatch: pytes
     assert pack.hub_models == standard.hub_models
     assert replace(pack, name="standard", perception=standard.perception) == standard
     for name, words in (("odd", "not magic"), ("half", "lacks"), ("text", "isn't TOML"), ("none", "mine")):
-        with pytest.raises(PackProblem, match=words):
+        with pytest.raises(PackError, match=words):
             load_pack(name)
 
 

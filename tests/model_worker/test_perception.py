@@ -10,7 +10,7 @@ from PIL import Image
 
 from bot.demo import pictures
 from db.types import Box
-from model_worker.api.packs import PackProblem, load_pack, weights_problems
+from model_worker.api.packs import PackError, load_pack, weights_problems
 from model_worker.perception.panels import find_panels
 from model_worker.perception.single_pass import Perceiver
 from model_worker.perception.windows import WHOLE, iou, suppress, windows
@@ -54,7 +54,7 @@ def test_the_panels_of_a_collage_are_found_exactly() -> None:
 
 
 def test_an_unknown_pack_is_named_with_those_that_exist() -> None:
-    with pytest.raises(PackProblem, match="starter"):
+    with pytest.raises(PackError, match="starter"):
         load_pack("no-such-pack")
 
 

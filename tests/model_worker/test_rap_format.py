@@ -18,15 +18,15 @@ from model_worker.api.packs import HubModel, ImageTextWriting, Pack, load_pack
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.api.recipes import load_recipe
 from model_worker.finetune.data import rap_format, sheet
-from model_worker.finetune.data.dataset import curriculum_of
+from model_worker.finetune.data.dataset import dataset_of
 from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.data.rap_format import SampleProblem, Samples, lessons_from, write_samples
-from model_worker.finetune.data.samples import Lesson, Task
+from model_worker.finetune.data.rap_format import SampleError, Samples, samples_from, write_samples
+from model_worker.finetune.data.samples import Task, TrainingSample
 from model_worker.finetune.data.sheet import draw_sheet
-from model_worker.finetune.training.progress import Watch
+from model_worker.finetune.training.progress import ProgressCallback
 from model_worker.generation.multimodal.rap_prompt import rap_prompt
 from model_worker.generation.starter.prompt import prompt_for
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 from tests.support import tiny_models
 
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)
@@ -82,7 +82,7 @@ def said(*values: str, first: str = "human") -> list[dict[str, str]]:
 
 def read(folder: Path, *samples: object, most_concepts: int = 2) -> Samples:
     (folder / "rap.json").write_text(json.dumps(samples))
-    return lessons_from(folder / "rap.json", folder, most_concepts)
+    return samples_from(folder / "rap.json", folder, most_concepts)
 
 
 def test_a_sample_is_prompted_as_the_authors_code_does(data: Path) -> None:
@@ -226,8 +226,8 @@ def test_of_many_that_cannot_be_used_the_first_are_named_and_all_counted(data: P
 def test_a_file_that_is_no_data_file_says_so(data: Path, content: bytes | None, words: str) -> None:
     if content is not None:
         (data / "rap.json").write_bytes(content)
-    with pytest.raises(SampleProblem, match=words) as problem:
-        lessons_from(data / "rap.json", data, 2)
+    with pytest.raises(SampleError, match=words) as problem:
+        samples_from(data / "rap.json", data, 2)
     assert "rap.json" in str(problem.value)
 
 
@@ -238,7 +238,7 @@ def test_a_picture_that_cannot_be_opened_names_itself_and_its_sample(data: Path,
     (data / path).unlink()
     if broken is not None:
         (data / path).write_bytes(broken)
-    with pytest.raises(SampleProblem, match=rf"Sample 1 \(id “156”\) of rap.json: the picture “{path}” can't be"):
+    with pytest.raises(SampleError, match=rf"Sample 1 \(id “156”\) of rap.json: the picture “{path}” can't be"):
         _ = lesson.asked.pictures[path]
 
 
@@ -250,7 +250,7 @@ def known() -> list[Known]:
     ]
 
 
-def compared(lesson: Lesson) -> tuple[object, ...]:
+def compared(lesson: TrainingSample) -> tuple[object, ...]:
     asked = lesson.asked
     names = [asked.request.picture, *(one.avatar for one in asked.request.concepts)]
     return (
@@ -261,9 +261,9 @@ def compared(lesson: Lesson) -> tuple[object, ...]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    lessons = curriculum_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
+    lessons = dataset_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
     write_samples(lessons, tmp_path)
-    found = lessons_from(tmp_path / "samples.json", tmp_path, 2)
+    found = samples_from(tmp_path / "samples.json", tmp_path, 2)
     assert (found.count, found.broken, found.crowded) == (len(lessons), 0, 0)
     assert [compared(one) for one in found.lessons] == [compared(one) for one in lessons]
     assert {one.task for one in found.lessons} >= {Task.CAPTION, Task.RECOGNITION, Task.GROUNDING, Task.TEXT}
@@ -273,9 +273,11 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 def test_two_concepts_with_one_picture_stay_two(tmp_path: Path) -> None:
     concepts = (PromptConcept("Ann", "left", avatar="both"), PromptConcept("Ben", "right", avatar="both"))
-    lesson = Lesson(Task.TEXT, Asked(GenerateRequest("Who?", False, concepts=concepts), {"both": noise(1)}), "Two.")
+    lesson = TrainingSample(
+        Task.TEXT, GenerationInput(GenerateRequest("Who?", False, concepts=concepts), {"both": noise(1)}), "Two."
+    )
     write_samples([lesson], tmp_path)
-    [found] = lessons_from(tmp_path / "samples.json", tmp_path, 2).lessons
+    [found] = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
     assert compared(found) == compared(lesson)
 
 
@@ -287,21 +289,23 @@ def test_earlier_turns_are_written_and_image_tokens_are_only_where_pictures_are(
         history=(Turn("user", "Hi"), Turn("assistant", "Hello <image>!")),
         picture="p",
     )
-    write_samples([Lesson(Task.QUESTION, Asked(request, {"p": noise(1), "a": noise(2)}), "No.")], tmp_path)
+    write_samples(
+        [TrainingSample(Task.QUESTION, GenerationInput(request, {"p": noise(1), "a": noise(2)}), "No.")], tmp_path
+    )
     text = (tmp_path / "samples.json").read_text()
     assert text.count("<image>") == 1
     assert "<image>\\nHi" in text
-    first, last = lessons_from(tmp_path / "samples.json", tmp_path, 2).lessons
+    first, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
     assert (first.asked.request.question, first.answer) == ("Hi", "Hello ‹image›!")
     assert (last.asked.request.question, len(last.asked.request.history), last.answer) == ("And ‹image› now?", 2, "No.")
     assert [one.name for one in last.asked.request.concepts] == ["Ann"]
 
 
 def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tmp_path: Path) -> None:
-    lessons = curriculum_of(known(), sees=False, rounds=1, most_concepts=2, seed=3).training
-    plain = Lesson(Task.GENERAL, Asked(GenerateRequest("Why?", has_picture=False)), "Because.")
+    lessons = dataset_of(known(), sees=False, rounds=1, most_concepts=2, seed=3).training
+    plain = TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?", has_picture=False)), "Because.")
     write_samples([*lessons, plain], tmp_path)
-    *found, last = lessons_from(tmp_path / "samples.json", tmp_path, 2).lessons
+    *found, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
     assert [one.asked.request.question for one in found] == [
         prompt_for(one.asked.request, examples=False) for one in lessons
     ]
@@ -312,8 +316,8 @@ def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tm
 def test_a_sheet_shows_some_lessons_of_each_task_also_those_with_broken_pictures(data: Path, tmp_path: Path) -> None:
     broken = read(data, sample()).lessons
     (data / "refcoco/image/94268.jpg").write_bytes(b"no picture")
-    plain = [Lesson(Task.GENERAL, Asked(GenerateRequest("Why?" * 99, False)), "Because. " * 99)] * 50
-    made = curriculum_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
+    plain = [TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?" * 99, False)), "Because. " * 99)] * 50
+    made = dataset_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
     draw_sheet([*broken, *plain, *made], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as drawn:
         assert drawn.width == sheet.COLUMNS * sheet.WIDTH
@@ -353,7 +357,7 @@ def test_a_base_training_goes_over_what_can_be_used_and_says_what_could_not(
     (data / "rap.json").write_text(json.dumps([*samples, sample(extra=crowd), sample(image="nowhere.jpg")]))
     recipe = replace(load_recipe("rap-llava"), rank=4, alpha=8, batch=2)
     heard: list[tuple[str, int, int]] = []
-    watch = Watch(lambda *step: heard.append(step))
+    watch = ProgressCallback(lambda *step: heard.append(step))
 
     numbers = train_base(data / "rap.json", data, recipe, pack, tmp_path / "out", 0, watch)
 
@@ -381,7 +385,7 @@ def test_a_base_training_on_nothing_says_so(pack: Pack, data: Path, tmp_path: Pa
 
     recipe = replace(load_recipe("rap-llava"), rank=4, batch=2)
     (data / "rap.json").write_text(json.dumps([sample(image="nowhere.jpg")]))
-    with pytest.raises(SampleProblem, match=r"nothing to train on. Sample 1 \(id “156”\) of rap.json"):
+    with pytest.raises(SampleError, match=r"nothing to train on. Sample 1 \(id “156”\) of rap.json"):
         train_base(data / "rap.json", data, recipe, pack, tmp_path / "out", 0)
     (data / "rap.json").write_text(json.dumps([sample()]))
     with pytest.raises(ValueError, match="None of the lessons fits"):

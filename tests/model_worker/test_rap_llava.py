@@ -12,14 +12,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from bot.demo import pictures
-from model_worker.api.packs import Crops, HubModel, LlavaWriting, OpenClip, PackProblem, load_pack
+from model_worker.api.packs import Crops, HubModel, LlavaWriting, OpenClip, PackError, load_pack
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.generation.adapters.file import fingerprint
 from model_worker.generation.multimodal.llava import load_llava
 from model_worker.generation.multimodal.rap_prompt import rap_prompt, rap_recognition
 from model_worker.generation.multimodal.writer import ImageTextWriter, _Steps
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.embedders import check_activation
 from tests.support.tiny_models import _letters_tokenizer, save_original_llava
 
@@ -32,14 +32,14 @@ V1 = (
 )
 
 
-def asked(question: str = "Who is this?", *, concepts: int = 2, turns: tuple[Turn, ...] = ()) -> Asked:
+def asked(question: str = "Who is this?", *, concepts: int = 2, turns: tuple[Turn, ...] = ()) -> GenerationInput:
     known = [
         PromptConcept("bo", "<bo> is a Shiba Inu.", "dog", avatar="cat"),
         PromptConcept("duck", "a toy", "toy", avatar="cup"),
         PromptConcept("third", "one too many", "", avatar="cat"),
     ]
     request = GenerateRequest(question, True, (), tuple(known[:concepts]), turns, "picture")
-    return Asked(request, {"picture": ASTRONAUT, "cat": CAT, "cup": CUP})
+    return GenerationInput(request, {"picture": ASTRONAUT, "cat": CAT, "cup": CUP})
 
 
 def test_the_prompt_is_the_papers() -> None:
@@ -81,7 +81,7 @@ def test_an_answer_ends_where_the_conversation_says() -> None:
 
 
 def test_recognition_is_asked_as_the_paper_asks() -> None:
-    text, shown = rap_recognition(Pair(CUP, CAT, "bo", "dog"), "v1")
+    text, shown = rap_recognition(ImagePair(CUP, CAT, "bo", "dog"), "v1")
     assert text.endswith("Name: <bo>, Info: \n]Is <bo> in this image? Answer with a single word or phrase. ASSISTANT:")
     assert shown == [CUP, CAT]
 
@@ -153,7 +153,7 @@ def test_pictures_are_padded_to_squares_and_not_cut(writing: LlavaWriting) -> No
     with_mark.paste("red", (0, 0, 60, 100))  # a centre crop would lose it
     ask = load_llava(writing).ask
     one, other = (
-        ask([Asked(GenerateRequest("?", True, picture="p"), {"p": picture})], 0).inputs["pixel_values"]
+        ask([GenerationInput(GenerateRequest("?", True, picture="p"), {"p": picture})], 0).inputs["pixel_values"]
         for picture in (wide, with_mark)
     )
     assert not torch.equal(one, other)
@@ -162,7 +162,7 @@ def test_pictures_are_padded_to_squares_and_not_cut(writing: LlavaWriting) -> No
 def test_it_answers_in_batches_as_alone(writing: LlavaWriting) -> None:
     writer = ImageTextWriter(writing)
 
-    def said(batch: list[Asked]) -> list[str]:
+    def said(batch: list[GenerationInput]) -> list[str]:
         answers = [""] * len(batch)
         for pieces in writer.write(batch, [threading.Event() for _ in batch]):
             for index, piece in pieces:
@@ -188,7 +188,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(writing: LlavaWriting, tmp_pa
     else:
         del weights["model.layers.0.self_attn.o_proj.weight"]
     save_file(weights, file, metadata={"format": "pt"})
-    with pytest.raises(PackProblem, match="isn't an original LLaVA checkpoint"):
+    with pytest.raises(PackError, match="isn't an original LLaVA checkpoint"):
         load_llava(writing)
 
 

@@ -20,7 +20,7 @@ from bot.demo import pictures
 from model_worker.api.packs import ServedWriting
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.generation.remote import AWAY, REFUSED, ServedWriter
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 
 @dataclass
@@ -95,13 +95,13 @@ def a_writer(served: Served, model: str = "big-one") -> ServedWriter:
     return ServedWriter(ServedWriting(served.url, model, 50))
 
 
-def asked(question: str) -> Asked:
+def asked(question: str) -> GenerationInput:
     concept = PromptConcept("Mochi", "a cat", "cat", "on the left", "probably", "avatar")
     request = GenerateRequest(question, True, (), (concept,), (), "picture")
-    return Asked(request, {"avatar": pictures.cat(), "picture": pictures.cup()})
+    return GenerationInput(request, {"avatar": pictures.cat(), "picture": pictures.cup()})
 
 
-def said(writer: ServedWriter, batch: list[Asked], gone: list[threading.Event] | None = None) -> list[str]:
+def said(writer: ServedWriter, batch: list[GenerationInput], gone: list[threading.Event] | None = None) -> list[str]:
     answers = [""] * len(batch)
     for pieces in writer.write(batch, gone or [threading.Event() for _ in batch]):
         for index, piece in pieces:

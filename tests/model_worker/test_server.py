@@ -17,12 +17,12 @@ from PIL import Image
 
 from bot.demo.pictures import png
 from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Standing
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient, WorkerRefused
-from db.types import Box, Place, Viewer
+from bot.service.permissions import Actor
+from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerRefusedError, WorkerUnavailableError
+from db.types import Box, Channel, Viewer
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.server.app import Worker
-from model_worker.server.image_cache import Held, PicturesHeld
+from model_worker.server.image_cache import CachedImage, ImageCache
 from model_worker.server.loading import LoadFormer, Models, load_former
 from tests.support.fake_models import FakePerceiver, FakeWriter
 
@@ -93,11 +93,11 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
 
 
 async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
-    anna = Standing(Viewer(1, 10), Place(10, 100))
+    anna = Actor(Viewer(1, 10), Channel(10, 100))
     async with served() as worker:
         assistant = Assistant(pool, worker.client)
         await assistant.remember(anna, "Mochi", a_picture(), category="tabby cat")
-        await assistant.remember(Standing(Viewer(2, 10), Place(10, 100)), "Rex", a_picture("blue"), category="dog")
+        await assistant.remember(Actor(Viewer(2, 10), Channel(10, 100)), "Rex", a_picture("blue"), category="dog")
 
         await assistant.ask(Question(anna.viewer, "who is this?", a_picture()))
 
@@ -157,7 +157,7 @@ async def test_too_much_waiting_is_refused_with_when_to_come_again() -> None:
         results = await asyncio.gather(
             *(worker.client.perceive(a_picture(one)) for one in colours), return_exceptions=True
         )
-    busy = [one for one in results if isinstance(one, WorkerBusy)]
+    busy = [one for one in results if isinstance(one, WorkerBusyError)]
     assert busy
     assert all(one.seconds >= 1 and "try again in" in str(one) for one in busy)
     assert any(not isinstance(one, BaseException) for one in results)
@@ -198,7 +198,7 @@ async def test_bad_input_gets_a_sentence(method: str, path: str, body: bytes, st
 
 async def test_a_box_outside_the_picture_is_refused() -> None:
     async with served() as worker:
-        with pytest.raises(WorkerRefused, match="within the picture"):
+        with pytest.raises(WorkerRefusedError, match="within the picture"):
             await worker.client.refer(a_picture(), Box(0.5, 0, 0.2, 1))
 
 
@@ -206,9 +206,9 @@ async def test_without_the_token_nothing_is_told() -> None:
     async with served() as worker:
         stranger = WorkerClient(worker.url, "guessed")
         try:
-            with pytest.raises(WorkerAway, match="token"):
+            with pytest.raises(WorkerUnavailableError, match="token"):
                 await stranger.health()
-            with pytest.raises(WorkerAway, match="token"):
+            with pytest.raises(WorkerUnavailableError, match="token"):
                 await stranger.perceive(a_picture())
         finally:
             await stranger.close()
@@ -216,7 +216,7 @@ async def test_without_the_token_nothing_is_told() -> None:
 
 async def test_a_model_that_fails_does_not_take_the_worker_along() -> None:
     async with served(FakePerceiver(broken=True)) as worker:
-        with pytest.raises(WorkerAway, match="went wrong"):
+        with pytest.raises(WorkerUnavailableError, match="went wrong"):
             await worker.client.perceive(a_picture())
         assert await said(worker.client, "still here") == "still here "
 
@@ -230,7 +230,7 @@ async def test_while_the_models_load_it_says_so() -> None:
 
     async with served(load=load, wait=False) as worker:
         assert (await worker.client.health()).state == "loading"
-        with pytest.raises(WorkerBusy, match="loading"):
+        with pytest.raises(WorkerBusyError, match="loading"):
             await said(worker.client, "hello")
         loading.go.set()
         while (await worker.client.health()).state != "ready":
@@ -250,15 +250,15 @@ async def test_models_that_cannot_be_loaded_are_named() -> None:
 
 async def test_nobody_there() -> None:
     client = WorkerClient("http://127.0.0.1:9", TOKEN)
-    with pytest.raises(WorkerAway, match="try again"):
+    with pytest.raises(WorkerUnavailableError, match="try again"):
         await client.health()
     await client.close()
 
 
 def test_the_pictures_held_have_a_bound() -> None:
-    held = PicturesHeld(most_bytes=3 * 40 * 30 * 2)
+    held = ImageCache(most_bytes=3 * 40 * 30 * 2)
     for name in ("a", "b", "c"):
-        held.put(name, Held(Image.new("RGB", (40, 30))))
+        held.put(name, CachedImage(Image.new("RGB", (40, 30))))
     assert [name for name in "abc" if held.get(name)] == ["b", "c"]
     assert held.bytes == 3 * 40 * 30 * 2
 

@@ -10,7 +10,7 @@ from model_worker.api.protocol import GenerateRequest, PromptConcept, Tag, Turn
 from model_worker.generation.starter.answer import checked, plan
 from model_worker.generation.starter.prompt import EXAMPLES, plain, prompt_for
 from model_worker.generation.starter.writer import Writer
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 MOCHI = PromptConcept("Mochi", "a tabby cat who hates the vacuum cleaner, loves tuna", "cat")
 HERE = PromptConcept("Mochi", "a tabby cat", "cat", "on the left", "probably")
@@ -110,7 +110,7 @@ def writer() -> Writer:
 
 def answers(writer: Writer, *requests: GenerateRequest) -> list[str]:
     said = [""] * len(requests)
-    for pieces in writer.write([Asked(one) for one in requests], [threading.Event() for _ in requests]):
+    for pieces in writer.write([GenerationInput(one) for one in requests], [threading.Event() for _ in requests]):
         for index, piece in pieces:
             said[index] += piece
     return said
@@ -145,5 +145,5 @@ def test_hostile_info_does_not_make_it_say_anything_else(writer: Writer, text: s
 def test_who_left_is_not_answered(writer: Writer) -> None:
     gone = threading.Event()
     gone.set()
-    pieces = list(writer.write([Asked(request("What does Mochi hate?", MOCHI))], [gone]))
+    pieces = list(writer.write([GenerationInput(request("What does Mochi hate?", MOCHI))], [gone]))
     assert [piece for batch in pieces for piece in batch] == []

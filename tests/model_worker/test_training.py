@@ -21,7 +21,7 @@ import pytest
 import torch
 
 from db import adapters, erasure, training
-from db.errors import DataWithdrawn
+from db.errors import DataWithdrawnError
 from db.job_queue import ask_for_training
 from db.pool import viewing
 from db.roles import app_url
@@ -30,18 +30,18 @@ from db.types import Box, NewConcept, Reference, Viewer
 from model_worker.api.packs import Pack, load_pack
 from model_worker.api.recipes import Recipe, recipe_of
 from model_worker.finetune.data import dataset as curriculum_module
-from model_worker.finetune.data.dataset import curriculum_of
+from model_worker.finetune.data.dataset import dataset_of
 from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.jobs.owner import TooLittle, Training, train_owner
-from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailed
-from model_worker.finetune.judging.evaluation import examine
+from model_worker.finetune.jobs.owner import TooLittleDataError, Training, train_owner
+from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailedError
+from model_worker.finetune.judging.evaluation import evaluate_model
 from model_worker.finetune.judging.report import Report
 from model_worker.finetune.training import train as train_module
 from model_worker.finetune.training.checkpoints import folder_of
-from model_worker.finetune.training.multimodal_trainable import looking_student
-from model_worker.finetune.training.progress import UNWATCHED, Stopped, Watch
+from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
+from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback, TrainingStoppedError
 from model_worker.finetune.training.train import train
-from model_worker.finetune.training.trainable import Student
+from model_worker.finetune.training.trainable import Trainable
 from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
 from tests.support.tiny_learner import Colour, picture_of, save_learner, teach_to_look
 
@@ -152,7 +152,7 @@ async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = Tr
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSample:
     """What a story needs: a pool, how to train, and what was trained once for all of them."""
 
     pool: asyncpg.Pool
@@ -160,9 +160,11 @@ class Lesson:
 
 
 @pytest.fixture
-async def lesson(pool: asyncpg.Pool, tiny: Pack, tmp_path: Path) -> Lesson:
+async def lesson(pool: asyncpg.Pool, tiny: Pack, tmp_path: Path) -> TrainingSample:
     await remember_colours(pool, ANNA)
-    return Lesson(pool, Training(pool, tiny, recipe_of(tiny), tmp_path / "finetune", 0, UNWATCHED, looking_student))
+    return TrainingSample(
+        pool, Training(pool, tiny, recipe_of(tiny), tmp_path / "finetune", 0, UNWATCHED, multimodal_trainable)
+    )
 
 
 async def in_use(pool: asyncpg.Pool, viewer: Viewer = ANNA) -> str | None:
@@ -182,7 +184,7 @@ def with_recipe(asked: Training, **changes: object) -> Training:
     return replace(asked, recipe=replace(asked.recipe, **changes))  # type: ignore[arg-type]
 
 
-async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(lesson: Lesson) -> None:
+async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(lesson: TrainingSample) -> None:
     # Learned: what was held out is recognised far more often than a coin would.
     report = await train_owner(lesson.asked, ANNA.personal)
 
@@ -220,7 +222,7 @@ async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(
     async with viewing(lesson.pool, ANNA) as connection:
         await erasure.set_may_train(connection, ANNA, may=False)
         assert await adapters.history(connection, ANNA.personal) == []
-    with pytest.raises(TooLittle, match="consent is given in /privacy"):
+    with pytest.raises(TooLittleDataError, match="consent is given in /privacy"):
         await train_owner(lesson.asked, ANNA.personal)
 
 
@@ -229,7 +231,7 @@ QUICK = {"epochs": 1, "rounds": 1, "margin": -1.0, "general_tolerance": 99.0}
 
 
 async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_nothing(
-    lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    lesson: TrainingSample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
     checkpoints = folder_of(lesson.asked.folder, ANNA.personal)
@@ -245,16 +247,16 @@ async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_noth
             kept.append(any(checkpoints.rglob("*.safetensors")))
             asyncio.run_coroutine_threadsafe(withdraw(), loop).result(10)
 
-    asked = replace(with_recipe(lesson.asked, **QUICK), watch=Watch(note))
-    with pytest.raises((Stopped, DataWithdrawn)):
+    asked = replace(with_recipe(lesson.asked, **QUICK), watch=ProgressCallback(note))
+    with pytest.raises((TrainingStoppedError, DataWithdrawnError)):
         await train_owner(asked, ANNA.personal)
     assert await in_use(lesson.pool) is None
     assert kept[0], "there were checkpoints"
     assert not any(checkpoints.rglob("*")), "and none is left"
 
 
-async def test_what_fails_says_why_and_the_old_one_stays(lesson: Lesson) -> None:
-    def broken(_: Pack) -> Student:
+async def test_what_fails_says_why_and_the_old_one_stays(lesson: TrainingSample) -> None:
+    def broken(_: Pack) -> Trainable:
         raise RuntimeError("no memory left")
 
     with pytest.raises(RuntimeError):
@@ -264,8 +266,8 @@ async def test_what_fails_says_why_and_the_old_one_stays(lesson: Lesson) -> None
 
 
 @pytest.fixture(scope="module")
-def student(tiny: Pack) -> Student:
-    return looking_student(tiny)
+def student(tiny: Pack) -> Trainable:
+    return multimodal_trainable(tiny)
 
 
 def short(tiny: Pack) -> Recipe:
@@ -280,10 +282,10 @@ def colours() -> list[Known]:
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
-    student: Student, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    student: Trainable, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
-    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
     whole = train(student, lessons, short(tiny), 1)
     seen = 0
 
@@ -291,38 +293,38 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
         nonlocal seen
         seen += 1
         if seen == 5:
-            raise Stopped("enough")
+            raise TrainingStoppedError("enough")
 
-    with pytest.raises(Stopped):
-        train(student, lessons, short(tiny), 1, tmp_path, Watch(wait=wait))
+    with pytest.raises(TrainingStoppedError):
+        train(student, lessons, short(tiny), 1, tmp_path, ProgressCallback(wait=wait))
     resumed = train(student, lessons, short(tiny), 1, tmp_path)
 
     assert resumed.steps == whole.steps
     assert all(torch.allclose(one, whole.weights[name], atol=1e-5) for name, one in resumed.weights.items())
 
 
-def test_the_same_seed_learns_the_same(student: Student, tiny: Pack) -> None:
-    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+def test_the_same_seed_learns_the_same(student: Trainable, tiny: Pack) -> None:
+    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
     first, again, other = (train(student, lessons, short(tiny), seed) for seed in (1, 1, 2))
     assert all(torch.equal(one, again.weights[name]) for name, one in first.weights.items())
     assert not all(torch.equal(one, other.weights[name]) for name, one in first.weights.items())
 
 
-def test_a_student_that_was_examined_learns_on(student: Student, tiny: Pack) -> None:
-    curriculum = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1)
+def test_a_student_that_was_examined_learns_on(student: Trainable, tiny: Pack) -> None:
+    curriculum = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1)
     trained = train(student, curriculum.training, short(tiny), 1)
     recipe, held = recipe_of(tiny), student.adapters
     manifest = Manifest(held.base, "data", recipe.name, tiny.name, recipe.rank, recipe.alpha, held.modules, {})
     data = write_adapter(AdapterFile(manifest, trained.weights))
     held.take(adapter_id(data), data)
-    examine(student, curriculum.exam[:2], list(COLOURS), adapter_id(data))
+    evaluate_model(student, curriculum.exam[:2], list(COLOURS), adapter_id(data))
     assert train(student, curriculum.training, short(tiny), 1).steps == trained.steps
 
 
-def test_only_answers_are_learned_not_what_was_asked(student: Student) -> None:
+def test_only_answers_are_learned_not_what_was_asked(student: Trainable) -> None:
     from model_worker.finetune.training.trainable import IGNORED, encoded
 
-    lessons = curriculum_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training[:3]
+    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training[:3]
     batch = encoded(student, lessons)
     for row, one in enumerate(lessons):
         answer = student.answer(one.answer)
@@ -344,7 +346,7 @@ def finetune(url: str, home: Path, *command: str) -> subprocess.Popen[str]:
 
 
 async def test_killed_in_each_phase_the_old_adapter_answers_until_the_new_one_does(
-    lesson: Lesson, tiny: Pack, tmp_path: Path, database_url: str
+    lesson: TrainingSample, tiny: Pack, tmp_path: Path, database_url: str
 ) -> None:
     await train_owner(with_recipe(lesson.asked, **QUICK), ANNA.personal)
     old = await in_use(lesson.pool)
@@ -383,7 +385,7 @@ async def _until_phase(url: str, phase: str, process: subprocess.Popen[str]) -> 
 
 
 async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else(
-    lesson: Lesson, tiny: Pack, tmp_path: Path, database_url: str
+    lesson: TrainingSample, tiny: Pack, tmp_path: Path, database_url: str
 ) -> None:
     await remember_colours(lesson.pool, BO, may=False)
     at_night, at_noon = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (3, 12))
@@ -429,7 +431,7 @@ async def test_a_training_that_ends_badly_is_tried_again_and_one_with_nothing_to
     ends = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)" if code == "-9" else f"raise SystemExit({code})"
     trainer = Trainer(pool, recipe_of(tiny), tmp_path, (sys.executable, "-c", ends))
     if fails:
-        with pytest.raises(TrainingFailed):
+        with pytest.raises(TrainingFailedError):
             await trainer.train(ANNA.personal)
     else:
         await trainer.train(ANNA.personal)
@@ -441,15 +443,15 @@ async def test_a_training_that_takes_too_long_is_killed(
     monkeypatch.setattr("model_worker.finetune.jobs.trainer.BESIDE_TRAINING_SECONDS", 0.2)
     recipe = replace(recipe_of(tiny), most_seconds=0.2)
     trainer = Trainer(pool, recipe, tmp_path, (sys.executable, "-c", "import time; time.sleep(60)"))
-    with pytest.raises(TrainingFailed, match="too long"):
+    with pytest.raises(TrainingFailedError, match="too long"):
         await trainer.train(ANNA.personal)
 
 
-def test_a_report_is_a_table_that_can_be_read(student: Student) -> None:
-    from model_worker.finetune.judging.evaluation import Marks
+def test_a_report_is_a_table_that_can_be_read(student: Trainable) -> None:
+    from model_worker.finetune.judging.evaluation import ModelMetrics
     from model_worker.finetune.judging.gate import Verdict
 
-    marks = Marks(0.75, 0.5, None, 1.0, 1.25, ())
+    marks = ModelMetrics(0.75, 0.5, None, 1.0, 1.25, ())
     report = Report("tiny", "tiny", 0, 10, 4, 5, 6.7, marks, None, marks, Verdict(False, "not better"))
     assert report.lines()[-1] == "not put to use: not better"
     assert "0.750" in "\n".join(report.lines())

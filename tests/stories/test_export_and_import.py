@@ -10,7 +10,7 @@ import pytest
 from bot.demo import pictures
 from bot.service import memories, privacy
 from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Standing
+from bot.service.permissions import Actor
 from db import archives
 from db.pool import open_pool, viewing
 from db.roles import app_url
@@ -20,7 +20,7 @@ from tests.conftest import RunningWorker
 
 pytestmark = pytest.mark.slow
 
-ANNA = Standing(Viewer(1))
+ANNA = Actor(Viewer(1))
 LARGEST = 10_000_000
 
 
@@ -108,9 +108,9 @@ async def test_a_memory_too_large_for_one_file_comes_in_several(assistant: Assis
 
 
 async def test_what_was_shared_is_exported_apart(assistant: Assistant) -> None:
-    here = Standing(Viewer(1, 10))
+    here = Actor(Viewer(1, 10))
     await assistant.remember(here, "The cup", pictures.png(pictures.cup()), share=True)
-    await assistant.remember(Standing(Viewer(2, 10)), "The cat", pictures.png(pictures.cat()), share=True)
+    await assistant.remember(Actor(Viewer(2, 10)), "The cat", pictures.png(pictures.cat()), share=True)
     files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
     assert [one.name for one in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
     plan = await privacy.plan_import(assistant, ANNA.viewer, files[1].data)

@@ -37,8 +37,8 @@ from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState
 from db.types import OwnerId, ServerSettings, Viewer, server_owner
-from model_worker.generation.adapters.errors import AdapterProblem
-from model_worker.generation.types import Asked
+from model_worker.generation.adapters.errors import AdapterError
+from model_worker.generation.types import GenerationInput
 from tests.db.test_adapters import (
     ANNA,
     ANNA_ELSEWHERE,
@@ -180,7 +180,7 @@ class HeldAdapters:
     def take(self, name: str, data: bytes) -> None:
         self.taken.append(data.decode())
         if self.refuses:
-            raise AdapterProblem("That adapter was made for another model.")
+            raise AdapterError("That adapter was made for another model.")
         if not self.forgets:
             self.held[name] = data
 
@@ -192,7 +192,9 @@ class Learned(FakeWriter):
     adapters: HeldAdapters = field(default_factory=HeldAdapters)
     breaks: bool = False
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def write(
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         for index, one in enumerate(asked):
             name = one.request.adapter
             if self.breaks and name is not None:

@@ -16,10 +16,10 @@ from bot.client import Keepsake
 from bot.demo import pictures
 from bot.runtime.worker_process import WorkerProcess
 from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Standing
-from bot.service.worker_client import WorkerAway, WorkerBusy, WorkerClient
+from bot.service.permissions import Actor
+from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerUnavailableError
 from db import concepts
-from db.errors import MemoryAway
+from db.errors import DatabaseUnavailableError
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
@@ -266,12 +266,12 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
     client = WorkerClient(process.url, process.token)
     assistant = Assistant(pool, client)
     try:
-        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
+        await assistant.remember(Actor(viewer), "Mochi", CAT[1])
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
 
-        with pytest.raises(WorkerAway, match="try again"):
-            await assistant.remember(Standing(viewer), "The cup", CUP[1])
+        with pytest.raises(WorkerUnavailableError, match="try again"):
+            await assistant.remember(Actor(viewer), "The cup", CUP[1])
         async with viewing(pool, viewer) as connection:
             assert await concepts.count(connection, viewer.personal) == 1
 
@@ -286,7 +286,7 @@ async def _ask_until_it_is_back(assistant: Assistant, question: Question) -> Any
     for _ in range(240):
         try:
             return await assistant.ask(question)
-        except (WorkerAway, WorkerBusy):
+        except (WorkerUnavailableError, WorkerBusyError):
             await asyncio.sleep(0.5)
     raise AssertionError("the worker did not come back")
 
@@ -311,9 +311,9 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
     client = WorkerClient(running_worker.url, running_worker.token)
     assistant = Assistant(pool, client)
     try:
-        await assistant.remember(Standing(viewer), "Mochi", CAT[1])
+        await assistant.remember(Actor(viewer), "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
-        with pytest.raises(MemoryAway, match="try again"):
+        with pytest.raises(DatabaseUnavailableError, match="try again"):
             await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
 
         await asyncio.to_thread(database.start)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from db.types import Box, Calibration, Region
 from model_worker.api.protocol import Tag
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.windows import WHOLE
 
 
@@ -78,7 +78,9 @@ class FakeWriter:
     written: list[str] = field(default_factory=list)
     sees_pictures: bool = False
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def write(
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         self.batches.append(len(asked))
         words = [[*one.request.question.split(), *sorted(one.pictures)] for one in asked]
         for place in range(max(len(one) for one in words)):
@@ -102,7 +104,7 @@ class FakeLooker(FakeWriter):
     features: FakeFeatures = field(default_factory=FakeFeatures)
     looked_at: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
-    def verify(self, pairs: Sequence[Pair]) -> list[float]:
+    def verify(self, pairs: Sequence[ImagePair]) -> list[float]:
         if self.broken:
             raise RuntimeError("out of memory, say")
         for one in pairs:

@@ -13,10 +13,10 @@ from PIL import Image
 
 from db.types import Box
 from model_worker.api.packs import Pack
-from model_worker.finetune.data.dataset import PICTURE, curriculum_of
+from model_worker.finetune.data.dataset import PICTURE, dataset_of
 from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.data.samples import Lesson
-from model_worker.finetune.training.multimodal_trainable import looking_student
+from model_worker.finetune.data.samples import TrainingSample
+from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
 from model_worker.finetune.training.trainable import encoded, loss_of
 from tests.support.tiny_models import save_llava_of
 
@@ -56,13 +56,13 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
 
     Weights of pure chance can't be taught to look by LoRA alone; what an adapter adds is who somebody is.
     """
-    student = looking_student(pack)
+    student = multimodal_trainable(pack)
     model = student.model
     known = [
         Known(name, "", "", tuple(View(picture_of(colour, seed), Box(0, 0, 1, 1)) for seed in (1, 2, 3)))
         for name, colour in TAUGHT.items()
     ]
-    lessons = curriculum_of(known, sees=True, rounds=ROUNDS, most_concepts=1, seed=5).training
+    lessons = dataset_of(known, sees=True, rounds=ROUNDS, most_concepts=1, seed=5).training
     chance = random.Random(0)
     mixed = [_without_recall(one) if chance.random() < WITHOUT_RECALL else one for one in lessons]
     batches = [encoded(student, mixed[start : start + AT_ONCE]) for start in range(0, len(mixed), AT_ONCE)]
@@ -78,7 +78,7 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _without_recall(lesson: Lesson) -> Lesson:
+def _without_recall(lesson: TrainingSample) -> TrainingSample:
     pictures = {name: one for name, one in lesson.asked.pictures.items() if name == PICTURE}
     request = replace(lesson.asked.request, concepts=())
     return replace(lesson, asked=replace(lesson.asked, request=request, pictures=pictures))

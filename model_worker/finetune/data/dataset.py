@@ -22,8 +22,8 @@ from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.finetune.data.augment import cut_out, may_be_mirrored, scene_of, varied
 from model_worker.finetune.data.facts import Fact, facts_of, yours
 from model_worker.finetune.data.material import Known
-from model_worker.finetune.data.samples import Curriculum, Lesson, Task
-from model_worker.generation.types import Asked
+from model_worker.finetune.data.samples import Dataset, Task, TrainingSample
+from model_worker.generation.types import GenerationInput
 
 PICTURE = "picture"
 ONE_WORD = "Answer with a single word or phrase."
@@ -55,7 +55,7 @@ MOST_EXTRA = 3
 """Lessons more for what was said with "right" or "not them"."""
 
 
-def curriculum_of(known: Sequence[Known], *, sees: bool, rounds: int, most_concepts: int, seed: int) -> Curriculum:
+def dataset_of(known: Sequence[Known], *, sees: bool, rounds: int, most_concepts: int, seed: int) -> Dataset:
     """Build the lessons of an owner.
 
     Of a concept with two pictures or more the last is only in the exam, and so is the last way to ask each question.
@@ -65,7 +65,7 @@ def curriculum_of(known: Sequence[Known], *, sees: bool, rounds: int, most_conce
     training = _School(tuple(taught), tuple(taught), sees, False, most_concepts, random.Random(seed))
     examined = tuple(held_out) if sees else tuple(taught)
     exam = _School(tuple(taught), examined, sees, True, most_concepts, random.Random(seed + 1))
-    return Curriculum(
+    return Dataset(
         tuple(lesson for number in range(rounds) for lesson in training.lessons(number)),
         tuple(exam.exam()),
         len(held_out) if sees else 0,
@@ -95,9 +95,9 @@ class _School:
     most_concepts: int
     chance: random.Random
 
-    def lessons(self, number: int) -> list[Lesson]:
+    def lessons(self, number: int) -> list[TrainingSample]:
         """Return one round of lessons about every concept, in an order of chance."""
-        made: list[Lesson] = []
+        made: list[TrainingSample] = []
         for one in self.memory:
             made += [self._present(one) for _ in range(1 + min(one.right, MOST_EXTRA))]
             made += [self._absent(one) for _ in range(1 + min(one.not_them, MOST_EXTRA))]
@@ -108,12 +108,12 @@ class _School:
         self.chance.shuffle(made)
         return made
 
-    def exam(self) -> list[Lesson]:
+    def exam(self) -> list[TrainingSample]:
         """Return the questions of the exam.
 
         A small memory is asked about more than once, in other scenes: few answers are as good as a coin.
         """
-        made: list[Lesson] = []
+        made: list[TrainingSample] = []
         for one in self.pictured * -(-EXAMINED // max(1, len(self.pictured))):
             made += [self._present(one), self._present(one), self._caption(self._with_others(one))]
             made += [self._absent(one) for _ in range(2 if len(self.pictured) > 1 else 0)]
@@ -121,14 +121,14 @@ class _School:
             made += [self._fact(one, fact, 0) for fact in _facts(one)]
         return made
 
-    def _present(self, one: Known) -> Lesson:
+    def _present(self, one: Known) -> TrainingSample:
         question = self._asks(IS_THERE, one.name)
         shown = self._shows(self._alone_or_not(one))
         place = _place_of(shown, one)
         answer = "Yes." if ONE_WORD in question else f"Yes, {one.name} is in this picture, {place}."
-        return Lesson(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "yes")
+        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "yes")
 
-    def _absent(self, one: Known) -> Lesson:
+    def _absent(self, one: Known) -> TrainingSample:
         """Return a lesson with somebody else in the picture: one who looks alike, where there is one.
 
         As many are in it as where the answer is yes: how many there are may not give the answer away.
@@ -136,34 +136,34 @@ class _School:
         question = self._asks(IS_THERE, one.name)
         shown = self._shows(self._alone_or_not(self._somebody_else(one), one) if len(self.pictured) > 1 else [])
         answer = "No." if ONE_WORD in question else f"No, {one.name} isn't in this picture."
-        return Lesson(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "no")
+        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "no")
 
-    def _caption(self, present: Sequence[Known]) -> Lesson:
+    def _caption(self, present: Sequence[Known]) -> TrainingSample:
         shown = self._shows(present)
         places = [f"{one.name} {place_in_picture(box)}" for one, box in shown.places]
         answer = f"A picture of {_listed(places)}." if places else "A picture of nobody and nothing I was told about."
-        return Lesson(Task.CAPTION, self._asked(self._asks(CAPTIONS), shown, None), answer, shown.names)
+        return TrainingSample(Task.CAPTION, self._asked(self._asks(CAPTIONS), shown, None), answer, shown.names)
 
-    def _where(self, one: Known) -> Lesson:
+    def _where(self, one: Known) -> TrainingSample:
         shown = self._shows(self._with_others(one))
         place = _place_of(shown, one)
         asked = self._asked(self._asks(WHERE, one.name), shown, one)
-        return Lesson(Task.GROUNDING, asked, f"{one.name} is {place}.", shown.names, place)
+        return TrainingSample(Task.GROUNDING, asked, f"{one.name} is {place}.", shown.names, place)
 
-    def _about(self, one: Known) -> Lesson:
+    def _about(self, one: Known) -> TrainingSample:
         said = [fact.statement.format(name=one.name) for fact in _facts(one)]
         answer = " ".join(said) or f"{one.name}: {yours(' '.join(one.info.split()))}."
         nothing = _Shown(None, ())
-        return Lesson(Task.DESCRIPTION, self._asked(self._asks(ABOUT, one.name), nothing, one), answer)
+        return TrainingSample(Task.DESCRIPTION, self._asked(self._asks(ABOUT, one.name), nothing, one), answer)
 
-    def _fact(self, one: Known, fact: Fact, number: int) -> Lesson:
+    def _fact(self, one: Known, fact: Fact, number: int) -> TrainingSample:
         asks = fact.questions[-1:] if self.is_exam else fact.questions[:-1]
         question = asks[number % len(asks)].format(name=one.name)
         has_picture = one in self.pictured and self.chance.random() < 0.4
         shown = self._shows([one]) if has_picture else _Shown(None, ())
         task = Task.QUESTION if has_picture else Task.TEXT
         answer = fact.statement.format(name=one.name)
-        return Lesson(task, self._asked(question, shown, one), answer, shown.names, fact.value)
+        return TrainingSample(task, self._asked(question, shown, one), answer, shown.names, fact.value)
 
     def _asks(self, ways: tuple[tuple[str, ...], tuple[str, ...]], name: str = "") -> str:
         return self.chance.choice(ways[1] if self.is_exam else ways[0]).format(name=name)
@@ -193,7 +193,7 @@ class _School:
         part = cut_out(view.picture, view.box, self.chance)
         return part if self.is_exam else varied(part, self.chance, mirrors=may_be_mirrored(one.category))
 
-    def _asked(self, question: str, shown: _Shown, about: Known | None) -> Asked:
+    def _asked(self, question: str, shown: _Shown, about: Known | None) -> GenerationInput:
         """Return a question with what recall finds for it, right or wrong, as the bot asks it."""
         found = self._recalled(shown, about)
         pictures = {f"avatar {one.name}": _avatar(one) for one, _, _ in found} if self.sees else {}
@@ -209,7 +209,7 @@ class _School:
             concepts=concepts,
             picture=PICTURE if PICTURE in pictures else None,
         )
-        return Asked(request, pictures)
+        return GenerationInput(request, pictures)
 
     def _recalled(self, shown: _Shown, about: Known | None) -> list[tuple[Known, str | None, str | None]]:
         in_memory = {one.name: one for one in self.memory}

@@ -20,12 +20,12 @@ from typing import Any
 
 from PIL import Image
 
-from model_worker.api.images import LARGEST_BYTES, PictureProblem, decode_picture, encode_jpeg
+from model_worker.api.images import LARGEST_BYTES, ImageError, decode_picture, encode_jpeg
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
-from model_worker.finetune.data.samples import Lesson, Task
+from model_worker.finetune.data.samples import Task, TrainingSample
 from model_worker.generation.multimodal.rap_prompt import IMAGE
 from model_worker.generation.starter.prompt import prompt_for
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 SAMPLES, PICTURES = "samples.json", "pictures"
 """What `write_samples` calls its file, and its folder of pictures."""
@@ -35,7 +35,7 @@ NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 ROLES = {"human": "user", "gpt": "assistant"}
 
 
-class SampleProblem(ValueError):  # noqa: N818 (it says what is the matter)
+class SampleError(ValueError):
     """A sample, or a whole data file, that can't be used; the text is a sentence that names it."""
 
 
@@ -47,7 +47,7 @@ class Samples:
     ``problems`` says of the first few of them why.
     """
 
-    lessons: tuple[Lesson, ...]
+    lessons: tuple[TrainingSample, ...]
     count: int
     crowded: int
     broken: int
@@ -58,7 +58,7 @@ class Samples:
 class PicturesOnDisk(Mapping[str, Image.Image]):
     """A sample's pictures by their paths in ``folder``: opened each time one is read, and not kept.
 
-    Reading one raises SampleProblem when it can't be opened; ``sample`` says whose it is.
+    Reading one raises SampleError when it can't be opened; ``sample`` says whose it is.
     """
 
     folder: Path
@@ -71,8 +71,8 @@ class PicturesOnDisk(Mapping[str, Image.Image]):
         try:
             with (self.folder / path).open("rb") as file:
                 return decode_picture(file.read(LARGEST_BYTES + 1))
-        except (OSError, PictureProblem) as error:
-            raise SampleProblem(f"{self.sample}: the picture {_shown(path)} can't be opened. {error}") from error
+        except (OSError, ImageError) as error:
+            raise SampleError(f"{self.sample}: the picture {_shown(path)} can't be opened. {error}") from error
 
     def __contains__(self, path: object) -> bool:
         return path in self.paths
@@ -84,17 +84,17 @@ class PicturesOnDisk(Mapping[str, Image.Image]):
         return len(self.paths)
 
 
-def lessons_from(file: Path, pictures: Path, most_concepts: int) -> Samples:
+def samples_from(file: Path, pictures: Path, most_concepts: int) -> Samples:
     """Read a data file whose paths lead from the folder ``pictures``; its pictures are opened when they are needed.
 
     Each answer is a lesson, and the turns before it are its history; the picture and the concepts come with its
     question, as in use, where the authors' code has them in the first turn. Their format doesn't say what a lesson's
     ``names`` and ``value`` are.
 
-    Raises SampleProblem when the file as a whole can't be read.
+    Raises SampleError when the file as a whole can't be read.
     """
     entries, root = _entries(file), Path(os.path.realpath(pictures))
-    lessons: list[Lesson] = []
+    lessons: list[TrainingSample] = []
     problems: list[str] = []
     crowded = broken = 0
     for number, entry in enumerate(entries, start=1):
@@ -103,14 +103,14 @@ def lessons_from(file: Path, pictures: Path, most_concepts: int) -> Samples:
             continue
         try:
             lessons += _lessons_in(entry, _name_of(number, entry, file), root)
-        except SampleProblem as problem:
+        except SampleError as problem:
             broken += 1
             if broken <= MOST_NAMED:
                 problems.append(str(problem))
     return Samples(tuple(lessons), len(entries), crowded, broken, tuple(problems))
 
 
-def write_samples(lessons: Sequence[Lesson], folder: Path) -> None:
+def write_samples(lessons: Sequence[TrainingSample], folder: Path) -> None:
     """Write lessons as a data file, ``samples.json``, and their pictures, JPEG named by content.
 
     Left out is what their format has no place for: where a concept is and how sure that is, the tags of a scene, who is
@@ -126,13 +126,13 @@ def _entries(file: Path) -> list[object]:
     try:
         content: object = json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise SampleProblem(f"{file} can't be read: {error}.") from error
+        raise SampleError(f"{file} can't be read: {error}.") from error
     except RecursionError as error:
-        raise SampleProblem(f"{file} is nested too deeply to be samples.") from error
+        raise SampleError(f"{file} is nested too deeply to be samples.") from error
     except ValueError as error:
-        raise SampleProblem(f"{file} isn't JSON, or not all of it arrived: {error}.") from error
+        raise SampleError(f"{file} isn't JSON, or not all of it arrived: {error}.") from error
     if not isinstance(content, list):
-        raise SampleProblem(f"{file} isn't a list of samples.")
+        raise SampleError(f"{file} isn't a list of samples.")
     return content
 
 
@@ -147,7 +147,7 @@ def _name_of(number: int, entry: object, file: Path) -> str:
     return f"Sample {number}{known} of {file.name}"
 
 
-def _lessons_in(entry: object, sample: str, root: Path) -> list[Lesson]:
+def _lessons_in(entry: object, sample: str, root: Path) -> list[TrainingSample]:
     given = _object(entry, sample)
     picture = None if given.get("image") is None else _path(given["image"], sample, root)
     extra = {} if given.get("extra") is None else _object(given["extra"], f"{sample}: “extra”")
@@ -156,7 +156,11 @@ def _lessons_in(entry: object, sample: str, root: Path) -> list[Lesson]:
     shown = PicturesOnDisk(root, plain.pictures, sample)
     turns, task = _turns(given, sample), _task(given.get("type"))
     return [
-        Lesson(task, Asked(replace(plain, question=question.text, history=turns[: 2 * place]), shown), answer.text)
+        TrainingSample(
+            task,
+            GenerationInput(replace(plain, question=question.text, history=turns[: 2 * place]), shown),
+            answer.text,
+        )
         for place, (question, answer) in enumerate(zip(turns[::2], turns[1::2], strict=False))
     ]
 
@@ -172,13 +176,13 @@ def _turns(given: dict[str, Any], sample: str) -> tuple[Turn, ...]:
     """Return the turns from the first of a human on, each answered; image tokens are left to the prompt."""
     entries = given.get("conversations")
     if not isinstance(entries, list):
-        raise SampleProblem(f"{sample} lacks “conversations”, or they are no list.")
+        raise SampleError(f"{sample} lacks “conversations”, or they are no list.")
     turns = [_turn(one, sample) for one in entries]
     turns = list(itertools.dropwhile(lambda turn: turn.role != "user", turns))
     if len(turns) < 2:
-        raise SampleProblem(f"{sample} has no question with an answer.")
+        raise SampleError(f"{sample} has no question with an answer.")
     if any(turn.role != ("user", "assistant")[place % 2] for place, turn in enumerate(turns)):
-        raise SampleProblem(f"{sample}: human and gpt don't take turns.")
+        raise SampleError(f"{sample}: human and gpt don't take turns.")
     turns[0] = Turn("user", turns[0].text.replace(f"{IMAGE}\n", "").replace(IMAGE, ""))
     return tuple(turns)
 
@@ -187,7 +191,7 @@ def _turn(entry: object, sample: str) -> Turn:
     given = _object(entry, f"{sample}: a turn")
     role = ROLES.get(_text(given, "from", sample))
     if role is None:
-        raise SampleProblem(f"{sample}: a turn is neither from human nor from gpt.")
+        raise SampleError(f"{sample}: a turn is neither from human nor from gpt.")
     return Turn("user" if role == "user" else "assistant", _text(given, "value", sample))
 
 
@@ -200,25 +204,25 @@ def _task(kind: object) -> Task:
 def _path(given: object, sample: str, root: Path) -> str:
     """Return a path within the folder to a file that is there."""
     if not isinstance(given, str) or not _is_plain(given):
-        raise SampleProblem(f"{sample}: a picture's path isn't text.")
+        raise SampleError(f"{sample}: a picture's path isn't text.")
     whole = os.path.realpath(root / given)
     if not Path(whole).is_relative_to(root):
-        raise SampleProblem(f"{sample}: the picture {_shown(given)} leads out of the folder of pictures.")
+        raise SampleError(f"{sample}: the picture {_shown(given)} leads out of the folder of pictures.")
     if not os.path.isfile(whole):
-        raise SampleProblem(f"{sample}: the picture {_shown(given)} isn't in the folder of pictures.")
+        raise SampleError(f"{sample}: the picture {_shown(given)} isn't in the folder of pictures.")
     return given
 
 
 def _object(given: object, what: str) -> dict[str, Any]:
     if not isinstance(given, dict):
-        raise SampleProblem(f"{what} isn't written as it should be.")
+        raise SampleError(f"{what} isn't written as it should be.")
     return given
 
 
 def _text(given: dict[str, Any], key: str, sample: str) -> str:
     text = given.get(key)
     if not isinstance(text, str) or not _is_plain(text):
-        raise SampleProblem(f"{sample} lacks “{key}”, or it isn't text.")
+        raise SampleError(f"{sample} lacks “{key}”, or it isn't text.")
     return text
 
 
@@ -231,7 +235,7 @@ def _shown(text: str) -> str:
     return f"“{printable[:80]}”"
 
 
-def _written(number: int, lesson: Lesson, folder: Path) -> dict[str, Any]:
+def _written(number: int, lesson: TrainingSample, folder: Path) -> dict[str, Any]:
     asked = lesson.asked
     extra: dict[str, dict[str, str]] = {}
     for one in asked.request.concepts:
@@ -243,7 +247,7 @@ def _written(number: int, lesson: Lesson, folder: Path) -> dict[str, Any]:
     return {"id": number, **image, "conversations": _said(lesson, image), "extra": extra, "type": lesson.task.value}
 
 
-def _said(lesson: Lesson, image: Mapping[str, str]) -> list[dict[str, str]]:
+def _said(lesson: TrainingSample, image: Mapping[str, str]) -> list[dict[str, str]]:
     request = lesson.asked.request
     is_told = not lesson.asked.pictures and (request.has_picture or request.concepts)
     question = prompt_for(request, examples=False) if is_told else request.question

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 
 class Task(StrEnum):
@@ -21,7 +21,7 @@ class Task(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class TrainingSample:
     """A request with its pictures, and how it should be answered.
 
     ``names`` are the concepts that are really in the picture, whatever was retrieved; ``value`` is what a right answer
@@ -29,19 +29,19 @@ class Lesson:
     """
 
     task: Task
-    asked: Asked
+    asked: GenerationInput
     answer: str
     names: tuple[str, ...] = ()
     value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Curriculum:
+class Dataset:
     """Lessons to train on, and lessons to be examined on: other questions, other pictures, none of them trained on.
 
     ``held_out_pictures`` counts the references that no lesson to train on shows.
     """
 
-    training: tuple[Lesson, ...]
-    exam: tuple[Lesson, ...]
+    training: tuple[TrainingSample, ...]
+    exam: tuple[TrainingSample, ...]
     held_out_pictures: int

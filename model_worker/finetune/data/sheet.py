@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from model_worker.api.protocol import PromptConcept
-from model_worker.finetune.data.rap_format import SampleProblem
-from model_worker.finetune.data.samples import Lesson, Task
+from model_worker.finetune.data.rap_format import SampleError
+from model_worker.finetune.data.samples import Task, TrainingSample
 
 MOST = 40
 COLUMNS = 4
@@ -27,7 +27,7 @@ NAME_LETTERS = 10
 """Below a reference."""
 
 
-def draw_sheet(lessons: Sequence[Lesson], path: Path) -> None:
+def draw_sheet(lessons: Sequence[TrainingSample], path: Path) -> None:
     """Draw at most 40 lessons, as many of each task as there is room for, and save the sheet (PNG)."""
     tiles = [_tile(one) for one in _some_of_each(lessons)]
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
@@ -42,7 +42,7 @@ def draw_sheet(lessons: Sequence[Lesson], path: Path) -> None:
     sheet.save(path)
 
 
-def _some_of_each(lessons: Sequence[Lesson]) -> list[Lesson]:
+def _some_of_each(lessons: Sequence[TrainingSample]) -> list[TrainingSample]:
     """Return lessons by task, as many of each as there are and there is room for; those of a task are from all over."""
     by_task = {task: [one for one in lessons if one.task is task] for task in Task}
     room = {task: 0 for task, found in by_task.items() if found}
@@ -52,12 +52,12 @@ def _some_of_each(lessons: Sequence[Lesson]) -> list[Lesson]:
     return [by_task[task][len(by_task[task]) * one // most] for task, most in room.items() for one in range(most)]
 
 
-def _tile(lesson: Lesson) -> Image.Image:
+def _tile(lesson: TrainingSample) -> Image.Image:
     tile = Image.new("RGB", (WIDTH, HEIGHT), "white")
     draw, request = ImageDraw.Draw(tile), lesson.asked.request
     try:
         top = _draw_pictures(tile, draw, lesson)
-    except SampleProblem as problem:
+    except SampleError as problem:
         tile.paste("white", (0, 0, *tile.size))
         top = _write(draw, MARGIN, str(problem), "#b00020", 4)
     top = _write(draw, top, lesson.task.value, "#888888", 1)
@@ -68,7 +68,7 @@ def _tile(lesson: Lesson) -> Image.Image:
     return tile.crop((0, 0, WIDTH, min(HEIGHT, top + MARGIN)))
 
 
-def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, lesson: Lesson) -> int:
+def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, lesson: TrainingSample) -> int:
     """Draw the picture and the references of a lesson; returns where the text begins."""
     asked, left, top = lesson.asked, MARGIN, MARGIN
     if asked.request.picture is not None and asked.request.picture in asked.pictures:

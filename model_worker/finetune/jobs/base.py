@@ -15,11 +15,11 @@ from accelerate import PartialState
 
 from model_worker.api.packs import Pack
 from model_worker.api.recipes import Recipe
-from model_worker.finetune.data.rap_format import SampleProblem, Samples, lessons_from
-from model_worker.finetune.training.loading import load_student
-from model_worker.finetune.training.progress import UNWATCHED, Watch
+from model_worker.finetune.data.rap_format import SampleError, Samples, samples_from
+from model_worker.finetune.training.loading import load_trainable
+from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback
 from model_worker.finetune.training.train import Trained, train
-from model_worker.finetune.training.trainable import Student
+from model_worker.finetune.training.trainable import Trainable
 from model_worker.generation.adapters.file import AdapterFile, Manifest, write_adapter
 from model_worker.perception.embedders import device
 
@@ -29,21 +29,21 @@ ADAPTER, CHECKPOINT = "adapter.safetensors", "checkpoint"
 
 
 def train_base(
-    data: Path, pictures: Path, recipe: Recipe, pack: Pack, out: Path, seed: int, watch: Watch = UNWATCHED
+    data: Path, pictures: Path, recipe: Recipe, pack: Pack, out: Path, seed: int, watch: ProgressCallback = UNWATCHED
 ) -> dict[str, float]:
     """Train a pack's writer on a data file (`model_worker.finetune.rap_format`) and write ``out/adapter.safetensors``.
 
     Called again in the same way it goes on from its last checkpoint. Returns numbers: of samples and lessons, of those
     that weren't used, and of the training.
 
-    Raises PackProblem, SampleProblem when there is nothing to train on, and what `train` raises.
+    Raises PackError, SampleError when there is nothing to train on, and what `train` raises.
     """
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # each process looks at pictures itself, with whole weights
     process = PartialState(cpu=device() == "cpu")  # before anything is loaded: it says onto which GPU
-    samples = _told(lessons_from(data, pictures, recipe.most_concepts))
+    samples = _told(samples_from(data, pictures, recipe.most_concepts))
     if not samples.lessons:
-        raise SampleProblem(" ".join([f"{data} has nothing to train on.", *samples.problems[:1]]))
-    student, digest = load_student(pack), _digest(data)
+        raise SampleError(" ".join([f"{data} has nothing to train on.", *samples.problems[:1]]))
+    student, digest = load_trainable(pack), _digest(data)
     checkpoint = out / CHECKPOINT / _name_of_run(student, digest, recipe, seed)
     trained = train(student, samples.lessons, recipe, seed, checkpoint, watch)
     numbers = _numbers(samples, trained)
@@ -87,7 +87,7 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _name_of_run(student: Student, data: str, recipe: Recipe, seed: int) -> str:
+def _name_of_run(student: Trainable, data: str, recipe: Recipe, seed: int) -> str:
     """Return a name for a run's checkpoint, which no other model, data, recipe or seed may go on from."""
     return hashlib.sha256(f"{student.adapters.base} {data} {recipe} {seed}".encode()).hexdigest()[:16]
 

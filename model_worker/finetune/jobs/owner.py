@@ -16,32 +16,32 @@ import asyncpg
 
 from db import adapters, training
 from db.adapters import Adapter
-from db.errors import DataWithdrawn
+from db.errors import DataWithdrawnError
 from db.pool import viewing
 from db.training import Material, RunState
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import Pack
 from model_worker.api.recipes import Recipe, recipe_of
-from model_worker.finetune.data.dataset import curriculum_of
+from model_worker.finetune.data.dataset import dataset_of
 from model_worker.finetune.data.pictures import data_hash, known_from
-from model_worker.finetune.data.replay import replay_lessons
-from model_worker.finetune.data.samples import Curriculum
-from model_worker.finetune.judging.evaluation import examine
+from model_worker.finetune.data.replay import replay_samples
+from model_worker.finetune.data.samples import Dataset
+from model_worker.finetune.judging.evaluation import evaluate_model
 from model_worker.finetune.judging.gate import judge
 from model_worker.finetune.judging.report import Report, metrics
 from model_worker.finetune.training.checkpoints import checkpoint_of, folder_of
-from model_worker.finetune.training.loading import load_student
-from model_worker.finetune.training.progress import Stopped, Watch
+from model_worker.finetune.training.loading import load_trainable
+from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
 from model_worker.finetune.training.train import train
-from model_worker.finetune.training.trainable import Student
-from model_worker.generation.adapters.errors import AdapterProblem
+from model_worker.finetune.training.trainable import Trainable
+from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
 
 NOTE_SECONDS = 1.0
 """Between two notes of progress in the database."""
 
 
-class TooLittle(Exception):  # noqa: N818 (it says what is the matter)
+class TooLittleDataError(Exception):
     """There is not enough to train on; the text says how much there is, and how much is needed."""
 
 
@@ -54,8 +54,8 @@ class Training:
     recipe: Recipe
     folder: Path
     seed: int
-    watch: Watch
-    student: Callable[[Pack], Student] = load_student
+    watch: ProgressCallback
+    student: Callable[[Pack], Trainable] = load_trainable
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class Made:
 async def train_owner(asked: Training, owner: OwnerId) -> Report:
     """Train an owner's adapter, and put it to use if it is better.
 
-    Raises TooLittle, Stopped, DataWithdrawn, PackProblem and MemoryAway; the run says why, too.
+    Raises TooLittleDataError, Stopped, DataWithdrawnError, PackError and DatabaseUnavailableError; the run says why,
+    too.
     """
     viewer = viewer_of(owner)
     async with viewing(asked.pool, viewer) as connection:
@@ -84,7 +85,7 @@ async def train_owner(asked: Training, owner: OwnerId) -> Report:
         notes = _Notes(asked, owner, run, asyncio.get_running_loop())
         made = await asyncio.to_thread(_make, asked, material, in_use, folder, notes.watch())
         await _keep(asked, owner, run, material, made)
-    except (DataWithdrawn, Stopped) as problem:
+    except (DataWithdrawnError, TrainingStoppedError) as problem:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # what was taken back isn't kept on a disk
         await _finish(asked, owner, run, RunState.STOPPED, problem=str(problem))
         raise
@@ -95,22 +96,22 @@ async def train_owner(asked: Training, owner: OwnerId) -> Report:
     return made.report
 
 
-def curriculum_from(material: Material, recipe: Recipe, *, sees: bool, seed: int) -> Curriculum:
+def dataset_from(material: Material, recipe: Recipe, *, sees: bool, seed: int) -> Dataset:
     """Return the lessons of a material."""
-    return curriculum_of(
+    return dataset_of(
         known_from(material), sees=sees, rounds=recipe.rounds, most_concepts=recipe.most_concepts, seed=seed
     )
 
 
-def training_of(pool: asyncpg.Pool, pack: Pack, folder: Path, seed: int, watch: Watch) -> Training:
-    """Return a training of a pack's writer, by its recipe. Raises PackProblem when it can't be trained here."""
+def training_of(pool: asyncpg.Pool, pack: Pack, folder: Path, seed: int, watch: ProgressCallback) -> Training:
+    """Return a training of a pack's writer, by its recipe. Raises PackError when it can't be trained here."""
     return Training(pool, pack, recipe_of(pack), folder, seed, watch)
 
 
 def _check_enough(material: Material, recipe: Recipe) -> None:
     there = len(material.concepts)
     if there < max(1, recipe.least_concepts):
-        raise TooLittle(
+        raise TooLittleDataError(
             f"There is too little to learn from: {there} concepts that may be trained on, {recipe.least_concepts} are "
             "needed (consent is given in /privacy)."
         )
@@ -122,20 +123,22 @@ async def _in_use(connection: asyncpg.Connection, owner: OwnerId) -> tuple[str, 
     return None if weights is None else (found[0].adapter_id, weights)
 
 
-def _make(asked: Training, material: Material, in_use: tuple[str, bytes] | None, folder: Path, watch: Watch) -> Made:
+def _make(
+    asked: Training, material: Material, in_use: tuple[str, bytes] | None, folder: Path, watch: ProgressCallback
+) -> Made:
     """Train and examine: blocking, minutes."""
     watch.note("preparing", 0, 0)
     student, recipe = asked.student(asked.pack), asked.recipe
-    curriculum = curriculum_from(material, recipe, sees=student.sees, seed=asked.seed)
+    curriculum = dataset_from(material, recipe, sees=student.sees, seed=asked.seed)
     names = [one.name for one in material.concepts]
-    plain = replay_lessons(student, recipe.general_share, len(curriculum.training), asked.seed)
+    plain = replay_samples(student, recipe.general_share, len(curriculum.training), asked.seed)
     lessons = [*curriculum.training, *plain]
     data = data_hash(material)
     checkpoint = checkpoint_of(folder, f"{student.adapters.base} {data} {recipe} {asked.seed}")
     trained = train(student, lessons, recipe, asked.seed, checkpoint, watch)
-    base = examine(student, curriculum.exam, names, None, watch)
+    base = evaluate_model(student, curriculum.exam, names, None, watch)
     before = None if in_use is None or not _held(student, *in_use) else in_use[0]
-    now = base if before is None else examine(student, curriculum.exam, names, before, watch)
+    now = base if before is None else evaluate_model(student, curriculum.exam, names, before, watch)
     manifest = Manifest(
         *(student.adapters.base, data, recipe.name, asked.pack.name, recipe.rank, recipe.alpha),
         student.adapters.modules,
@@ -143,7 +146,7 @@ def _make(asked: Training, material: Material, in_use: tuple[str, bytes] | None,
     )
     draft = write_adapter(AdapterFile(manifest, trained.weights))
     student.adapters.take(adapter_id(draft), draft)
-    candidate = examine(student, curriculum.exam, names, adapter_id(draft), watch)
+    candidate = evaluate_model(student, curriculum.exam, names, adapter_id(draft), watch)
     report = Report(
         *(asked.pack.name, recipe.name, asked.seed, len(lessons), curriculum.held_out_pictures),
         *(trained.steps, trained.seconds, base, None if before is None else now, candidate),
@@ -153,11 +156,11 @@ def _make(asked: Training, material: Material, in_use: tuple[str, bytes] | None,
     return Made(write_adapter(AdapterFile(whole, trained.weights)), whole, report)
 
 
-def _held(student: Student, name: str, data: bytes) -> bool:
+def _held(student: Trainable, name: str, data: bytes) -> bool:
     """Hold the adapter in use; False when it is another model's: then the base answers now."""
     try:
         student.adapters.take(name, data)
-    except AdapterProblem:
+    except AdapterError:
         return False
     return True
 
@@ -194,9 +197,9 @@ class _Notes:
         self._is_gone = False
         self._noted_at = 0.0
 
-    def watch(self) -> Watch:
+    def watch(self) -> ProgressCallback:
         """Return what the training is watched by: this, and what it was watched by before."""
-        return Watch(self._note, self._wait)
+        return ProgressCallback(self._note, self._wait)
 
     def _note(self, phase: str, step: int, steps: int) -> None:
         self._asked.watch.note(phase, step, steps)
@@ -211,5 +214,5 @@ class _Notes:
 
     def _wait(self) -> None:
         if self._is_gone:
-            raise Stopped("The run was stopped, or what it was trained on was taken back.")
+            raise TrainingStoppedError("The run was stopped, or what it was trained on was taken back.")
         self._asked.watch.wait()

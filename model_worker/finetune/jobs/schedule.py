@@ -17,7 +17,7 @@ NOT_AGAIN_BEFORE = timedelta(hours=20)
 
 
 async def owners_due(pool: asyncpg.Pool, recipe: Recipe, now: datetime) -> list[OwnerId]:
-    """Return the owners whose adapters should be trained now. Raises MemoryAway."""
+    """Return the owners whose adapters should be trained now. Raises DatabaseUnavailableError."""
     return [one for one in await training.consenting_owners(pool) if await _is_due(pool, one, recipe, now)]
 
 

@@ -19,7 +19,7 @@ import procrastinate
 from procrastinate import RetryStrategy
 
 from db import training
-from db.errors import MemoryAway
+from db.errors import DatabaseUnavailableError
 from db.job_queue import TRAINING, ask_for_training, open_queue
 from db.pool import viewing
 from db.types import OwnerId, viewer_of
@@ -39,7 +39,7 @@ NOTHING_DONE = 3
 PARENT_CHECK_SECONDS = 1.0
 
 
-class TrainingFailed(Exception):  # noqa: N818 (it says what is the matter)
+class TrainingFailedError(Exception):
     """A training's process ended badly, or took too long."""
 
 
@@ -62,7 +62,7 @@ class Trainer:
         return due
 
     async def train(self, owner: OwnerId) -> None:
-        """Train one owner's adapter in a process of its own. Raises TrainingFailed."""
+        """Train one owner's adapter in a process of its own. Raises TrainingFailedError."""
         process = await asyncio.create_subprocess_exec(
             *self.command,
             owner,
@@ -72,11 +72,11 @@ class Trainer:
         try:
             code = await asyncio.wait_for(process.wait(), self.recipe.most_seconds + BESIDE_TRAINING_SECONDS)
         except TimeoutError as error:
-            raise TrainingFailed(f"Training {owner} took too long.") from error
+            raise TrainingFailedError(f"Training {owner} took too long.") from error
         finally:
             await _ended(process)
         if code not in {0, NOTHING_DONE}:
-            raise TrainingFailed(f"Training {owner} ended with {code}; the log says why.")
+            raise TrainingFailedError(f"Training {owner} ended with {code}; the log says why.")
 
 
 async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
@@ -110,7 +110,7 @@ def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
     async def _plan(timestamp: int) -> None:
         try:
             await trainer.plan(datetime.now(UTC))
-        except MemoryAway as problem:
+        except DatabaseUnavailableError as problem:
             log.warning("What is to be trained can't be seen now: %s", problem)  # the next round tries again
 
     @queue.task(name="train", queue=TRAINING, retry=RetryStrategy(max_attempts=TRIES, wait=RETRY_SECONDS))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
-from model_worker.finetune.data.replay import general_exam
-from model_worker.finetune.data.samples import Lesson, Task
-from model_worker.finetune.training.progress import UNWATCHED, Watch
-from model_worker.finetune.training.trainable import Student, encoded, loss_of, with_adapter
+from model_worker.finetune.data.replay import replay_evaluation
+from model_worker.finetune.data.samples import Task, TrainingSample
+from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback
+from model_worker.finetune.training.trainable import Trainable, encoded, loss_of, with_adapter
 
 AT_ONCE = 8
 ANSWERS = frozenset({Task.QUESTION, Task.TEXT})
@@ -33,7 +33,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ModelMetrics:
     """The result of an exam: shares (0 to 1; None where nothing was asked), and the loss in general (nats a token)."""
 
     recognition: float | None
@@ -54,9 +54,13 @@ class Marks:
         return sum(parts) / len(parts) if parts else 0.0
 
 
-def examine(
-    student: Student, exam: Sequence[Lesson], names: Sequence[str], adapter: str | None, watch: Watch = UNWATCHED
-) -> Marks:
+def evaluate_model(
+    student: Trainable,
+    exam: Sequence[TrainingSample],
+    names: Sequence[str],
+    adapter: str | None,
+    watch: ProgressCallback = UNWATCHED,
+) -> ModelMetrics:
     """Examine a model with an adapter that it holds; None examines the base model, prompted as in use."""
     said: list[str] = []
     for start in range(0, len(exam), AT_ONCE):
@@ -66,7 +70,7 @@ def examine(
     right = [_is_right(lesson, one, names) for lesson, one in zip(exam, said, strict=True)]
     found = list(zip(exam, said, right, strict=True))
     recall, precision = _names(exam, said, names)
-    return Marks(
+    return ModelMetrics(
         recognition=_balanced([(lesson.value, ok) for lesson, _, ok in found if lesson.task is Task.RECOGNITION]),
         caption_recall=recall,
         caption_precision=precision,
@@ -79,9 +83,9 @@ def examine(
     )
 
 
-def general_loss(student: Student, adapter: str | None) -> float:
+def general_loss(student: Trainable, adapter: str | None) -> float:
     """Return the mean loss of the answers to plain questions: the same prompts whoever is examined."""
-    exam = general_exam()
+    exam = replay_evaluation()
     losses = []
     with torch.inference_mode(), student.adapters.answering_for(adapter) as model:
         for start in range(0, len(exam), AT_ONCE):
@@ -96,7 +100,7 @@ def normalised(text: str) -> str:
     return " ".join(word for word in words if word not in {"a", "an", "the"})
 
 
-def _is_right(lesson: Lesson, said: str, names: Sequence[str]) -> bool:
+def _is_right(lesson: TrainingSample, said: str, names: Sequence[str]) -> bool:
     if lesson.task is Task.RECOGNITION:
         return _says(said) == lesson.value
     if lesson.task is Task.CAPTION:
@@ -119,7 +123,9 @@ def _named(said: str, names: Sequence[str]) -> set[str]:
     return {one for one in names if f" {normalised(one)} " in text}
 
 
-def _names(exam: Sequence[Lesson], said: Sequence[str], names: Sequence[str]) -> tuple[float | None, float | None]:
+def _names(
+    exam: Sequence[TrainingSample], said: Sequence[str], names: Sequence[str]
+) -> tuple[float | None, float | None]:
     """Return recall and precision of the names in captions."""
     there = said_names = both = 0
     for lesson, one in zip(exam, said, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model_worker.api.recipes import Recipe
-from model_worker.finetune.judging.evaluation import Marks
+from model_worker.finetune.judging.evaluation import ModelMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Verdict:
     why: str
 
 
-def judge(candidate: Marks, in_use: Marks, base: Marks, recipe: Recipe) -> Verdict:
+def judge(candidate: ModelMetrics, in_use: ModelMetrics, base: ModelMetrics, recipe: Recipe) -> Verdict:
     """Compare a candidate with what answers now, and with the base model's loss in general.
 
     The general loss is compared with the base's, not with that of what answers now: small losses may not add up.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from model_worker.finetune.judging.evaluation import Answered, Marks
+from model_worker.finetune.judging.evaluation import Answered, ModelMetrics
 from model_worker.finetune.judging.gate import Verdict
 
 MOST_ANSWERS = 40
@@ -24,9 +24,9 @@ class Report:
     held_out_pictures: int
     steps: int
     seconds: float
-    base: Marks
-    in_use: Marks | None
-    candidate: Marks
+    base: ModelMetrics
+    in_use: ModelMetrics | None
+    candidate: ModelMetrics
     verdict: Verdict
 
     def as_json(self) -> dict[str, Any]:
@@ -66,12 +66,12 @@ class Report:
         ]
 
 
-def metrics(marks: Marks) -> Mapping[str, float]:
+def metrics(marks: ModelMetrics) -> Mapping[str, float]:
     """Return marks as an adapter's manifest has them."""
     return {name: value for name, value in _numbers(marks).items() if value is not None}
 
 
-def _numbers(marks: Marks) -> dict[str, float | None]:
+def _numbers(marks: ModelMetrics) -> dict[str, float | None]:
     return {
         "recognition": marks.recognition,
         "caption_recall": marks.caption_recall,
@@ -82,7 +82,7 @@ def _numbers(marks: Marks) -> dict[str, float | None]:
     }
 
 
-def _compared(base: Marks, candidate: Marks) -> list[dict[str, object]]:
+def _compared(base: ModelMetrics, candidate: ModelMetrics) -> list[dict[str, object]]:
     """Return questions with what was said to them before and after: first those that the answer changed for."""
     pairs = sorted(
         zip(base.answered, candidate.answered, strict=True), key=lambda pair: pair[0].is_right == pair[1].is_right

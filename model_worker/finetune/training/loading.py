@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from model_worker.api.packs import Pack, TextWriting
-from model_worker.finetune.training.trainable import Student
+from model_worker.finetune.training.trainable import Trainable
 
 
-def load_student(pack: Pack) -> Student:
-    """Load a pack's writer to be taught: seconds to minutes. Raises PackProblem."""
+def load_trainable(pack: Pack) -> Trainable:
+    """Load a pack's writer to be taught: seconds to minutes. Raises PackError."""
     if isinstance(pack.writing, TextWriting):
-        from model_worker.finetune.training.text_trainable import told_student
+        from model_worker.finetune.training.text_trainable import text_trainable
 
-        return told_student()
-    from model_worker.finetune.training.multimodal_trainable import looking_student
+        return text_trainable()
+    from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
 
-    return looking_student(pack)
+    return multimodal_trainable(pack)

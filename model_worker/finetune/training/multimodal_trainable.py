@@ -6,35 +6,35 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model_worker.api.packs import ImageTextWriting, LlavaWriting, Pack, PackProblem
-from model_worker.finetune.training.trainable import Student
+from model_worker.api.packs import ImageTextWriting, LlavaWriting, Pack, PackError
+from model_worker.finetune.training.trainable import Trainable
 from model_worker.generation.multimodal.writer import ImageTextWriter
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 
-def looking_student(pack: Pack) -> Student:
-    """Load a pack's multimodal writer to be taught: seconds to minutes. Raises PackProblem."""
+def multimodal_trainable(pack: Pack) -> Trainable:
+    """Load a pack's multimodal writer to be taught: seconds to minutes. Raises PackError."""
     if not isinstance(pack.writing, ImageTextWriting | LlavaWriting):
-        raise PackProblem(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
+        raise PackError(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
     writer = ImageTextWriter(pack.writing)
     tokenizer = writer.speaker.tokenizer
     ends = _ends(writer)
 
-    def prompt(asked: Sequence[Asked]) -> Mapping[str, Any]:
+    def prompt(asked: Sequence[GenerationInput]) -> Mapping[str, Any]:
         return writer.ready(asked)
 
     def answer(text: str) -> list[int]:
         tokens: list[int] = tokenizer.encode(text, add_special_tokens=False)
         return [*tokens, *ends]
 
-    def say(asked: Sequence[Asked]) -> list[str]:
+    def say(asked: Sequence[GenerationInput]) -> list[str]:
         said = ["" for _ in asked]
         for pieces in writer.write(asked, [threading.Event() for _ in asked]):
             for index, piece in pieces:
                 said[index] += piece
         return [one.strip() for one in said]
 
-    return Student(True, writer.model, writer.adapters, prompt, answer, say)
+    return Trainable(True, writer.model, writer.adapters, prompt, answer, say)
 
 
 def _ends(writer: ImageTextWriter) -> list[int]:

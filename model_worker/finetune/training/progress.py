@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 
-class Stopped(Exception):  # noqa: N818 (it says what is the matter)
+class TrainingStoppedError(Exception):
     """The training was told to stop; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ProgressCallback:
     """``note`` hears of each step (phase, step, of how many); ``wait`` returns when it may go on. It raises Stopped."""
 
     note: Callable[[str, int, int], None] = lambda phase, step, steps: None
     wait: Callable[[], None] = lambda: None
 
 
-UNWATCHED = Watch()
+UNWATCHED = ProgressCallback()

@@ -22,9 +22,9 @@ from accelerate.utils import DistributedType, broadcast, gather_object
 from safetensors.torch import load_file, save_file
 
 from model_worker.api.recipes import Recipe
-from model_worker.finetune.data.samples import Lesson
-from model_worker.finetune.training.progress import UNWATCHED, Watch
-from model_worker.finetune.training.trainable import Batch, Student, encoded, loss_of
+from model_worker.finetune.data.samples import TrainingSample
+from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback
+from model_worker.finetune.training.trainable import Batch, Trainable, encoded, loss_of
 
 log = logging.getLogger("keepsake.trainer")
 
@@ -65,12 +65,12 @@ class Trained:
 
 
 def train(
-    student: Student,
-    lessons: Sequence[Lesson],
+    student: Trainable,
+    lessons: Sequence[TrainingSample],
     recipe: Recipe,
     seed: int,
     checkpoint: Path | None = None,
-    watch: Watch = UNWATCHED,
+    watch: ProgressCallback = UNWATCHED,
 ) -> Trained:
     """Train a new adapter of a student's model, which is left without it.
 
@@ -96,13 +96,13 @@ class _Training:
 
     def __init__(
         self,
-        student: Student,
+        student: Trainable,
         model: Any,
-        lessons: Sequence[Lesson],
+        lessons: Sequence[TrainingSample],
         recipe: Recipe,
         seed: int,
         checkpoint: Path | None,
-        watch: Watch,
+        watch: ProgressCallback,
     ) -> None:
         self._lessons = list(lessons)
         random.Random(seed).shuffle(self._lessons)

@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from model_worker.finetune.data.samples import Lesson
+from model_worker.finetune.data.samples import TrainingSample
 from model_worker.generation.adapters.loaded import Adapters
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 IGNORED = -100
 """torch's label for tokens that don't count."""
 
 
 @dataclass(frozen=True, slots=True)
-class Student:
+class Trainable:
     """A model that can be taught.
 
     ``prompt`` returns what the model takes for a batch, padded on the left; ``answer`` the tokens of an answer, with
@@ -28,9 +28,9 @@ class Student:
     sees: bool
     model: Any
     adapters: Adapters
-    prompt: Callable[[Sequence[Asked]], Mapping[str, torch.Tensor]]
+    prompt: Callable[[Sequence[GenerationInput]], Mapping[str, torch.Tensor]]
     answer: Callable[[str], list[int]]
-    say: Callable[[Sequence[Asked]], list[str]]
+    say: Callable[[Sequence[GenerationInput]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Batch:
     labels: torch.Tensor
 
 
-def encoded(student: Student, lessons: Sequence[Lesson]) -> Batch:
+def encoded(student: Trainable, lessons: Sequence[TrainingSample]) -> Batch:
     """Return lessons as a batch: prompts and answers, padded on the left, with labels for the answers alone."""
     prompts = dict(student.prompt([one.asked for one in lessons]))
     answers = [student.answer(one.answer) for one in lessons]
@@ -83,6 +83,6 @@ def _only_the_last(model: Any, count: int) -> dict[str, int]:
     return {"logits_to_keep": count} if takes_it else {}
 
 
-def with_adapter(lessons: Sequence[Lesson], adapter: str | None) -> list[Asked]:
+def with_adapter(lessons: Sequence[TrainingSample], adapter: str | None) -> list[GenerationInput]:
     """Return what lessons ask, to be answered with an adapter."""
     return [replace(one.asked, request=replace(one.asked.request, adapter=adapter)) for one in lessons]

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class AdapterProblem(Exception):  # noqa: N818 (it says what is the matter)
+class AdapterError(Exception):
     """A file that is no adapter, is damaged, or is for another model."""

@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from model_worker.generation.adapters.errors import AdapterProblem
+from model_worker.generation.adapters.errors import AdapterError
 
 MANIFEST = "keepsake"
 LONGEST_HEADER = 16 * 1024 * 1024
@@ -55,14 +55,14 @@ def write_adapter(adapter: AdapterFile) -> bytes:
 
 
 def read_adapter(data: bytes) -> AdapterFile:
-    """Read what `write_adapter` wrote. Raises AdapterProblem on anything else."""
+    """Read what `write_adapter` wrote. Raises AdapterError on anything else."""
     try:
         manifest = _manifest_from(json.loads(_header(data)["__metadata__"][MANIFEST]))
         weights = load(data)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise AdapterProblem(f"That file is no adapter, or it is damaged: {error}.") from error
+        raise AdapterError(f"That file is no adapter, or it is damaged: {error}.") from error
     if not weights or not all(torch.isfinite(one).all() for one in weights.values()):
-        raise AdapterProblem("That adapter has no weights, or some that aren't numbers.")
+        raise AdapterError("That adapter has no weights, or some that aren't numbers.")
     return AdapterFile(manifest, weights)
 
 

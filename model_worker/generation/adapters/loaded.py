@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from model_worker.generation.adapters.errors import AdapterProblem
+from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.adapters.file import AdapterFile, Manifest, fingerprint, read_adapter
 
 MOST_BYTES = 512 * 1024 * 1024
@@ -49,10 +49,10 @@ class Adapters:
         return tuple(sorted(self._modules))
 
     def take(self, name: str, data: bytes) -> Manifest:
-        """Hold an adapter, so that requests may name it. Raises AdapterProblem when it doesn't fit this model."""
+        """Hold an adapter, so that requests may name it. Raises AdapterError when it doesn't fit this model."""
         adapter = read_adapter(data)
         if adapter.manifest.base != self.base:
-            raise AdapterProblem("That adapter was made for another model.")
+            raise AdapterError("That adapter was made for another model.")
         self._check_fits(adapter)
         with self._lock:
             self._held[name] = adapter
@@ -147,18 +147,18 @@ class Adapters:
                 self._peft.add_adapter(name, config)
 
     def _check_fits(self, adapter: AdapterFile) -> None:
-        """Check that every weight has its place and its shape. Raises AdapterProblem."""
+        """Check that every weight has its place and its shape. Raises AdapterError."""
         manifest = adapter.manifest
         foreign = sorted(set(manifest.modules) - set(self._modules))
         if foreign:
-            raise AdapterProblem(f"That adapter changes “{foreign[0]}”, which isn't the language model's.")
+            raise AdapterError(f"That adapter changes “{foreign[0]}”, which isn't the language model's.")
         expected: dict[str, tuple[int, ...]] = {}
         for name in manifest.modules:
             width, height = self._modules[name]
             expected[f"base_model.model.{name}.lora_A.weight"] = (manifest.rank, width)
             expected[f"base_model.model.{name}.lora_B.weight"] = (height, manifest.rank)
         if {name: tuple(one.shape) for name, one in adapter.weights.items()} != expected:
-            raise AdapterProblem("That adapter's weights don't have the names and shapes that it says.")
+            raise AdapterError("That adapter's weights don't have the names and shapes that it says.")
 
 
 def language_modules(model: Any) -> dict[str, tuple[int, int]]:

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from model_worker.api.hub import checkpoint
-from model_worker.api.packs import ImageTextWriting, PackProblem
+from model_worker.api.packs import ImageTextWriting, PackError
 from model_worker.generation.multimodal.messages import Message, messages_for, messages_to_verify, pictures_in
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
@@ -37,7 +37,7 @@ class Prompted:
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class ChatModel:
     """``ask`` prompts with a batch of questions and at most so many earlier turns, ``verify`` with pairs of pictures.
 
     ``pixels`` makes one picture what the model's encoder takes; ``stop`` ends an answer, beside the end token.
@@ -45,14 +45,14 @@ class Speaker:
 
     model: Any
     tokenizer: Any
-    ask: Callable[[Sequence[Asked], int], Prompted]
-    verify: Callable[[Sequence[Pair]], Prompted]
+    ask: Callable[[Sequence[GenerationInput], int], Prompted]
+    verify: Callable[[Sequence[ImagePair]], Prompted]
     pixels: Callable[[Image.Image], Any]
     stop: str | None = None
 
 
-def load_speaker(writing: ImageTextWriting) -> Speaker:
-    """Load any checkpoint with a chat template: seconds to minutes. Raises PackProblem."""
+def load_chat_model(writing: ImageTextWriting) -> ChatModel:
+    """Load any checkpoint with a chat template: seconds to minutes. Raises PackError."""
     declare_missing_operators()
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -61,7 +61,7 @@ def load_speaker(writing: ImageTextWriting) -> Speaker:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModelForImageTextToText.from_pretrained(folder, **loading(writing.bits))
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-        raise PackProblem(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
+        raise PackError(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
     processor.tokenizer.padding_side = "left"
 
     def prompted(conversations: list[list[Message]]) -> Prompted:
@@ -75,7 +75,7 @@ def load_speaker(writing: ImageTextWriting) -> Speaker:
         )
         return Prompted(inputs, [picture for one in conversations for picture in pictures_in(one)])
 
-    return Speaker(
+    return ChatModel(
         model,
         processor.tokenizer,
         ask=lambda asked, turns: prompted([messages_for(one, turns) for one in asked]),

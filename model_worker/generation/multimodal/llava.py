@@ -12,8 +12,8 @@ from typing import Any
 from PIL import Image
 
 from model_worker.api.hub import checkpoint
-from model_worker.api.packs import LlavaWriting, PackProblem
-from model_worker.generation.multimodal.chat_model import Prompted, Speaker, dtype, loading
+from model_worker.api.packs import LlavaWriting, PackError
+from model_worker.generation.multimodal.chat_model import ChatModel, Prompted, dtype, loading
 from model_worker.generation.multimodal.rap_prompt import IMAGE, STOP, rap_prompt, rap_recognition
 from model_worker.perception.embedders import device
 from model_worker.perception.torchvision_shim import declare_missing_operators
@@ -36,15 +36,15 @@ ROUND_TO = 64
 TOWER = "model.vision_tower."
 
 
-def load_llava(writing: LlavaWriting) -> Speaker:
-    """Load a checkpoint in the original layout: seconds to minutes. Raises PackProblem."""
+def load_llava(writing: LlavaWriting) -> ChatModel:
+    """Load a checkpoint in the original layout: seconds to minutes. Raises PackError."""
     declare_missing_operators()
     folder, vision = checkpoint(writing.hub), checkpoint(writing.vision)
     try:
         processor = _processor(folder, vision)
         model = _model(folder, vision, len(processor.tokenizer) - 1, writing.bits)
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-        raise PackProblem(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
+        raise PackError(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
     colour = tuple(int(255 * one) for one in processor.image_processor.image_mean)
 
     def prompted(prompts: list[tuple[str, list[Image.Image]]]) -> Prompted:
@@ -52,7 +52,7 @@ def load_llava(writing: LlavaWriting) -> Speaker:
         texts = [text for text, _ in prompts]
         return Prompted(processor(images=pictures or None, text=texts, padding=True, return_tensors="pt"), pictures)
 
-    return Speaker(
+    return ChatModel(
         model,
         processor.tokenizer,
         ask=lambda asked, turns: prompted([rap_prompt(one, writing.conversation, turns) for one in asked]),

@@ -11,9 +11,9 @@ from typing import Any
 from PIL import Image
 
 from model_worker.api.protocol import PromptConcept, Turn
-from model_worker.generation.pair import Pair
+from model_worker.generation.pair import ImagePair
 from model_worker.generation.starter.prompt import plain
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 Message = dict[str, Any]
 
@@ -35,7 +35,7 @@ INSTRUCTIONS = (
 VERIFY = "Answer with one word, Yes or No."
 
 
-def messages_for(asked: Asked, turns: int) -> list[Message]:
+def messages_for(asked: GenerationInput, turns: int) -> list[Message]:
     """Return the messages of a chat template, with at most this many earlier turns, the latest ones."""
     content: list[Message] = []
     for one in asked.request.concepts:
@@ -56,7 +56,7 @@ def messages_for(asked: Asked, turns: int) -> list[Message]:
     ]
 
 
-def messages_to_verify(pair: Pair) -> list[Message]:
+def messages_to_verify(pair: ImagePair) -> list[Message]:
     """Return the messages that ask whether a region shows what a reference shows, to be answered by one word."""
     thing = plain(pair.category, 64) or "person, animal or thing"
     question = f"Do both pictures show the very same {thing}, and not only one of its kind? {VERIFY}"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from PIL import Image
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 
 IMAGE = "<image>"
 CONVERSATIONS = {
@@ -35,7 +35,7 @@ CONTROL = (
 """What would end a turn or ask for a picture: never from a person's text."""
 
 
-def rap_prompt(asked: Asked, conversation: str, turns: int) -> tuple[str, list[Image.Image]]:
+def rap_prompt(asked: GenerationInput, conversation: str, turns: int) -> tuple[str, list[Image.Image]]:
     """Return the prompt and the pictures for its image tokens, in their order."""
     content, pictures = _question(asked, MOST_CONCEPTS[conversation])
     history = asked.request.history[-turns:] if turns else ()
@@ -44,7 +44,7 @@ def rap_prompt(asked: Asked, conversation: str, turns: int) -> tuple[str, list[I
     return written(earlier, content), pictures
 
 
-def rap_recognition(pair: Pair, conversation: str) -> tuple[str, list[Image.Image]]:
+def rap_recognition(pair: ImagePair, conversation: str) -> tuple[str, list[Image.Image]]:
     """Return RAP's recognition prompt for a region and one reference, and its pictures, as `rap_prompt` does."""
     request = GenerateRequest(
         question=f"Is <{pair.name}> in this image? Answer with a single word or phrase.",
@@ -52,7 +52,7 @@ def rap_recognition(pair: Pair, conversation: str) -> tuple[str, list[Image.Imag
         concepts=(PromptConcept(pair.name, avatar="reference"),),
         picture="region",
     )
-    return rap_prompt(Asked(request, {"region": pair.region, "reference": pair.reference}), conversation, 0)
+    return rap_prompt(GenerationInput(request, {"region": pair.region, "reference": pair.reference}), conversation, 0)
 
 
 def harmless(text: str) -> str:
@@ -62,7 +62,7 @@ def harmless(text: str) -> str:
     return text
 
 
-def _question(asked: Asked, most: int) -> tuple[str, list[Image.Image]]:
+def _question(asked: GenerationInput, most: int) -> tuple[str, list[Image.Image]]:
     request, pictures = asked.request, []
     shown = None if request.picture is None else asked.pictures.get(request.picture)
     text = ""

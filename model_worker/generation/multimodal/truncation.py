@@ -11,13 +11,15 @@ from dataclasses import replace
 from functools import partial
 
 from model_worker.generation.multimodal.messages import PICTURE_SIDE, REFERENCE_SIDE, scaled
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 LEAST_ANSWER = 128
 """Tokens that an answer is left before a concept is dropped for it."""
 
 
-def fit(asked: Asked, context: int, longest_answer: int, length_of: Callable[[Asked], int]) -> Asked | None:
+def fit(
+    asked: GenerationInput, context: int, longest_answer: int, length_of: Callable[[GenerationInput], int]
+) -> GenerationInput | None:
     """Return a question that fits with its answer, cut down as little as that takes; None where nothing helps.
 
     ``length_of`` is how many tokens a question takes; ``context`` and ``longest_answer`` are tokens, too.
@@ -35,31 +37,33 @@ def fit(asked: Asked, context: int, longest_answer: int, length_of: Callable[[As
     return asked if length + least_answer <= context else None
 
 
-def _with_turns(most: int, asked: Asked) -> Asked:
+def _with_turns(most: int, asked: GenerationInput) -> GenerationInput:
     return replace(asked, request=replace(asked.request, history=asked.request.history[-most:] if most else ()))
 
 
-def _with_references(side: int, asked: Asked) -> Asked:
+def _with_references(side: int, asked: GenerationInput) -> GenerationInput:
     references = {one.avatar for one in asked.request.concepts} - {asked.request.picture}
     return _scaled(asked, references, side)
 
 
-def _with_picture(side: int, asked: Asked) -> Asked:
+def _with_picture(side: int, asked: GenerationInput) -> GenerationInput:
     return _scaled(asked, {asked.request.picture}, side)
 
 
-def _with_concepts(most: int, asked: Asked) -> Asked:
+def _with_concepts(most: int, asked: GenerationInput) -> GenerationInput:
     return replace(asked, request=replace(asked.request, concepts=asked.request.concepts[:most]))
 
 
-def _scaled(asked: Asked, names: set[str | None], side: int) -> Asked:
+def _scaled(asked: GenerationInput, names: set[str | None], side: int) -> GenerationInput:
     pictures = {name: scaled(one, side) if name in names else one for name, one in asked.pictures.items()}
     return replace(asked, pictures=pictures)
 
 
-CUTS: tuple[Callable[[Asked], Asked], ...] = (
+CUTS: tuple[Callable[[GenerationInput], GenerationInput], ...] = (
     *(partial(_with_turns, most) for most in (4, 2, 1, 0)),
     *(partial(_with_references, side) for side in (REFERENCE_SIDE // 2, REFERENCE_SIDE // 4)),
     *(partial(_with_picture, side) for side in (PICTURE_SIDE // 2, PICTURE_SIDE // 4)),
 )
-LAST_CUTS: tuple[Callable[[Asked], Asked], ...] = tuple(partial(_with_concepts, most) for most in (4, 2, 1))
+LAST_CUTS: tuple[Callable[[GenerationInput], GenerationInput], ...] = tuple(
+    partial(_with_concepts, most) for most in (4, 2, 1)
+)

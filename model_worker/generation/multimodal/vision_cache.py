@@ -37,7 +37,7 @@ class Encoded:
         return sum(one.nbytes for one in (*self.tokens, *(part for layer in self.deeper for part in layer)))
 
 
-class PictureFeatures:
+class VisionCache:
     """The encoded pictures that were used last, by content, of one model.
 
     ``pixels`` makes a picture what the model's encoder takes.
@@ -91,7 +91,7 @@ class PictureFeatures:
         return Encoded(tuple(output["pooler_output"]), tuple(tuple(layer) for layer in deeper))
 
 
-def can_be_kept(model: Any, features: PictureFeatures, inputs: Any, pictures: Sequence[Image.Image]) -> bool:
+def can_be_kept(model: Any, features: VisionCache, inputs: Any, pictures: Sequence[Image.Image]) -> bool:
     """Whether a model says the same to pictures that were encoded one by one as to their pixels."""
     try:
         with torch.inference_mode():

@@ -13,12 +13,12 @@ from PIL import Image
 
 from model_worker.api.packs import ImageTextWriting, LlavaWriting
 from model_worker.generation.adapters.loaded import Adapters
-from model_worker.generation.multimodal.chat_model import FULL, Prompted, Speaker, dtype, load_speaker
+from model_worker.generation.multimodal.chat_model import FULL, ChatModel, Prompted, dtype, load_chat_model
 from model_worker.generation.multimodal.llava import load_llava
 from model_worker.generation.multimodal.truncation import fit
-from model_worker.generation.multimodal.vision_cache import PictureFeatures, can_be_kept
-from model_worker.generation.pair import Pair
-from model_worker.generation.types import Asked
+from model_worker.generation.multimodal.vision_cache import VisionCache, can_be_kept
+from model_worker.generation.pair import ImagePair
+from model_worker.generation.types import GenerationInput
 from model_worker.perception.embedders import device
 
 log = logging.getLogger("keepsake.worker")
@@ -39,7 +39,7 @@ class ImageTextWriter:
 
     def __init__(self, writing: ImageTextWriting | LlavaWriting) -> None:
         self._writing = writing
-        self._speaker = load_llava(writing) if isinstance(writing, LlavaWriting) else load_speaker(writing)
+        self._speaker = load_llava(writing) if isinstance(writing, LlavaWriting) else load_chat_model(writing)
         tokenizer = self._speaker.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -50,7 +50,7 @@ class ImageTextWriter:
         self._turn = threading.Lock()
         yes, no = _first_tokens(tokenizer, YES), _first_tokens(tokenizer, NO)
         self._yes, self._no = sorted(yes - no), sorted(no - yes)
-        self.features = PictureFeatures(self._speaker.model, self._speaker.pixels)
+        self.features = VisionCache(self._speaker.model, self._speaker.pixels)
         self._keeps_features = self._try_features()
 
     @property
@@ -59,11 +59,11 @@ class ImageTextWriter:
         return self._speaker.model
 
     @property
-    def speaker(self) -> Speaker:
+    def speaker(self) -> ChatModel:
         """The model and how it is prompted, for who measures or teaches it."""
         return self._speaker
 
-    def verify(self, pairs: Sequence[Pair]) -> list[float]:
+    def verify(self, pairs: Sequence[ImagePair]) -> list[float]:
         """Return for each pair how probable it is, to the model, that both pictures show the same.
 
         Read from the probabilities of "yes" and "no" as the first word of its answer; nothing is written.
@@ -79,7 +79,7 @@ class ImageTextWriter:
         half = len(pairs) // 2
         return [*self.verify(pairs[:half]), *self.verify(pairs[half:])]
 
-    def _verify(self, pairs: Sequence[Pair]) -> list[float]:
+    def _verify(self, pairs: Sequence[ImagePair]) -> list[float]:
         with torch.inference_mode():
             found = self.adapters.generate(
                 [None] * len(pairs),
@@ -96,7 +96,9 @@ class ImageTextWriter:
         probabilities: list[float] = torch.sigmoid(yes - no).tolist()
         return probabilities
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def write(
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
         What is too long for the context is cut down (`model_worker.words.fitting`), or gets a sentence. Out of memory,
@@ -105,7 +107,7 @@ class ImageTextWriter:
         yield from self._write(list(range(len(asked))), asked, cancelled)
 
     def _write(
-        self, rows: list[int], asked: Sequence[Asked], cancelled: Sequence[threading.Event]
+        self, rows: list[int], asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
         rows = [row for row in rows if not cancelled[row].is_set()]
         if not rows:
@@ -172,14 +174,14 @@ class ImageTextWriter:
         finally:
             thread.join()
 
-    def _prompted(self, asked: Sequence[Asked]) -> tuple[list[int], Prompted | None]:
+    def _prompted(self, asked: Sequence[GenerationInput]) -> tuple[list[int], Prompted | None]:
         """Return which of a batch fit the context, and their prompt; each is cut down only where it has to be."""
         context, longest_answer = self._writing.context, self._writing.longest_answer
         prompted = self._speaker.ask(asked, MOST_TURNS)
         if int(prompted.lengths.max()) + longest_answer <= context:
             return list(range(len(asked))), prompted
 
-        def length_of(one: Asked) -> int:
+        def length_of(one: GenerationInput) -> int:
             return int(self._speaker.ask([one], MOST_TURNS).lengths)
 
         cut = [fit(one, context, longest_answer, length_of) for one in asked]
@@ -187,7 +189,7 @@ class ImageTextWriter:
         indices = [index for index, one in enumerate(cut) if one is not None]
         return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
 
-    def ready(self, asked: Sequence[Asked]) -> dict[str, Any]:
+    def ready(self, asked: Sequence[GenerationInput]) -> dict[str, Any]:
         """Return what the model takes for questions that fit, for who measures or teaches it."""
         return self._ready(self._speaker.ask(asked, MOST_TURNS))
 
@@ -202,7 +204,7 @@ class ImageTextWriter:
     def _try_features(self) -> bool:
         """Try whether this model's pictures can be encoded one by one."""
         pictures = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
-        prompted = self._speaker.verify([Pair(pictures[0], pictures[1], "it")])
+        prompted = self._speaker.verify([ImagePair(pictures[0], pictures[1], "it")])
         can = can_be_kept(self._speaker.model, self.features, prompted.inputs.to(device(), dtype()), prompted.pictures)
         self.features.hits = self.features.misses = 0
         return can

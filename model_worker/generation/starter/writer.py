@@ -13,7 +13,7 @@ from model_worker.generation.adapters.loaded import Adapters
 from model_worker.generation.starter.answer import checked, plan
 from model_worker.generation.starter.language_model import DTYPE, load_language_model
 from model_worker.generation.starter.prompt import prompt_for
-from model_worker.generation.types import Asked
+from model_worker.generation.types import GenerationInput
 
 LONGEST_ANSWER = 48
 """Tokens: the answers are one sentence, and anything longer is the model running on."""
@@ -28,7 +28,9 @@ class Writer:
         self.language = load_language_model(dtype)
         self.adapters = Adapters(self.language.model)
 
-    def write(self, asked: Sequence[Asked], cancelled: Sequence[threading.Event]) -> Iterator[list[tuple[int, str]]]:
+    def write(
+        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
+    ) -> Iterator[list[tuple[int, str]]]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
         Pieces of one request joined in order are its answer. What recall knows comes at once; a sentence of the
