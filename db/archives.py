@@ -90,14 +90,14 @@ async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> l
     found = await concepts.list_concepts(connection, owner_id, limit=1_000_000)
     return [
         WholeConcept(
-            one,
-            tuple(await concepts.references(connection, one)),
+            concept,
+            tuple(await concepts.references(connection, concept)),
             tuple(
                 StoredEmbedding(row["reference_id"], row["embedding_id"], to_vector(row["vector"]))
-                for row in await connection.fetch(GET_EMBEDDINGS, owner_id, one.concept_id)
+                for row in await connection.fetch(GET_EMBEDDINGS, owner_id, concept.concept_id)
             ),
         )
-        for one in found
+        for concept in found
     ]
 
 
@@ -115,7 +115,7 @@ async def answers_of(connection: asyncpg.Connection, viewer: Viewer) -> list[Ans
     """Return the answers that are kept for a viewer, the oldest first."""
     ids = [row["answer_id"] for row in await connection.fetch(LIST_ANSWERS, viewer.personal)]
     found = [await load_answer(connection, viewer, answer_id) for answer_id in ids]
-    return [one for one in found if one is not None]
+    return [answer for answer in found if answer is not None]
 
 
 async def bring_in(connection: asyncpg.Connection, arriving: Sequence[Arriving]) -> None:
@@ -124,17 +124,17 @@ async def bring_in(connection: asyncpg.Connection, arriving: Sequence[Arriving])
     Raises InvalidTextError, NameTakenError and ObjectedError.
     """
     async with connection.transaction():
-        for one in arriving:
-            await _bring_one(connection, one)
+        for arrival in arriving:
+            await _bring_one(connection, arrival)
 
 
-async def _bring_one(connection: asyncpg.Connection, one: Arriving) -> None:
-    concept = await concepts.remember(connection, one.new)
+async def _bring_one(connection: asyncpg.Connection, arrival: Arriving) -> None:
+    concept = await concepts.remember(connection, arrival.new)
     place = (concept.owner_id, concept.concept_id)
-    for reference in one.more:
-        await concepts.add_reference(connection, concept, reference, one.new.created_by)
-    await connection.execute(AS_IT_WAS, *place, one.created_at, one.times_recognised, one.last_seen)
-    for said in one.corrections:
+    for reference in arrival.more:
+        await concepts.add_reference(connection, concept, reference, arrival.new.created_by)
+    await connection.execute(AS_IT_WAS, *place, arrival.created_at, arrival.times_recognised, arrival.last_seen)
+    for said in arrival.corrections:
         await connection.execute(
             BRING_CORRECTION,
             *(concept.owner_id, concept.concept_id, said.verdict.value),

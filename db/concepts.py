@@ -216,7 +216,7 @@ def concept_from(row: asyncpg.Record) -> Concept:
 
 async def lock_people(connection: asyncpg.Connection, *user_ids: int | None) -> None:
     """Make sure that none of these people objects while they are being linked; None is nobody."""
-    for user_id in sorted({one for one in user_ids if one is not None}):
+    for user_id in sorted({number for number in user_ids if number is not None}):
         await connection.execute(LOCK_PERSON, user_id)
 
 
@@ -448,8 +448,10 @@ async def _store_reference(
         ),
     )
     made = [Embedded(reference.embedding_id, reference.embedding), *([reference.former] if reference.former else [])]
-    for one in made:
-        await connection.execute(INSERT_EMBEDDING, owner_id, concept_id, reference_id, one.embedding_id, one.vector)
+    for embedded in made:
+        await connection.execute(
+            INSERT_EMBEDDING, owner_id, concept_id, reference_id, embedded.embedding_id, embedded.vector
+        )
     await connection.execute(SHOW_AS_AVATAR, owner_id, concept_id, reference_id)
 
 

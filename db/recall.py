@@ -134,9 +134,9 @@ async def _recognised_in_all(
     before = 0
     for sight in sights:
         recognised = await recognised_in(connection, viewer, sight.regions, sight.calibration)
-        found += [replace(one, region=one.region + before) for one in recognised]
+        found += [replace(match, region=match.region + before) for match in recognised]
         before += len(sight.regions)
-    return _apart(sorted(found, key=lambda one: -one.probability)) if len(sights) > 1 else tuple(found)
+    return _apart(sorted(found, key=lambda match: -match.probability)) if len(sights) > 1 else tuple(found)
 
 
 async def recognised_in(
@@ -168,12 +168,12 @@ async def recognised_in(
 def _apart(ordered: Iterable[Match]) -> tuple[Match, ...]:
     """Return the recognitions without those of a place, or a concept, that a better one has."""
     kept: list[Match] = []
-    for one in ordered:
+    for match in ordered:
         if all(
-            one.concept.concept_id != other.concept.concept_id and _share_of_smaller(one.box, other.box) < OVERLAP
+            match.concept.concept_id != other.concept.concept_id and _share_of_smaller(match.box, other.box) < OVERLAP
             for other in kept
         ):
-            kept.append(one)
+            kept.append(match)
     return tuple(kept)
 
 
@@ -192,8 +192,8 @@ def _as_text(region: Region) -> str:
     return "[" + ",".join(f"{value:.5g}" for value in region.embedding.tolist()) + "]"
 
 
-def _share_of_smaller(one: Box, other: Box) -> float:
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (one, other)]
+def _share_of_smaller(item: Box, other: Box) -> float:
+    width = min(item.right, other.right) - max(item.left, other.left)
+    height = min(item.bottom, other.bottom) - max(item.top, other.top)
+    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (item, other)]
     return max(0.0, width) * max(0.0, height) / max(min(areas), 1e-12)

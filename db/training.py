@@ -267,7 +267,9 @@ async def material_of(connection: asyncpg.Connection, owner: OwnerId) -> Materia
         pictures.setdefault(row["concept_id"], []).append(_reference_from(row))
     rows = await connection.fetch(LIST_CONCEPTS, owner, users)
     found = tuple(_concept_from(row, pictures[row["concept_id"]]) for row in rows if row["concept_id"] in pictures)
-    whose = {one.created_by for one in found} | {one.created_by for concept in found for one in concept.references}
+    whose = {concept.created_by for concept in found} | {
+        reference.created_by for concept in found for reference in concept.references
+    }
     return Material(found, tuple(sorted(whose)))
 
 

@@ -116,10 +116,10 @@ class World:
         return self.memories.setdefault(owner, {})
 
     def seen_by(self, viewer: Viewer) -> list[Known]:
-        return [one for owner in concepts.owners(viewer) for one in self.of(owner).values()]
+        return [known for owner in concepts.owners(viewer) for known in self.of(owner).values()]
 
     def taken(self, owner: OwnerId, name: str) -> bool:
-        return any(name_key(one.name) == name_key(name) for one in self.of(owner).values())
+        return any(name_key(known.name) == name_key(name) for known in self.of(owner).values())
 
 
 async def learn(connection: asyncpg.Connection, owner: OwnerId) -> str | None:
@@ -292,8 +292,8 @@ class Leaks(RuleBasedStateMachine):
         kept, other = self.pick(viewer, data), self.pick(viewer, data)
         if kept is None or other is None or kept is other:
             return
-        one, two = (self.concept(viewer, viewer.personal, known) for known in (kept, other))
-        merged = self.as_viewer(viewer, lambda c: merging.merge(c, viewer, one, two))
+        concept, two = (self.concept(viewer, viewer.personal, known) for known in (kept, other))
+        merged = self.as_viewer(viewer, lambda c: merging.merge(c, viewer, concept, two))
         kept.info, kept.vectors = merged.info, kept.vectors + other.vectors
         del self.world.of(viewer.personal)[other.concept_id]
 
@@ -369,11 +369,11 @@ class Leaks(RuleBasedStateMachine):
             for known in list(memory.values()):
                 if owner.startswith("server:") and me in {known.created_by, known.linked_user}:
                     del memory[known.concept_id]
-        self.world.undoable = [one for one in self.world.undoable if one[0] != viewer.personal and one[1] != me]
+        self.world.undoable = [pair for pair in self.world.undoable if pair[0] != viewer.personal and pair[1] != me]
         self.world.undoable = [
-            one
-            for one in self.world.undoable
-            if not (one[0].startswith("server:") and me in {one[3].created_by, one[3].linked_user})
+            pair
+            for pair in self.world.undoable
+            if not (pair[0].startswith("server:") and me in {pair[3].created_by, pair[3].linked_user})
         ]
         assert self._mentions(me) == {}
 
@@ -413,8 +413,8 @@ class Leaks(RuleBasedStateMachine):
     def look_through(self, viewer: Viewer) -> None:
         everything = list(concepts.owners(viewer))
         found = self.as_viewer(viewer, lambda c: search.browse(c, everything))
-        assert sorted(one.info for one in found) == sorted(one.info for one in self.world.seen_by(viewer))
-        all_owners = [user_owner(one) for one in USERS] + [server_owner(one) for one in SERVERS]
+        assert sorted(concept.info for concept in found) == sorted(known.info for known in self.world.seen_by(viewer))
+        all_owners = [user_owner(number) for number in USERS] + [server_owner(number) for number in SERVERS]
         for prying in (
             self.as_viewer(viewer, lambda c: search.browse(c, all_owners)),
             self.as_viewer(viewer, lambda c: search.browse(c, all_owners, search="secret number")),
@@ -429,11 +429,11 @@ class Leaks(RuleBasedStateMachine):
         alike = self.as_viewer(viewer, lambda c: concepts.did_you_mean(c, viewer, typed))
         found = self.as_viewer(viewer, lambda c: concepts.find(c, viewer, typed))
         named = self.as_viewer(viewer, lambda c: recall.mentioned_in(c, viewer, f"what about {typed} then?"))
-        known = {one.name for one in self.world.seen_by(viewer)}
+        known = {item.name for item in self.world.seen_by(viewer)}
         assert {*names, *alike} <= known
-        assert {name_key(one) for one in names} == {name_key(one) for one in known}
-        expected = sorted(one.info for one in self.world.seen_by(viewer) if name_key(one.name) == name_key(typed))
-        assert sorted(one.info for one in found) == expected
+        assert {name_key(name) for name in names} == {name_key(text) for text in known}
+        expected = sorted(item.info for item in self.world.seen_by(viewer) if name_key(item.name) == name_key(typed))
+        assert sorted(concept.info for concept in found) == expected
         self.check(viewer, named)
 
     @rule(viewer=viewers, data=st.data())
@@ -445,11 +445,11 @@ class Leaks(RuleBasedStateMachine):
         found = self.as_viewer(viewer, lambda c: recall.recall(c, viewer, [ASight([region], CALIBRATION)]))
         self.check(viewer, found)
         known = self.world.seen_by(viewer)
-        likeness = [max(float(vector @ one) for one in concept.vectors) for concept in known]
+        likeness = [max(float(vector @ item) for item in concept.vectors) for concept in known]
         if max(likeness, default=0.0) > 0.51:
             [recognition] = found.recognised
             assert recognition.concept.info in {
-                one.info for one, like in zip(known, likeness, strict=True) if like > max(likeness) - 0.01
+                item.info for item, like in zip(known, likeness, strict=True) if like > max(likeness) - 0.01
             }
         elif max(likeness, default=0.0) < 0.49:
             assert found.recognised == ()
@@ -491,9 +491,9 @@ class Leaks(RuleBasedStateMachine):
     @precondition(lambda self: self.world.learned)
     def pry_into_what_was_learned(self, viewer: Viewer, data: st.DataObject) -> None:
         owner, adapter_id = data.draw(st.sampled_from(self.world.learned))
-        all_owners = [user_owner(one) for one in USERS] + [server_owner(one) for one in SERVERS]
+        all_owners = [user_owner(number) for number in USERS] + [server_owner(number) for number in SERVERS]
         found = self.as_viewer(viewer, lambda c: adapters.in_use(c, all_owners))
-        assert {one.owner_id for one in found} <= set(concepts.owners(viewer))
+        assert {adapter.owner_id for adapter in found} <= set(concepts.owners(viewer))
         self.check(viewer, self.as_viewer(viewer, lambda c: adapters.weights_of(c, owner, adapter_id)))
         self.check(viewer, self.as_viewer(viewer, lambda c: adapters.history(c, owner)))
         self.check(viewer, self.as_viewer(viewer, lambda c: training.latest_run(c, owner)))
@@ -502,10 +502,12 @@ class Leaks(RuleBasedStateMachine):
     @rule(viewer=viewers)
     def count(self, viewer: Viewer) -> None:
         stored = self.as_viewer(viewer, lambda c: erasure.stored(c, viewer))
-        shared = [one for owner, m in self.world.memories.items() if owner.startswith("server:") for one in m.values()]
+        shared = [
+            known for owner, m in self.world.memories.items() if owner.startswith("server:") for known in m.values()
+        ]
         assert stored.concepts == len(self.world.of(viewer.personal))
-        assert stored.shared == sum(one.created_by == viewer.user_id for one in shared)
-        assert stored.linked == sum(one.linked_user == viewer.user_id for one in shared)
+        assert stored.shared == sum(known.created_by == viewer.user_id for known in shared)
+        assert stored.linked == sum(known.linked_user == viewer.user_id for known in shared)
 
 
 def run(examples: int, steps: int) -> None:
@@ -583,7 +585,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
     all_owners = [*concepts.owners(ANNA), *concepts.owners(BO)]
     whose = re.compile(r"secret-of-(?:user-900000000009001|server-700000000007001)")
     async with viewing(pried_open, ANNA) as connection:
-        of_anna = [one.adapter_id for one in await adapters.in_use(connection, all_owners)]
+        of_anna = [adapter.adapter_id for adapter in await adapters.in_use(connection, all_owners)]
     async with viewing(pried_open, BO) as connection:
         mine = await concepts.list_concepts(connection, BO.personal)
         regions = [Region(Box(0, 0, 1, 1), a_reference(int(owner[-4:])).embedding, 1.0) for owner in all_owners]
@@ -625,9 +627,9 @@ async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: async
         await servers.purge(connection, server_owner(700000000007002))
         await erasure.erase(connection, BO)
     async with viewing(pried_open, ANNA) as connection:
-        infos = {one.info for one in await concepts.list_concepts(connection, ANNA.personal)}
+        infos = {concept.info for concept in await concepts.list_concepts(connection, ANNA.personal)}
         answers = await archives.answers_of(connection, ANNA)
         learned = await adapters.in_use(connection, concepts.owners(ANNA))
     assert infos == {"secret-of-user-900000000009001", "secret-of-server-700000000007001"}
     assert len(answers) == 2
-    assert {one.owner_id for one in learned} == set(concepts.owners(ANNA))
+    assert {adapter.owner_id for adapter in learned} == set(concepts.owners(ANNA))

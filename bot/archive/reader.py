@@ -103,7 +103,7 @@ def _read(data: bytes) -> Archive:
     unpacked = _Unpacked(data)
     if "keepsake.json" in unpacked.names:
         return _read_whole(unpacked)
-    for name in sorted(unpacked.names, key=lambda one: (one.count("/"), one)):
+    for name in sorted(unpacked.names, key=lambda text: (text.count("/"), text)):
         if name.lower().endswith(".json"):
             content = _json(unpacked.read(name, LARGEST_JSON), f"The file {_shown(name)}")
             if isinstance(content, dict) and "concept_dict" in content:
@@ -117,9 +117,9 @@ def _read_whole(unpacked: _Unpacked) -> Archive:
         raise ArchiveError(["That zip is of a version of me that I don't know."])
     pictures = _Pictures(unpacked)
     found, problems = _collected(
-        _list_in(content, "concepts"), lambda one: _concept(_object(one, "A concept"), pictures)
+        _list_in(content, "concepts"), lambda item: _concept(_object(item, "A concept"), pictures)
     )
-    corrections, more = _collected(_list_in(content, "corrections"), lambda one: _correction(_object(one, "That")))
+    corrections, more = _collected(_list_in(content, "corrections"), lambda item: _correction(_object(item, "That")))
     concepts, twins = _joined(found)
     return _checked(Archive(concepts, tuple(corrections), (), False, False, _now()), [*problems, *more, *twins])
 
@@ -128,8 +128,8 @@ def _concept(given: dict[str, Any], pictures: _Pictures) -> ArchivedConcept:
     name = _cleaned(check_name, given.get("name"), "A name")
     about = f"“{name}”"
     references = tuple(
-        _reference(_object(one, f"A picture of {about}"), about, pictures)
-        for one in _list_in(given, "references", about)
+        _reference(_object(item, f"A picture of {about}"), about, pictures)
+        for item in _list_in(given, "references", about)
     )
     learned = given.get("learned")
     place = learned if isinstance(learned, dict) else {}
@@ -158,9 +158,10 @@ def _reference(given: dict[str, Any], about: str, pictures: _Pictures) -> Archiv
         is_avatar=given.get("is_avatar") is True,
         embeddings=tuple(
             ArchivedEmbedding(
-                _text(_object(one, about).get("embedding_id"), about), _vector(_object(one, about).get("vector"), about)
+                _text(_object(item, about).get("embedding_id"), about),
+                _vector(_object(item, about).get("vector"), about),
             )
-            for one in _list_in(given, "embeddings", about)
+            for item in _list_in(given, "embeddings", about)
         ),
     )
 
@@ -185,14 +186,14 @@ def _joined(found: Iterable[ArchivedConcept]) -> tuple[tuple[ArchivedConcept, ..
     """Join concepts of one name; two names that only look different to a computer are a problem."""
     joined: dict[str, ArchivedConcept] = {}
     problems = []
-    for one in found:
-        known = joined.get(name_key(one.name))
+    for concept in found:
+        known = joined.get(name_key(concept.name))
         if known is None:
-            joined[name_key(one.name)] = one
-        elif known.name == one.name:
-            joined[name_key(one.name)] = replace(known, references=known.references + one.references)
+            joined[name_key(concept.name)] = concept
+        elif known.name == concept.name:
+            joined[name_key(concept.name)] = replace(known, references=known.references + concept.references)
         else:
-            problems.append(f"“{known.name}” and “{one.name}” are the same name to me.")
+            problems.append(f"“{known.name}” and “{concept.name}” are the same name to me.")
     return tuple(joined.values()), problems
 
 
@@ -203,13 +204,13 @@ def _read_rap(unpacked: _Unpacked, place: str, content: dict[str, Any]) -> Archi
     if not isinstance(entries, dict):
         raise ArchiveError(["In that memory file, “concept_dict” isn't a dictionary."])
     found, problems = _collected(
-        list(entries.items()), lambda one: _rap_concept(one[0], _object(one[1], f"“{one[0]}”"), place, pictures)
+        list(entries.items()), lambda pair: _rap_concept(pair[0], _object(pair[1], f"“{pair[0]}”"), place, pictures)
     )
     keys: dict[str, str] = {}
-    for one in found:
-        other = keys.setdefault(name_key(one.name), one.name)
-        if other is not one.name:
-            problems.append(f"“{one.name}” is in that memory file twice.")
+    for concept in found:
+        other = keys.setdefault(name_key(concept.name), concept.name)
+        if other is not concept.name:
+            problems.append(f"“{concept.name}” is in that memory file twice.")
     return _checked(Archive(tuple(found), (), (), False, False, _now()), problems)
 
 
@@ -279,9 +280,9 @@ def _collected(given: Iterable[Given], make: Callable[[Given], Made]) -> tuple[l
     """Make something of each; what can't be made is a problem, up to ten of them."""
     made: list[Made] = []
     problems: list[str] = []
-    for one in given:
+    for item in given:
         try:
-            made.append(make(one))
+            made.append(make(item))
         except (_InvalidEntryError, ArchiveError) as wrong:
             problems.append(str(wrong))
             if len(problems) >= MOST_PROBLEMS:
@@ -290,7 +291,7 @@ def _collected(given: Iterable[Given], make: Callable[[Given], Made]) -> tuple[l
 
 
 def _checked(archive: Archive, problems: Sequence[str]) -> Archive:
-    without = [f"“{one.name}” has no picture." for one in archive.concepts if not one.references]
+    without = [f"“{concept.name}” has no picture." for concept in archive.concepts if not concept.references]
     found = [*problems, *without]
     if not found and not archive.concepts:
         found = ["There is nothing in that memory."]
@@ -345,7 +346,7 @@ def _cleaned(check: Callable[[str], str], given: object, about: str) -> str:
 
 def _box(given: object, about: str) -> Box:
     sides = [_object(given, f"A box of {about}").get(side) for side in ("left", "top", "right", "bottom")]
-    numbers = [float(one) for one in sides if isinstance(one, int | float) and abs(one) <= 1]
+    numbers = [float(side) for side in sides if isinstance(side, int | float) and abs(side) <= 1]
     if len(numbers) != len(sides):
         raise _InvalidEntryError(f"A box of {about} isn't within its picture.")
     left, top, right, bottom = numbers
@@ -393,5 +394,5 @@ def _now() -> datetime:
 
 
 def _shown(name: str) -> str:
-    printable = "".join(one for one in name if one.isprintable())
+    printable = "".join(text for text in name if text.isprintable())
     return f"“{printable[:60]}”"

@@ -52,10 +52,10 @@ def _divided(archive: Archive, room: int) -> list[Archive]:
         used += size
 
     for concept in archive.concepts:
-        said = tuple(one for one in archive.corrections if one.concept_name == concept.name)
+        said = tuple(correction for correction in archive.corrections if correction.concept_name == concept.name)
         for number, reference in enumerate(concept.references):
             mine = said if number == 0 else ()
-            vectors = [made.vector for made in reference.embeddings] + [one.vector for one in mine]
+            vectors = [made.vector for made in reference.embeddings] + [correction.vector for correction in mine]
             make_room(len(reference.picture) + sum(BYTES_A_NUMBER * len(vector) for vector in vectors))
             current = replace(
                 current,
@@ -88,7 +88,7 @@ def _written(archive: Archive) -> bytes:
         put("README.txt", README.encode())
         put("database.json", _as_json(_rap_memory(archive)), squeezed=True)
         put("keepsake.json", _as_json(_whole_memory(archive)), squeezed=True)
-        pictures = {ref.picture_sha256: ref.picture for one in archive.concepts for ref in one.references}
+        pictures = {ref.picture_sha256: ref.picture for concept in archive.concepts for ref in concept.references}
         for sha256, picture in pictures.items():
             put(f"pictures/{sha256}.jpg", picture)
         for number, answer in enumerate(archive.answers, start=1):
@@ -104,15 +104,15 @@ def _rap_memory(archive: Archive) -> dict[str, object]:
     """Return the memory file as RAP's own code reads it."""
     return {
         "concept_dict": {
-            f"<{one.name}>": {
-                "name": one.name,
-                "image": _path(_avatar(one)),
-                "info": one.info,
-                "category": one.category,
+            f"<{concept.name}>": {
+                "name": concept.name,
+                "image": _path(_avatar(concept)),
+                "info": concept.info,
+                "category": concept.category,
             }
-            for one in archive.concepts
+            for concept in archive.concepts
         },
-        "path_to_concept": {_path(_avatar(one)): f"<{one.name}>" for one in archive.concepts},
+        "path_to_concept": {_path(_avatar(concept)): f"<{concept.name}>" for concept in archive.concepts},
     }
 
 
@@ -122,34 +122,34 @@ def _whole_memory(archive: Archive) -> dict[str, object]:
         "exported_at": archive.exported_at.isoformat(),
         "may_train": archive.may_train,
         "objects": archive.objects,
-        "concepts": [_concept_to_json(one) for one in archive.concepts],
+        "concepts": [_concept_to_json(concept) for concept in archive.concepts],
         "corrections": [
             {
-                "concept": one.concept_name,
-                "verdict": one.verdict.value,
-                "embedding_id": one.embedding_id,
-                "vector": pack_vector(one.vector),
-                "created_at": one.created_at.isoformat(),
+                "concept": correction.concept_name,
+                "verdict": correction.verdict.value,
+                "embedding_id": correction.embedding_id,
+                "vector": pack_vector(correction.vector),
+                "created_at": correction.created_at.isoformat(),
             }
-            for one in archive.corrections
+            for correction in archive.corrections
         ],
         "answers": [
-            {"picture": f"answers/{number}.jpg", "created_at": one.created_at.isoformat(), "seen": list(one.seen)}
-            for number, one in enumerate(archive.answers, start=1)
+            {"picture": f"answers/{number}.jpg", "created_at": answer.created_at.isoformat(), "seen": list(answer.seen)}
+            for number, answer in enumerate(archive.answers, start=1)
         ],
     }
 
 
-def _concept_to_json(one: ArchivedConcept) -> dict[str, object]:
+def _concept_to_json(concept: ArchivedConcept) -> dict[str, object]:
     return {
-        "name": one.name,
-        "info": one.info,
-        "category": one.category,
-        "created_at": one.created_at.isoformat(),
-        "times_recognised": one.times_recognised,
-        "last_seen": None if one.last_seen is None else one.last_seen.isoformat(),
-        "learned": asdict(one.learned),
-        "linked_user": one.linked_user,
+        "name": concept.name,
+        "info": concept.info,
+        "category": concept.category,
+        "created_at": concept.created_at.isoformat(),
+        "times_recognised": concept.times_recognised,
+        "last_seen": None if concept.last_seen is None else concept.last_seen.isoformat(),
+        "learned": asdict(concept.learned),
+        "linked_user": concept.linked_user,
         "references": [
             {
                 "picture": ref.picture_sha256,
@@ -160,13 +160,13 @@ def _concept_to_json(one: ArchivedConcept) -> dict[str, object]:
                     {"embedding_id": made.embedding_id, "vector": pack_vector(made.vector)} for made in ref.embeddings
                 ],
             }
-            for ref in one.references
+            for ref in concept.references
         ],
     }
 
 
-def _avatar(one: ArchivedConcept) -> ArchivedReference:
-    return next((ref for ref in one.references if ref.is_avatar), one.references[0])
+def _avatar(concept: ArchivedConcept) -> ArchivedReference:
+    return next((ref for ref in concept.references if ref.is_avatar), concept.references[0])
 
 
 def _path(reference: ArchivedReference) -> str:

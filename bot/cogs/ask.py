@@ -45,7 +45,7 @@ class Ask(commands.Cog):
         names = await self._assistant.suggest_names(viewer_of(interaction), word.lstrip("<"))
         known = [name for name in names if word.lstrip("<").casefold() in name.casefold()]
         finished = [f"{start} {name}".strip()[:100] for name in known]
-        return [app_commands.Choice(name=one, value=one) for one in dict.fromkeys([typed[:100], *finished])][:25]
+        return [app_commands.Choice(name=text, value=text) for text in dict.fromkeys([typed[:100], *finished])][:25]
 
 
 async def setup(bot: Any) -> None:

@@ -94,15 +94,17 @@ class Chat(commands.Cog):
     def _is_meant(self, message: discord.Message, earlier: Sequence[discord.Message]) -> bool:
         if message.guild is None or self._mentions_me(message):
             return True
-        return any(one.author.id == self._bot.user.id or self._mentions_me(one) for one in earlier)
+        return any(item.author.id == self._bot.user.id or self._mentions_me(item) for item in earlier)
 
     def _mentions_me(self, message: discord.Message) -> bool:
         return any(user.id == self._bot.user.id for user in message.mentions)
 
     def _turns(self, earlier: Sequence[discord.Message]) -> tuple[Turn, ...]:
         turns = [
-            Turn("assistant" if one.author.id == self._bot.user.id else "user", self._text_of(one)[:LONGEST_TURN])
-            for one in reversed(earlier)
+            Turn(
+                "assistant" if message.author.id == self._bot.user.id else "user", self._text_of(message)[:LONGEST_TURN]
+            )
+            for message in reversed(earlier)
         ]
         return tuple(turn for turn in turns if turn.text)
 

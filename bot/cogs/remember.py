@@ -119,6 +119,6 @@ async def setup(bot: Any) -> None:
         found = attachments.pictures_in(message.attachments)
         if not found:
             raise attachments.AttachmentError(texts.NO_PICTURE_THERE)
-        await offer_parts(interaction, assistant, tuple([await attachments.read(one) for one in found]))
+        await offer_parts(interaction, assistant, tuple([await attachments.read(attachment) for attachment in found]))
 
     bot.tree.add_command(remember_this)

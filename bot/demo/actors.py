@@ -95,7 +95,7 @@ class Participant:
         self._transcript.write(f"**{self.name}**{replying} {words}{shown}\n")
         before = {message.id for message in await self._messages()}
         await self._member.send(self._channel, text, attachments=list(pictures), reply_to=reply_to)
-        new = [one for one in await self._messages() if one.id not in before and one.author.bot]
+        new = [message for message in await self._messages() if message.id not in before and message.author.bot]
         return replace(await self._answered(new), is_free=not self._transcript.is_exact)
 
     async def click(self, said: Said, label: str) -> Said:
@@ -115,7 +115,7 @@ class Participant:
         """Return what an action was answered with; a card that only changed is the answer itself."""
         answers = [result.response, *result.followups]
         return await self._answered(
-            answers if any(one is not None for one in answers) else [said.card], ephemeral=result.ephemeral
+            answers if any(answer is not None for answer in answers) else [said.card], ephemeral=result.ephemeral
         )
 
     async def _messages(self) -> list[Any]:
@@ -123,20 +123,20 @@ class Participant:
         return [message async for message in channel.history(limit=30, oldest_first=True)]
 
     async def _answered(self, messages: Sequence[Any], *, ephemeral: bool = False) -> Said:
-        present = [one for one in messages if one is not None]
+        present = [message for message in messages if message is not None]
         if not present:
             raise UnexpectedAnswerError("Keepsake did not answer.")
-        text = "\n".join(part for one in present for part in [one.content, *_card_texts(one)] if part)
+        text = "\n".join(part for item in present for part in [item.content, *_card_texts(item)] if part)
         aside = " *(only they see it)*" if ephemeral else ""
         self._transcript.write(f"> **Keepsake**{aside} {_quoted(text)}  ")
-        files = {file.filename: await file.read() for one in present for file in one.attachments}
+        files = {file.filename: await file.read() for item in present for file in item.attachments}
         pictures = [data for name, data in files.items() if name.endswith((".jpg", ".png"))]
         for picture in pictures:
             self._transcript.keep(picture)
         others = [name for name in files if not name.endswith((".jpg", ".png"))]
         if others:
             self._transcript.write(f"> 📎 {', '.join(others)}  ")
-        labels = [one["label"] for one in _parts(present[-1]) if one.get("type") == BUTTON]
+        labels = [part["label"] for part in _parts(present[-1]) if part.get("type") == BUTTON]
         if labels:
             self._transcript.write(f"> {' '.join(f'[{label}]' for label in labels)}")
         self._transcript.write("")
@@ -168,7 +168,7 @@ def _quoted(text: str) -> str:
 
 
 def _card_texts(message: Any) -> list[str]:
-    return [one["content"] for one in _parts(message) if one.get("type") == TEXT]
+    return [part["content"] for part in _parts(message) if part.get("type") == TEXT]
 
 
 def _parts(message: Any) -> list[dict[str, Any]]:

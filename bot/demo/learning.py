@@ -81,7 +81,7 @@ async def learn(
 async def _asked(alice: Participant) -> int:
     """Ask the held-out questions; returns how many answers say what was asked for, and don't just quote everything."""
     said = [(await alice.slash("ask", question=question), value) for question, value in HELD_OUT]
-    return sum(value in one.text and "I was told" not in one.text for one, value in said)
+    return sum(value in item.text and "I was told" not in item.text for item, value in said)
 
 
 async def _until_learned(assistant: Assistant, viewer: Viewer, progress: Progress) -> TrainingRun:

@@ -113,9 +113,9 @@ def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
         target = load_pack(settings.pack).embedding_id
     except PackError:
         return []  # said of the pack
-    total = sum(one.memories for one in state.memories)
-    missing = sum(one.missing for one in state.memories)
-    elsewhere = {one.embedding_id: one.memories for one in state.memories if one.embedding_id != target}
+    total = sum(memory.memories for memory in state.memories)
+    missing = sum(memory.missing for memory in state.memories)
+    elsewhere = {memory.embedding_id: memory.memories for memory in state.memories if memory.embedding_id != target}
     if not elsewhere and not missing:
         return [Finding("memories", True, f"all {total} go by the embeddings {target}")]
     others = ", ".join(f"{count} by {embedding_id}" for embedding_id, count in elsewhere.items()) or "none by others"
@@ -131,7 +131,7 @@ async def _pack(settings: Settings) -> list[Finding]:
     problems = await asyncio.to_thread(weights_problems, pack)
     if problems:
         return [Finding("weights", False, problem) for problem in problems]
-    missing = [one.repository for one in pack.hub_models if local_checkpoint(one) is None]
+    missing = [model.repository for model in pack.hub_models if local_checkpoint(model) is None]
     if missing:
         advice = f"`keepsake-worker pull {pack.name}` fetches what is missing: {', '.join(missing)}"
         return [Finding("weights", False, advice)]

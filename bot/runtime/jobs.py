@@ -91,8 +91,8 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
         except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError) as problem:
             log.warning("Whether memories have to be moved can't be seen now: %s", problem)
             return
-        for one in moves:
-            await move(one.owner_id)
+        for item in moves:
+            await move(item.owner_id)
 
     return queue
 

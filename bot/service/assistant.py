@@ -118,7 +118,7 @@ class Assistant:
         viewer = who.viewer
         async with viewing(self.pool, viewer) as connection:  # before the picture is looked at: that takes longer
             owner = await self._owner_of_new(connection, who, share=share)
-            if any(one.owner_id == owner for one in await concepts.find(connection, viewer, name)):
+            if any(item.owner_id == owner for item in await concepts.find(connection, viewer, name)):
                 raise NameTakenError(name)
             await permissions.count_use(connection, viewer, permissions.REMEMBERS)
         ready = await make_ready(self.pool, self.worker, viewer, owner, picture)
@@ -276,7 +276,7 @@ class Assistant:
             await permissions.count_use(connection, viewer, permissions.REMEMBERS)
         ready = await make_ready(self.pool, self.worker, viewer, viewer.personal, picture, box)
         async with viewing(self.pool, viewer) as connection:
-            known = [one for one in await concepts.find(connection, viewer, name) if not one.is_shared]
+            known = [concept for concept in await concepts.find(connection, viewer, name) if not concept.is_shared]
             if known:
                 permissions.check_pictures(known[0].references + 1)
                 return await concepts.add_reference(connection, known[0], ready.reference, viewer.user_id)
@@ -308,7 +308,7 @@ class Assistant:
         if not found or not await self.worker.sees_pictures():
             return {}
         async with viewing(self.pool, viewer) as connection:
-            avatars = [(one.concept_id, await concepts.avatar(connection, one)) for one, _ in found]
+            avatars = [(concept.concept_id, await concepts.avatar(connection, concept)) for concept, _ in found]
         return {
             concept_id: await asyncio.to_thread(thumbnail, avatar, LARGE)
             for concept_id, avatar in avatars
@@ -322,7 +322,7 @@ class Assistant:
             return None
         async with viewing(self.pool, viewer) as connection:
             learned = await adapters.in_use(connection, concepts.owners(viewer))
-        return next((one for one in learned if one.base == base), None)
+        return next((adapter for adapter in learned if adapter.base == base), None)
 
     async def _weights_of(self, viewer: Viewer, adapter: AdapterInUse | None) -> bytes | None:
         """Return an adapter's file, None when it can't be had: then the base model answers."""
@@ -336,13 +336,13 @@ class Assistant:
 
     async def _keep_answer(self, viewer: Viewer, picture: bytes, seen: Detections) -> AnswerContext:
         """Keep the picture and what was seen in it, for the answer's buttons."""
-        recognised = {one.region: one for one in seen.recalled.recognised}
+        recognised = {match.region: match for match in seen.recalled.recognised}
         unknown = _unknown_region(seen.regions, seen.recalled.recognised)
         regions = sorted({*recognised, *([] if unknown is None else [unknown])})
         sighted = [_sighting(seen, index, recognised.get(index)) for index in regions]
         jpeg = await asyncio.to_thread(upright, picture)
         async with viewing(self.pool, viewer) as connection:
-            await concepts.mark_recognised(connection, [one.concept for one in seen.recalled.recognised])
+            await concepts.mark_recognised(connection, [match.concept for match in seen.recalled.recognised])
             keep_for = await _retention(connection, viewer)
             if not keep_for:
                 return AnswerContext(seen.recalled, jpeg)
@@ -364,7 +364,7 @@ async def _look_alike(
 ) -> Concept | None:
     """Return what of the same memory a new reference looks like."""
     recognised = await recognised_in(connection, viewer, [view.region], view.calibration)
-    return next((one.concept for one in recognised if one.concept.owner_id == owner), None)
+    return next((match.concept for match in recognised if match.concept.owner_id == owner), None)
 
 
 def _sighting(seen: Detections, region: int, recognition: Match | None) -> Sighting:
@@ -383,22 +383,22 @@ def _for_prompt(recalled: RetrievalResult, shown: Mapping[UUID, bytes]) -> tuple
     """Return what the generator is told: who is in the picture, and who was only named."""
     return tuple(
         PromptConcept(
-            name=one.name,
-            info=one.info,
-            category=one.category,
+            name=concept.name,
+            info=concept.info,
+            category=concept.category,
             where=None if recognition is None else place_in_picture(recognition.box),
             certainty=None if recognition is None else certainty(recognition.probability),
-            avatar=_sha256(shown[one.concept_id]) if one.concept_id in shown else None,
+            avatar=_sha256(shown[concept.concept_id]) if concept.concept_id in shown else None,
         )
-        for one, recognition in _for_prompt_in_order(recalled)
+        for concept, recognition in _for_prompt_in_order(recalled)
     )
 
 
 def _for_prompt_in_order(recalled: RetrievalResult) -> list[tuple[Concept, Match | None]]:
     """Return the concepts that a prompt has room for: those in the picture, then those only named."""
-    present = {one.concept.concept_id for one in recalled.recognised}
-    seen: list[tuple[Concept, Match | None]] = [(one.concept, one) for one in recalled.recognised]
-    named = [(one, None) for one in recalled.mentioned if one.concept_id not in present]
+    present = {match.concept.concept_id for match in recalled.recognised}
+    seen: list[tuple[Concept, Match | None]] = [(match.concept, match) for match in recalled.recognised]
+    named = [(concept, None) for concept in recalled.mentioned if concept.concept_id not in present]
     return [*seen, *named][:MOST_CONCEPTS_IN_PROMPT]
 
 
@@ -411,16 +411,16 @@ def _unknown_region(regions: Sequence[Region], recognised: Sequence[Match]) -> i
     clear = [
         index
         for index, region in enumerate(regions)
-        if region.objectness >= 1 and all(_apart(region.box, one.box) for one in recognised)
+        if region.objectness >= 1 and all(_apart(region.box, match.box) for match in recognised)
     ]
     parts = [index for index in clear if _area(regions[index].box) < 1]
     return max(parts or clear, key=lambda index: _area(regions[index].box), default=None)
 
 
-def _apart(one: Box, other: Box) -> bool:
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return max(0.0, width) * max(0.0, height) < 0.1 * min(_area(one), _area(other))
+def _apart(box: Box, other: Box) -> bool:
+    width = min(box.right, other.right) - max(box.left, other.left)
+    height = min(box.bottom, other.bottom) - max(box.top, other.top)
+    return max(0.0, width) * max(0.0, height) < 0.1 * min(_area(box), _area(other))
 
 
 def _area(box: Box) -> float:

@@ -140,7 +140,7 @@ async def audit_csv(pool: asyncpg.Pool, who: Actor) -> bytes:
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["at", "actor", "action", "subject"])
-    writer.writerows([one.at.isoformat(), one.actor, one.action, _harmless(one.subject)] for one in entries)
+    writer.writerows([entry.at.isoformat(), entry.actor, entry.action, _harmless(entry.subject)] for entry in entries)
     return file.getvalue().encode("utf-8-sig")
 
 

@@ -85,7 +85,7 @@ async def browse(pool: asyncpg.Pool, who: Actor, wanted: Wanted) -> Page:
             limit=PAGE + 1,
             offset=PAGE * wanted.page,
         )
-        entries = [(one, await concepts.avatar(connection, one)) for one in found[:PAGE]]
+        entries = [(concept, await concepts.avatar(connection, concept)) for concept in found[:PAGE]]
         return Page(
             wanted,
             tuple(entries),
@@ -181,8 +181,8 @@ async def merge(pool: asyncpg.Pool, who: Actor, kept: Concept, other: Concept) -
     Raises NotAllowedError, NotRememberedError, InvalidTextError when both infos are too long together.
     """
     async with viewing(pool, who.viewer) as connection:
-        for one in (kept, other):
-            await permissions.check_may_change(connection, who, one)
+        for concept in (kept, other):
+            await permissions.check_may_change(connection, who, concept)
         permissions.check_pictures(kept.references + other.references)
         return await merging.merge(connection, who.viewer, kept, other)
 
@@ -190,11 +190,11 @@ async def merge(pool: asyncpg.Pool, who: Actor, kept: Concept, other: Concept) -
 async def other_of_name(pool: asyncpg.Pool, who: Actor, concept: Concept, name: str) -> Concept:
     """Return the concept of that name in the same memory as another one. Raises NotRememberedError, with a hint."""
     async with viewing(pool, who.viewer) as connection:
-        for one in await concepts.find(connection, who.viewer, name):
-            if one.owner_id == concept.owner_id and one.concept_id != concept.concept_id:
-                return one
+        for item in await concepts.find(connection, who.viewer, name):
+            if item.owner_id == concept.owner_id and item.concept_id != concept.concept_id:
+                return item
         alike = await concepts.did_you_mean(connection, who.viewer, name)
-    raise NotRememberedError(texts.unknown_name(name, [one for one in alike if one != concept.name]))
+    raise NotRememberedError(texts.unknown_name(name, [text for text in alike if text != concept.name]))
 
 
 async def look(assistant: Assistant, who: Actor, pictures: tuple[bytes, ...]) -> PictureParts:
@@ -213,14 +213,14 @@ async def is_name_of(pool: asyncpg.Pool, who: Actor, name: str, concept: Concept
     if name_key(name) == name_key(concept.name):
         return True
     async with viewing(pool, who.viewer) as connection:
-        return any(not one.is_shared for one in await concepts.find(connection, who.viewer, name))
+        return any(not item.is_shared for item in await concepts.find(connection, who.viewer, name))
 
 
 def _parts_of(number: int, seen: Detections) -> list[Part]:
     """Return the clear parts of one picture, and the whole of it, with what they look like."""
-    regions = [one for one in seen.regions if one.objectness >= 1]
-    known = {one.box: one for one in seen.recalled.recognised}
-    boxes = list(dict.fromkeys([*known, *(one.box for one in regions)]))
+    regions = [region for region in seen.regions if region.objectness >= 1]
+    known = {match.box: match for match in seen.recalled.recognised}
+    boxes = list(dict.fromkeys([*known, *(region.box for region in regions)]))
     return [
         Part(number, box, known[box].concept, known[box].probability) if box in known else Part(number, box)
         for box in boxes

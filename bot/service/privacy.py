@@ -64,7 +64,7 @@ class ImportPlan:
     @property
     def pictures(self) -> int:
         """How many pictures would be stored."""
-        return sum(len(one.references) for one in self.new)
+        return sum(len(concept.references) for concept in self.new)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> Impo
         raise ArchiveError(problems)
     async with viewing(assistant.pool, viewer) as connection:
         mine = await concepts.list_concepts(connection, viewer.personal, limit=1_000_000)
-        keys = {name_key(one.name) for one in mine}
-        new = tuple(one for one in archive.concepts if name_key(one.name) not in keys)
+        keys = {name_key(concept.name) for concept in mine}
+        new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
         await permissions.check_room(connection, viewer, assistant.most_concepts, len(new))
-    known = tuple(one.name for one in archive.concepts if name_key(one.name) in keys)
+    known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
     return ImportPlan(new, known, archive.corrections)
 
 
@@ -134,7 +134,7 @@ async def carry_out(assistant: Assistant, who: Actor, plan: ImportPlan) -> int:
     Raises NameTakenError when the memory changed meanwhile, LimitReachedError, WorkerUnavailableError,
     WorkerBusyError, WorkerRefusedError.
     """
-    arriving = [await _arriving(assistant, who.viewer, one, plan.corrections) for one in plan.new]
+    arriving = [await _arriving(assistant, who.viewer, concept, plan.corrections) for concept in plan.new]
     async with viewing(assistant.pool, who.viewer) as connection:
         await permissions.check_room(connection, who.viewer, assistant.most_concepts, len(arriving))
         await archives.bring_in(connection, arriving)
@@ -172,9 +172,11 @@ async def _own_archive(pool: asyncpg.Pool, viewer: Viewer) -> Archive:
             corrections=tuple(await archives.corrections_of(connection, viewer.personal)),
             answers=tuple(
                 ArchivedAnswer(
-                    one.picture, one.created_at, tuple(seen.concept.name for seen in one.sightings if seen.concept)
+                    answer.picture,
+                    answer.created_at,
+                    tuple(seen.concept.name for seen in answer.sightings if seen.concept),
                 )
-                for one in await archives.answers_of(connection, viewer)
+                for answer in await archives.answers_of(connection, viewer)
             ),
             may_train=await erasure.may_train(connection, viewer),
             objects=await erasure.objects(connection, viewer.user_id),
@@ -188,24 +190,26 @@ async def _shared_archive(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) ->
     async with viewing(pool, there) as connection:
         found = await archives.whole_concepts(connection, owner)
     mine = [
-        replace(one, references=tuple(ref for ref in one.references if ref.created_by == viewer.user_id))
-        for one in found
-        if one.concept.created_by == viewer.user_id
+        replace(concept, references=tuple(ref for ref in concept.references if ref.created_by == viewer.user_id))
+        for concept in found
+        if concept.concept.created_by == viewer.user_id
     ]
-    return Archive(_archived([one for one in mine if one.references]), (), (), False, False, datetime.now(UTC))
+    return Archive(
+        _archived([concept for concept in mine if concept.references]), (), (), False, False, datetime.now(UTC)
+    )
 
 
 def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
     return tuple(
         ArchivedConcept(
-            name=one.concept.name,
-            info=one.concept.info,
-            category=one.concept.category,
-            created_at=one.concept.created_at,
-            times_recognised=one.concept.times_recognised,
-            last_seen=one.concept.last_seen,
-            learned=one.concept.learned,
-            linked_user=one.concept.linked_user,
+            name=concept.concept.name,
+            info=concept.concept.info,
+            category=concept.concept.category,
+            created_at=concept.concept.created_at,
+            times_recognised=concept.concept.times_recognised,
+            last_seen=concept.concept.last_seen,
+            learned=concept.concept.learned,
+            linked_user=concept.concept.linked_user,
             references=tuple(
                 ArchivedReference(
                     picture=reference.picture,
@@ -215,14 +219,14 @@ def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
                     is_avatar=reference.is_avatar,
                     embeddings=tuple(
                         ArchivedEmbedding(embedding.embedding_id, embedding.vector)
-                        for embedding in one.embeddings
+                        for embedding in concept.embeddings
                         if embedding.reference_id == reference.reference_id
                     ),
                 )
-                for reference in one.references
+                for reference in concept.references
             ),
         )
-        for one in found
+        for concept in found
     )
 
 
@@ -234,25 +238,27 @@ def _named(name: str, parts: Sequence[bytes]) -> list[Export]:
 
 def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
     problems = []
-    for one in found:
-        for reference in one.references:
+    for concept in found:
+        for reference in concept.references:
             try:
                 decode_picture(reference.picture)
             except ImageError as problem:
-                problems.append(f"A picture of “{texts.quoted(one.name)}”: {problem}")
+                problems.append(f"A picture of “{texts.quoted(concept.name)}”: {problem}")
                 if len(problems) == MOST_PROBLEMS:
                     return tuple(problems)
     return tuple(problems)
 
 
-async def _ready(assistant: Assistant, viewer: Viewer, one: ArchivedReference) -> ReadyReference:
-    return await make_ready(assistant.pool, assistant.worker, viewer, viewer.personal, one.picture, one.box, exact=True)
+async def _ready(assistant: Assistant, viewer: Viewer, reference: ArchivedReference) -> ReadyReference:
+    return await make_ready(
+        assistant.pool, assistant.worker, viewer, viewer.personal, reference.picture, reference.box, exact=True
+    )
 
 
 async def _arriving(
-    assistant: Assistant, viewer: Viewer, one: ArchivedConcept, corrections: Sequence[StoredCorrection]
+    assistant: Assistant, viewer: Viewer, concept: ArchivedConcept, corrections: Sequence[StoredCorrection]
 ) -> Arriving:
-    ordered = sorted(one.references, key=lambda reference: not reference.is_avatar)
+    ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     references = [
         replace(
             (await _ready(assistant, viewer, reference)).reference,
@@ -261,8 +267,8 @@ async def _arriving(
         for reference in ordered
     ]
     new = NewConcept(
-        *(viewer.personal, one.name, one.info, one.category, viewer.user_id),
-        *(references[0], one.learned, one.linked_user),
+        *(viewer.personal, concept.name, concept.info, concept.category, viewer.user_id),
+        *(references[0], concept.learned, concept.linked_user),
     )
-    mine = tuple(said for said in corrections if said.concept_name == one.name)
-    return Arriving(new, tuple(references[1:]), one.created_at, one.times_recognised, one.last_seen, mine)
+    mine = tuple(said for said in corrections if said.concept_name == concept.name)
+    return Arriving(new, tuple(references[1:]), concept.created_at, concept.times_recognised, concept.last_seen, mine)

@@ -27,7 +27,7 @@ async def memories_to_move(assistant: Assistant) -> list[Move]:
         return []
     moves = await reindexing.memories_to_move(assistant.pool, health.embedding_id)
     MEMORIES_TO_MOVE.set(len(moves))
-    REFERENCES_TO_EMBED.set(sum(one.missing for one in moves))
+    REFERENCES_TO_EMBED.set(sum(move.missing for move in moves))
     return moves
 
 
@@ -40,11 +40,11 @@ async def move_a_slice(assistant: Assistant, owner_id: OwnerId) -> bool:
     async with viewing(assistant.pool, viewer) as connection:
         await reindexing.count_missing(connection, owner_id, target)
         some = await reindexing.references_without(connection, owner_id, target, SLICE)
-    for one in some:
-        view = await assistant.worker.refer(one.picture, one.box, exact=True, embedding_id=target)
+    for unembedded in some:
+        view = await assistant.worker.refer(unembedded.picture, unembedded.box, exact=True, embedding_id=target)
         async with viewing(assistant.pool, viewer) as connection:
             made = Embedded(target, view.region.embedding)
-            await reindexing.store(connection, owner_id, one.reference_id, made)
+            await reindexing.store(connection, owner_id, unembedded.reference_id, made)
     async with viewing(assistant.pool, viewer) as connection:
         if not await reindexing.count_missing(connection, owner_id, target):
             return await reindexing.switch(connection, owner_id, target)

@@ -84,7 +84,7 @@ class Learning:
     @property
     def can_go_back(self) -> bool:
         """Whether something that was learned came into use so far."""
-        return any(one.adapter_id is not None for one in self.history)
+        return any(promotion.adapter_id is not None for promotion in self.history)
 
     @property
     def is_of_latest_run(self) -> bool:
@@ -119,10 +119,12 @@ def report_from(data: Mapping[str, object]) -> Report:
 def _examples(data: Mapping[str, object]) -> tuple[Example, ...]:
     """Return the questions that were answered wrongly before, and rightly after: each once."""
     found = data.get("answers")
-    asked = [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
-    learned = [one for one in asked if one.get("is_right") is True and one.get("was_right") is False]
-    examples = [Example(_text(one, "question"), _text(one, "before"), _text(one, "after")) for one in learned]
-    return tuple({one.question: one for one in reversed(examples)}.values())[::-1]
+    asked = [mapping for mapping in found if isinstance(mapping, Mapping)] if isinstance(found, list) else []
+    learned = [mapping for mapping in asked if mapping.get("is_right") is True and mapping.get("was_right") is False]
+    examples = [
+        Example(_text(mapping, "question"), _text(mapping, "before"), _text(mapping, "after")) for mapping in learned
+    ]
+    return tuple({example.question: example for example in reversed(examples)}.values())[::-1]
 
 
 def _marks(data: Mapping[str, object], whose: str) -> Mapping[str, float]:

@@ -36,12 +36,12 @@ class Detections:
     @property
     def regions(self) -> tuple[Region, ...]:
         """The regions of all perceptions."""
-        return tuple(chain.from_iterable(one.regions for one in self.perceptions))
+        return tuple(chain.from_iterable(perception.regions for perception in self.perceptions))
 
     @property
     def tags(self) -> tuple[Tag, ...]:
         """Words for the scene; any embedder's do."""
-        return next((one.tags for one in self.perceptions if one.tags), ())
+        return next((perception.tags for perception in self.perceptions if perception.tags), ())
 
     @property
     def width(self) -> int:
@@ -59,7 +59,9 @@ class Detections:
 
     def calibration_of(self, region: int) -> Calibration:
         """Return the calibration of the pack that saw a region."""
-        each = chain.from_iterable([one.calibration] * len(one.regions) for one in self.perceptions)
+        each = chain.from_iterable(
+            [perception.calibration] * len(perception.regions) for perception in self.perceptions
+        )
         return list(each)[region]
 
 
@@ -103,7 +105,9 @@ async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture:
         categories = await search.categories(connection, owners(viewer))
     for _ in range(MOST_TRIES):
         perceptions = await _perceived(worker, picture, used, categories)
-        sights = [replace(one, calibration=lowered(one.calibration, verification)) for one in perceptions]
+        sights = [
+            replace(perception, calibration=lowered(perception.calibration, verification)) for perception in perceptions
+        ]
         async with viewing(pool, viewer) as connection:
             seen = Detections(perceptions, await recall(connection, viewer, sights, text))
             before, used = used, await reindexing.in_use(connection, owners(viewer))
@@ -112,7 +116,7 @@ async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture:
     if verification is None or not seen.recalled.recognised:
         return seen
     found = seen.recalled.recognised
-    thresholds = [seen.calibration_of(one.region).threshold for one in found]
+    thresholds = [seen.calibration_of(match.region).threshold for match in found]
     sure = await verified(pool, worker, viewer, picture, found, thresholds, verification)
     return replace(seen, recalled=replace(seen.recalled, recognised=sure))
 

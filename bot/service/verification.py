@@ -46,14 +46,14 @@ async def verified(
 
     ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
     """
-    unsure = [one for one in recognised if verification.lowest <= one.probability < verification.highest]
+    unsure = [match for match in recognised if verification.lowest <= match.probability < verification.highest]
     said = await _asked(pool, worker, viewer, picture, unsure[:MOST_VERIFIED]) if unsure else {}
     kept = []
-    for one, threshold in zip(recognised, thresholds, strict=True):
-        if one.region not in said:
-            kept += [one] if one.probability >= threshold else []
-        elif said[one.region] >= verification.accept:
-            kept.append(replace(one, probability=max(one.probability, said[one.region])))
+    for match, threshold in zip(recognised, thresholds, strict=True):
+        if match.region not in said:
+            kept += [match] if match.probability >= threshold else []
+        elif said[match.region] >= verification.accept:
+            kept.append(replace(match, probability=max(match.probability, said[match.region])))
     return tuple(kept)
 
 
@@ -62,18 +62,21 @@ async def _asked(
 ) -> dict[int, float]:
     """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
     async with viewing(pool, viewer) as connection:
-        avatars = [(one, await concepts.avatar(connection, one.concept)) for one in unsure]
-    shown = [(one, await asyncio.to_thread(thumbnail, avatar, LARGE)) for one, avatar in avatars if avatar is not None]
-    pictures = {_digest(one): one for one in (picture, *(reference for _, reference in shown))}
+        avatars = [(match, await concepts.avatar(connection, match.concept)) for match in unsure]
+    shown = [
+        (match, await asyncio.to_thread(thumbnail, avatar, LARGE)) for match, avatar in avatars if avatar is not None
+    ]
+    pictures = {_digest(data): data for data in (picture, *(reference for _, reference in shown))}
     candidates = [
-        Candidate(one.box, _digest(reference), one.concept.name, one.concept.category) for one, reference in shown
+        Candidate(match.box, _digest(reference), match.concept.name, match.concept.category)
+        for match, reference in shown
     ]
     try:
         said = await worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
     except (WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
         log.warning("The writer wasn't asked: %s", problem)
         return {}
-    return {one.region: probability for (one, _), probability in zip(shown, said, strict=True)}
+    return {match.region: probability for (match, _), probability in zip(shown, said, strict=True)}
 
 
 def _digest(picture: bytes) -> str:

@@ -213,7 +213,7 @@ class WorkerClient:
         """Return how probable each candidate is to the writer. ``pictures`` are all that the request names."""
         await self._send_missing(pictures)
         async with self._asked("POST", "/verify", data=verify_to_json(request)) as response:
-            return [float(one) for one in (await response.json())["probabilities"]]
+            return [float(item) for item in (await response.json())["probabilities"]]
 
     async def _once_ready(self) -> WorkerHealth | None:
         """Return how the worker is, asked until it is ready, and then no more."""

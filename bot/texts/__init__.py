@@ -166,7 +166,7 @@ def unshared(name: str) -> str:
 
 def unknown_name(name: str, alike: Sequence[str]) -> str:
     """Say that nobody is called that, and what might have been meant."""
-    hint = f" Did you mean {' or '.join(f'“{quoted(one)}”' for one in alike)}?" if alike else ""
+    hint = f" Did you mean {' or '.join(f'“{quoted(item)}”' for item in alike)}?" if alike else ""
     return f"I don't remember anyone or anything called “{quoted(name[:64])}”.{hint}"
 
 
@@ -293,8 +293,8 @@ def governed(settings: ServerSettings, concepts: int, proposals: int) -> str:
         WhoMayShare.ROLES: " ".join(f"<@&{role}>" for role in settings.sharing_roles) or "some roles (none chosen)",
         WhoMayShare.ADMINS: "only admins",
     }[settings.who_may_share]
-    where = " ".join(f"<#{one}>" for one in settings.allowed_channels) or "every channel"
-    but = " ".join(f"<#{one}>" for one in settings.denied_channels)
+    where = " ".join(f"<#{channel}>" for channel in settings.allowed_channels) or "every channel"
+    but = " ".join(f"<#{channel}>" for channel in settings.denied_channels)
     keeps = f"for {plural(settings.retention_days, 'day')}" if settings.retention_days else "never"
     return "\n".join(
         [
@@ -308,9 +308,9 @@ def governed(settings: ServerSettings, concepts: int, proposals: int) -> str:
     )
 
 
-def learning(one: Learning) -> str:
+def learning(item: Learning) -> str:
     """Return how learning stands: what is in use, and how the latest run is or was."""
-    return "\n".join(f"- {line}" for line in _learning(one))
+    return "\n".join(f"- {line}" for line in _learning(item))
 
 
 def quiet_hours(settings: ServerSettings) -> str:
@@ -322,31 +322,31 @@ def quiet_hours(settings: ServerSettings) -> str:
     return f"-# By itself I learn between {settings.quiet_from}:00 and {settings.quiet_to}:00 UTC."
 
 
-def report(one: Report) -> str:
+def report(item: Report) -> str:
     """Return what a training came to: how much it was, the marks before and after, some answers."""
-    outcome = "I use it" if one.passes else "I don't use it"
+    outcome = "I use it" if item.passes else "I don't use it"
     sizes = [
-        plural(one.lessons, "lesson"),
-        f"{plural(one.pictures, 'picture')} held out",
-        plural(one.steps, "step"),
-        f"{one.seconds / 60:.0f} minutes" if one.seconds >= 90 else plural(round(one.seconds), "second"),
+        plural(item.lessons, "lesson"),
+        f"{plural(item.pictures, 'picture')} held out",
+        plural(item.steps, "step"),
+        f"{item.seconds / 60:.0f} minutes" if item.seconds >= 90 else plural(round(item.seconds), "second"),
     ]
-    why = f": {_briefly(one.why)}" if one.why else ""
-    examples = [_example(example) for example in one.examples[:MOST_EXAMPLES]]
-    return "\n".join([f"{outcome}{why}.", f"-# {' · '.join(sizes)}", _table(one), *examples])
+    why = f": {_briefly(item.why)}" if item.why else ""
+    examples = [_example(example) for example in item.examples[:MOST_EXAMPLES]]
+    return "\n".join([f"{outcome}{why}.", f"-# {' · '.join(sizes)}", _table(item), *examples])
 
 
-def promotion(one: PromotionEntry) -> str:
+def promotion(item: PromotionEntry) -> str:
     """Return a line about what came into use."""
-    what = f"version {one.adapter_id[:8]}" if one.adapter_id else "nothing of what was learned"
-    who = f" by <@{one.actor}>" if one.actor else ""
-    now = " **(in use)**" if one.is_in_use else ""
-    return f"-# {_ago(one.at)} {what}{now}: {_briefly(one.why, 120)}{who}"
+    what = f"version {item.adapter_id[:8]}" if item.adapter_id else "nothing of what was learned"
+    who = f" by <@{item.actor}>" if item.actor else ""
+    now = " **(in use)**" if item.is_in_use else ""
+    return f"-# {_ago(item.at)} {what}{now}: {_briefly(item.why, 120)}{who}"
 
 
-def proposal(one: SetAside) -> str:
+def proposal(set_aside: SetAside) -> str:
     """Return a line about what somebody wants to share."""
-    return f"**{quoted(one.name)}** by <@{one.set_by}>, {_day(one.created_at)}"
+    return f"**{quoted(set_aside.name)}** by <@{set_aside.set_by}>, {_day(set_aside.created_at)}"
 
 
 def purge_member(user_id: int) -> str:
@@ -354,10 +354,10 @@ def purge_member(user_id: int) -> str:
     return f"## Purge what <@{user_id}> shared?\nAlso what is linked to them, and the answers they were given here."
 
 
-def audit_line(one: AuditEntry) -> str:
+def audit_line(item: AuditEntry) -> str:
     """Return a line of the audit log."""
-    who = f"<@{one.actor}>" if one.actor else "*somebody*"
-    return f"-# <t:{int(one.at.timestamp())}:R> {who} {one.action} {quoted(one.subject)}".rstrip()
+    who = f"<@{item.actor}>" if item.actor else "*somebody*"
+    return f"-# <t:{int(item.at.timestamp())}:R> {who} {item.action} {quoted(item.subject)}".rstrip()
 
 
 def purged(count: int) -> str:
@@ -365,9 +365,9 @@ def purged(count: int) -> str:
     return f"{plural(count, 'concept')} gone, for good."
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
+def plural(count: int, text: str, many: str | None = None) -> str:
     """Return a number with its noun."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {text if count == 1 else many or text + 's'}"
 
 
 def quoted(text: str) -> str:
@@ -392,47 +392,47 @@ def split(text: str, longest: int = MESSAGE_LENGTH) -> list[str]:
     return [*parts, rest] if rest or not parts else parts
 
 
-def _learning(one: Learning) -> Iterator[str]:
-    if one.history:
-        yield _used(one, one.history[0])
-    if one.run is not None:
-        yield from _run(one, one.run)
-    elif one.usable is not None and not one.waits:
-        there = f"There {'is' if one.usable == 1 else 'are'} {plural(one.usable, 'thing')} to learn from"
+def _learning(item: Learning) -> Iterator[str]:
+    if item.history:
+        yield _used(item, item.history[0])
+    if item.run is not None:
+        yield from _run(item, item.run)
+    elif item.usable is not None and not item.waits:
+        there = f"There {'is' if item.usable == 1 else 'are'} {plural(item.usable, 'thing')} to learn from"
         yield f"{NOT_LEARNED} {there}, a few are needed."
-    if one.waits:
+    if item.waits:
         yield LEARNING_ASKED
 
 
-def _used(one: Learning, latest: PromotionEntry) -> str:
+def _used(item: Learning, latest: PromotionEntry) -> str:
     """Say since when what was learned is in use, or isn't any more."""
     if latest.adapter_id is None:
         return f"What I learned isn't in use: {_briefly(latest.why)} {_ago(latest.at)}."
-    gain = one.report.better_by if one.is_of_latest_run and one.report is not None else None
+    gain = item.report.better_by if item.is_of_latest_run and item.report is not None else None
     return f"Last learned {_ago(latest.at)}: {_briefly(latest.why) if gain is None else f'better by {gain:.2f}'}."
 
 
-def _run(one: Learning, run: TrainingRun) -> Iterator[str]:
+def _run(item: Learning, run: TrainingRun) -> Iterator[str]:
     """Say how a run is, or how it ended without something to use."""
     ended = _ago(run.finished_at or run.changed_at)
     if run.state is RunState.RUNNING:
         steps = f", step {run.step:,} of {run.steps:,}" if run.steps else ""
-        silence = f" No news since {_ago(run.changed_at)}." if one.is_silent else ""
+        silence = f" No news since {_ago(run.changed_at)}." if item.is_silent else ""
         yield f"Learning: {_briefly(run.phase) or 'beginning'}{steps}, begun {_ago(run.started_at)}.{silence}"
     elif run.withdrawn_at is not None:
         yield f"Something that I learned from was taken away {_ago(run.withdrawn_at)}, and with it what I learned."
     elif run.state is RunState.REFUSED:
-        why = f" ({_briefly(one.report.why)})" if one.report is not None and one.report.why else ""
+        why = f" ({_briefly(item.report.why)})" if item.report is not None and item.report.why else ""
         yield f"I tried {ended} and didn't get better, so nothing changed{why}."
     elif run.state is not RunState.PROMOTED:
         what = "failed" if run.state is RunState.FAILED else "was stopped"
         yield f"Learning {what} {ended}{f': {_briefly(run.problem)}' if run.problem else '.'}"
 
 
-def _table(one: Report) -> str:
+def _table(item: Report) -> str:
     """Return marks as a table of fixed width."""
-    columns = [("base", one.base), ("before", one.before), ("now", one.now)]
-    if one.before == one.base:
+    columns = [("base", item.base), ("before", item.before), ("now", item.now)]
+    if item.before == item.base:
         del columns[0]
     lines = [f"{'':16}" + "".join(f"{name:>8}" for name, _ in columns)]
     for mark in MARKS:
@@ -442,8 +442,8 @@ def _table(one: Report) -> str:
     return "\n".join(["```", *lines, "```"])
 
 
-def _example(one: Example) -> str:
-    asked, before, after = (_briefly(text, 100) for text in (one.question, one.before, one.after))
+def _example(example: Example) -> str:
+    asked, before, after = (_briefly(text, 100) for text in (example.question, example.before, example.after))
     return f"> {asked}\n> before: {before}\n> now: {after}"
 
 
@@ -465,7 +465,7 @@ def _last_end(text: str) -> int:
 
 
 def _names(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(quoted(one) for one in names[:most])
+    shown = ", ".join(quoted(name) for name in names[:most])
     return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
 
 

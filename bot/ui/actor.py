@@ -37,4 +37,4 @@ def actor_of(interaction: discord.Interaction[Any], *, is_admin: bool | None = N
 
 def channels_of(channel: Any) -> set[int]:
     """Return the ids of a channel that rules may name: its own, and its parent's if it is a thread."""
-    return {one for one in (getattr(channel, "id", None), getattr(channel, "parent_id", None)) if one is not None}
+    return {item for item in (getattr(channel, "id", None), getattr(channel, "parent_id", None)) if item is not None}

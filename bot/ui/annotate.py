@@ -16,7 +16,7 @@ LAST_DRAWABLE = 0x24F
 
 def annotated(jpeg: bytes, recognised: Sequence[Match]) -> bytes:
     """Return a JPEG with a box, a number and a name for each recognition."""
-    words = [(label(number, one.concept.name), number, one.box) for number, one in enumerate(recognised, start=1)]
+    words = [(label(number, match.concept.name), number, match.box) for number, match in enumerate(recognised, start=1)]
     return _with_boxes(jpeg, words)
 
 
@@ -27,7 +27,7 @@ def numbered(jpeg: bytes, boxes: Sequence[tuple[int, Box]]) -> bytes:
 
 def label(number: int, name: str) -> str:
     """Return what is written at a box."""
-    return f"{number} {name}" if all(ord(one) <= LAST_DRAWABLE for one in name) else str(number)
+    return f"{number} {name}" if all(ord(text) <= LAST_DRAWABLE for text in name) else str(number)
 
 
 def _with_boxes(jpeg: bytes, boxes: Sequence[tuple[str, int, Box]]) -> bytes:

@@ -31,11 +31,11 @@ async def answer(assistant: Assistant, question: Question, place: AnswerSurface)
 def _certainties(recognised: Sequence[Match]) -> str:
     """Return a line with the number, name and certainty of each recognition."""
     parts = [
-        f"{number} **{texts.quoted(one.concept.name)}** {certainty(one.probability)}"
-        for number, one in enumerate(recognised, start=1)
+        f"{number} **{texts.quoted(match.concept.name)}** {certainty(match.probability)}"
+        for number, match in enumerate(recognised, start=1)
     ]
     return f"\n-# {' · '.join(parts)}" if parts else ""
 
 
 def _described(recognised: Sequence[Match]) -> str:
-    return f"The picture with boxes around {', '.join(one.concept.name for one in recognised)}"[:1024]
+    return f"The picture with boxes around {', '.join(match.concept.name for match in recognised)}"[:1024]

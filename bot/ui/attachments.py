@@ -27,9 +27,9 @@ def picture_in(attachments: Sequence[discord.Attachment]) -> discord.Attachment 
 def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attachment]:
     """Return the attachments that seem to be pictures."""
     return [
-        one
-        for one in attachments
-        if (one.content_type or "").startswith("image/") or one.filename.lower().endswith(ENDINGS)
+        attachment
+        for attachment in attachments
+        if (attachment.content_type or "").startswith("image/") or attachment.filename.lower().endswith(ENDINGS)
     ]
 
 

@@ -204,9 +204,9 @@ def buttons_for(told: AnswerContext) -> discord.ui.View | None:
         return None
     view = discord.ui.View(timeout=None)
     recognised = told.recalled.recognised[:MOST_JUDGED]
-    for row, one in enumerate(recognised):
-        about = one.concept.name if len(recognised) > 1 else None
-        for button in (Right(told.answer_id, one.region, about), NotThem(told.answer_id, one.region, about)):
+    for row, match in enumerate(recognised):
+        about = match.concept.name if len(recognised) > 1 else None
+        for button in (Right(told.answer_id, match.region, about), NotThem(told.answer_id, match.region, about)):
             button.row = row
             view.add_item(button)
     if told.unknown_region is not None:

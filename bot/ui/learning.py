@@ -40,14 +40,14 @@ class TrainingPanel:
         return await learning.look(self.assistant.pool, *self.whose(interaction))
 
 
-def learning_line(one: Learning) -> ui.TextDisplay[Any]:
+def learning_line(item: Learning) -> ui.TextDisplay[Any]:
     """Return the part of a card that says how learning stands."""
-    return ui.TextDisplay(texts.learning(one) or f"- {texts.NOT_LEARNED}")
+    return ui.TextDisplay(texts.learning(item) or f"- {texts.NOT_LEARNED}")
 
 
-def learning_buttons(desk: TrainingPanel, one: Learning, *, may_learn: bool) -> list[Press]:
+def learning_buttons(desk: TrainingPanel, item: Learning, *, may_learn: bool) -> list[Press]:
     """Return the buttons that every such card has."""
-    asleep = not may_learn or one.is_under_way
+    asleep = not may_learn or item.is_under_way
     return [
         Press(desk.title, _shows_learned(desk), custom_id="learned"),
         Press("Learn now", _learns_now(desk), disabled=asleep, custom_id="learn"),
@@ -58,7 +58,7 @@ def follow_learning(
     interaction: Interaction,
     message: discord.InteractionMessage,
     desk: TrainingPanel,
-    one: Learning,
+    item: Learning,
     view: ui.LayoutView,
     line: ui.TextDisplay[Any],
 ) -> None:
@@ -78,23 +78,23 @@ def follow_learning(
             return False  # the message is gone, or it can't be edited any more
         return now.is_under_way
 
-    if one.is_under_way:
+    if item.is_under_way:
         keep_live(message.id, update)
 
 
 def _shows_learned(desk: TrainingPanel) -> Act:
     async def learned(interaction: Interaction) -> None:
-        one = await desk.look(interaction)
-        parts = [f"## {desk.title}", texts.learning(one) or f"- {texts.NOT_LEARNED}"]
-        if one.report is not None:
-            parts.append(texts.report(one.report))
-        parts += [texts.promotion(entry) for entry in one.history]
+        item = await desk.look(interaction)
+        parts = [f"## {desk.title}", texts.learning(item) or f"- {texts.NOT_LEARNED}"]
+        if item.report is not None:
+            parts.append(texts.report(item.report))
+        parts += [texts.promotion(entry) for entry in item.history]
         roll_back, turn_off = (
             _changes(desk, change, _shows_learned(desk)) for change in (learning.roll_back, learning.turn_off)
         )
         buttons = [
-            Press("Roll back", roll_back, disabled=not one.can_go_back, custom_id="roll"),
-            Press("Turn off", turn_off, RED, disabled=not one.in_use, custom_id="off"),
+            Press("Roll back", roll_back, disabled=not item.can_go_back, custom_id="roll"),
+            Press("Turn off", turn_off, RED, disabled=not item.in_use, custom_id="off"),
             Press("Back", desk.card, custom_id="back"),
         ]
         text: ui.TextDisplay[Any] = ui.TextDisplay("\n".join(parts))

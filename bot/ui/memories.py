@@ -118,9 +118,9 @@ def _opener(here: BrowseState, page: Page) -> Choose:
 def _category_menu(here: BrowseState, page: Page) -> Choose:
     options = [discord.SelectOption(label="everything", value="*", default=not page.wanted.category)]
     options += [
-        discord.SelectOption(label=one, value=one, default=one.lower() == page.wanted.category.lower())
-        for one in page.categories
-        if one != "*"
+        discord.SelectOption(label=category, value=category, default=category.lower() == page.wanted.category.lower())
+        for category in page.categories
+        if category != "*"
     ]
 
     async def only(interaction: Interaction, chosen: list[str]) -> None:
@@ -161,11 +161,11 @@ def _goes(here: BrowseState, wanted: Wanted) -> Act:
 async def _card(here: BrowseState, card: Card) -> Shown:
     concept = card.concept
     images = {
-        f"{number}.jpg": await asyncio.to_thread(thumbnail, one, LARGE)
-        for number, one in enumerate(card.references[:MOST_REFERENCES], start=1)
+        f"{number}.jpg": await asyncio.to_thread(thumbnail, reference, LARGE)
+        for number, reference in enumerate(card.references[:MOST_REFERENCES], start=1)
     }
     numbered = enumerate(card.references[:MOST_REFERENCES], start=1)
-    shown = next((number for number, one in numbered if one.is_avatar), 1)
+    shown = next((number for number, reference in numbered if reference.is_avatar), 1)
     heading = ui.TextDisplay[ui.LayoutView](f"## {texts.title(concept)}\n{texts.details(concept)}")
     items: list[ui.Item[ui.LayoutView]] = [
         ui.Section(heading, accessory=ui.Thumbnail(f"attachment://{shown}.jpg", description=concept.name))
@@ -186,9 +186,10 @@ async def _card(here: BrowseState, card: Card) -> Shown:
 def _picture_options(card: Card) -> list[discord.SelectOption]:
     return [
         discord.SelectOption(
-            label=f"Picture {number}" + (" (the avatar)" if one.is_avatar else ""), value=one.reference_id.hex
+            label=f"Picture {number}" + (" (the avatar)" if reference.is_avatar else ""),
+            value=reference.reference_id.hex,
         )
-        for number, one in enumerate(card.references, start=1)
+        for number, reference in enumerate(card.references, start=1)
     ]
 
 

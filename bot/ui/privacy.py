@@ -107,7 +107,9 @@ def _exports(assistant: Assistant) -> Act:
         files = await privacy.export(assistant.pool, viewer_of(interaction), largest)
         for group in _groups(files, largest):
             await whisper(
-                interaction, texts.EXPORT_DONE, files=[discord.File(io.BytesIO(one.data), one.name) for one in group]
+                interaction,
+                texts.EXPORT_DONE,
+                files=[discord.File(io.BytesIO(export.data), export.name) for export in group],
             )
 
     return export
@@ -116,11 +118,11 @@ def _exports(assistant: Assistant) -> Act:
 def _groups(files: list[Export], largest: int) -> list[list[Export]]:
     """Return files as messages can hold them: ten at most, and not more bytes together than one may have."""
     groups: list[list[Export]] = [[]]
-    for one in files:
-        too_large = sum(len(other.data) for other in groups[-1]) + len(one.data) > largest
+    for file in files:
+        too_large = sum(len(other.data) for other in groups[-1]) + len(file.data) > largest
         if groups[-1] and (len(groups[-1]) == MOST_FILES or too_large):
             groups.append([])
-        groups[-1].append(one)
+        groups[-1].append(file)
     return groups
 
 
@@ -148,7 +150,7 @@ async def _show_plan(interaction: Interaction, assistant: Assistant, plan: Impor
     buttons = [Press("Back", _back(assistant), custom_id="back")]
     if plan.new:
         buttons.insert(0, Press("Import", carry_out, GREEN, custom_id="yes"))
-    said = texts.plan([one.name for one in plan.new], plan.pictures, plan.known)
+    said = texts.plan([concept.name for concept in plan.new], plan.pictures, plan.known)
     await show(interaction, Shown(view_of(ui.TextDisplay(said), *rows(buttons)), {}))
 
 

@@ -158,7 +158,7 @@ class _RolesMenu(ui.RoleSelect[Any]):
             min_values=0,
             max_values=25,
             default_values=[
-                discord.SelectDefaultValue(id=one, type=discord.SelectDefaultValueType.role) for one in roles
+                discord.SelectDefaultValue(id=role, type=discord.SelectDefaultValueType.role) for role in roles
             ],
             custom_id="roles",
         )
@@ -181,7 +181,7 @@ class _ChannelsMenu(ui.ChannelSelect[Any]):
             min_values=0,
             max_values=MOST_CHANNELS,
             channel_types=[discord.ChannelType.text, discord.ChannelType.news, discord.ChannelType.forum],
-            default_values=[discord.SelectDefaultValue(id=one, type=kind) for one in channels[:MOST_CHANNELS]],
+            default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in channels[:MOST_CHANNELS]],
             custom_id=which,
         )
         self._office = office
@@ -233,12 +233,21 @@ def _shows_proposals(office: AdminPanel) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
         items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
-        for one in overview.proposals[:MOST_PROPOSALS]:
-            items.append(ui.TextDisplay(texts.proposal(one)))
+        for set_aside in overview.proposals[:MOST_PROPOSALS]:
+            items.append(ui.TextDisplay(texts.proposal(set_aside)))
             items.append(
                 ui.ActionRow(
-                    Press("Agree", _decides(office, one, agree=True), GREEN, custom_id=f"agree-{one.set_aside_id.hex}"),
-                    Press("Decline", _decides(office, one, agree=False), custom_id=f"no-{one.set_aside_id.hex}"),
+                    Press(
+                        "Agree",
+                        _decides(office, set_aside, agree=True),
+                        GREEN,
+                        custom_id=f"agree-{set_aside.set_aside_id.hex}",
+                    ),
+                    Press(
+                        "Decline",
+                        _decides(office, set_aside, agree=False),
+                        custom_id=f"no-{set_aside.set_aside_id.hex}",
+                    ),
                 )
             )
         items.append(ui.ActionRow(_back(office)))
@@ -247,11 +256,11 @@ def _shows_proposals(office: AdminPanel) -> Act:
     return proposals
 
 
-def _decides(office: AdminPanel, one: SetAside, *, agree: bool) -> Act:
+def _decides(office: AdminPanel, set_aside: SetAside, *, agree: bool) -> Act:
     async def decide(interaction: Interaction) -> None:
         await interaction.response.defer()
         decision = governance.approve if agree else governance.decline
-        await decision(office.assistant.pool, office.standing(interaction), UUID(one.set_aside_id.hex))
+        await decision(office.assistant.pool, office.standing(interaction), UUID(set_aside.set_aside_id.hex))
         await _shows_proposals(office)(interaction)
 
     return decide
@@ -276,7 +285,7 @@ def _shows_audit(office: AdminPanel, page: int) -> Act:
 
 
 def _audit_text(entries: list[AuditEntry]) -> str:
-    return "\n".join(texts.audit_line(one) for one in entries) or texts.NOTHING_HAPPENED
+    return "\n".join(texts.audit_line(entry) for entry in entries) or texts.NOTHING_HAPPENED
 
 
 def _exports_audit(office: AdminPanel) -> Act:

@@ -86,8 +86,8 @@ class GenerateRequest:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The SHA-256 of every picture that belongs to it."""
-        named = [self.picture, *(one.avatar for one in self.concepts)]
-        return tuple(dict.fromkeys(one for one in named if one is not None))
+        named = [self.picture, *(concept.avatar for concept in self.concepts)]
+        return tuple(dict.fromkeys(text for text in named if text is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +193,13 @@ def verify_from_json(text: str) -> VerifyRequest:
     """Parse `verify_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
     data = cast("dict[str, Any]", json.loads(text))
     candidates = tuple(
-        Candidate(Box(**one["box"]), str(one["reference"]), str(one["name"]), str(one.get("category", "")))
-        for one in data["candidates"]
+        Candidate(Box(**item["box"]), str(item["reference"]), str(item["name"]), str(item.get("category", "")))
+        for item in data["candidates"]
     )
-    for one in candidates:
-        if not (0 <= one.box.left < one.box.right <= 1 and 0 <= one.box.top < one.box.bottom <= 1):
+    for candidate in candidates:
+        if not (
+            0 <= candidate.box.left < candidate.box.right <= 1 and 0 <= candidate.box.top < candidate.box.bottom <= 1
+        ):
             raise ValueError("a box has to lie within the picture")
     return VerifyRequest(str(data["picture"]), candidates)
 

@@ -56,7 +56,7 @@ def load_recipe(name: str) -> Recipe:
     """Read a recipe by its name, or by the path of a TOML file. Raises PackError, naming those there are."""
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(sorted(one.stem for one in FOLDER.glob("*.toml")))
+        known = ", ".join(sorted(item.stem for item in FOLDER.glob("*.toml")))
         raise PackError(f"There is no recipe “{name}”; there are: {known}, or a TOML file of your own.")
     try:
         return Recipe(name=path.stem, **tomllib.loads(path.read_text(encoding="utf-8")))

@@ -113,14 +113,14 @@ def draw_loads(result: BenchResult, path: Path) -> None:
     """Draw how many times the loop each number of clients got, for both kinds of requests (PNG)."""
     picture = Image.new("RGB", (SIDE + 2 * MARGIN, SIDE + 2 * MARGIN), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=15)
-    top = max(1.0, *(one.times_the_loop for one in (*result.perceive, *result.generate)))
+    top = max(1.0, *(load.times_the_loop for load in (*result.perceive, *result.generate)))
     draw.rectangle((MARGIN, MARGIN, MARGIN + SIDE, MARGIN + SIDE), outline="#888888")
     once = MARGIN + SIDE - SIDE / top
     draw.line((MARGIN, once, MARGIN + SIDE, once), fill="#bbbbbb", width=2)
     for colour, name, loads in (("#2e86ab", "perceive", result.perceive), ("#e4572e", "generate", result.generate)):
         points = [
-            (MARGIN + SIDE * place / (len(loads) - 1), MARGIN + SIDE - SIDE * one.times_the_loop / top)
-            for place, one in enumerate(loads)
+            (MARGIN + SIDE * place / (len(loads) - 1), MARGIN + SIDE - SIDE * load.times_the_loop / top)
+            for place, load in enumerate(loads)
         ]
         draw.line(points, fill=colour, width=3)
         draw.text((points[-1][0] - 70, points[-1][1] - 22), name, fill=colour, font=font)
@@ -167,8 +167,8 @@ async def _served(
     perceive_loop: float,
     generate_loop: float,
 ) -> tuple[tuple[Load, ...], tuple[Load, ...]]:
-    bodies = [request_to_json(one.request) for one in questions]
-    digests = [_digest(one) for one in pictures]
+    bodies = [request_to_json(question.request) for question in questions]
+    digests = [_digest(picture) for picture in pictures]
 
     async def perceive(session: aiohttp.ClientSession, url: str, number: int) -> None:
         question = json.dumps({"picture": digests[number % PICTURES]})
@@ -223,8 +223,8 @@ async def _serving(models: Models, pictures: Sequence[Image.Image]) -> Any:
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:
-        for one in pictures:
-            async with session.put(f"{url}/pictures/{_digest(one)}", data=_png(one)) as response:
+        for picture in pictures:
+            async with session.put(f"{url}/pictures/{_digest(picture)}", data=_png(picture)) as response:
                 response.raise_for_status()
         yield session, url
     await runner.cleanup()
@@ -246,7 +246,7 @@ def _question(number: int, pictures: Sequence[Image.Image]) -> GenerationInput:
     shown, known = pictures[number], pictures[(number + 1) % PICTURES]
     concept = PromptConcept("Mochi", "a tabby cat who hates the vacuum cleaner", "cat", avatar=_digest(known))
     request = GenerateRequest("What does Mochi hate?", True, (), (concept,), (), _digest(shown))
-    return GenerationInput(request, {_digest(one): one for one in (shown, known)})
+    return GenerationInput(request, {_digest(picture): picture for picture in (shown, known)})
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -269,7 +269,7 @@ class _SeesAtOnce:
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
     ) -> list[Detections]:
-        return [Detections((self.refer(one),), ()) for one in pictures]
+        return [Detections((self.refer(picture),), ()) for picture in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
         return Region(box or Box(0, 0, 1, 1), np.zeros(1280, dtype=np.float32), 1.0)

@@ -71,8 +71,8 @@ def calibrate(perceiver: Sees, folder: Path, plot: Path | None) -> Fit:
 
 def samples_of(asked: Sequence[Query]) -> Samples:
     """Return two samples a question: as it was asked, and with the thing a stranger."""
-    known = [(one.best.similarity, float(one.best.name == one.thing), one.thing) for one in asked]
-    strangers = [(one.as_stranger.similarity, 0.0, one.thing) for one in asked]
+    known = [(query.best.similarity, float(query.best.name == query.thing), query.thing) for query in asked]
+    strangers = [(query.as_stranger.similarity, 0.0, query.thing) for query in asked]
     similarity, is_right, thing = zip(*known, *strangers, strict=True)
     return Samples(np.array(similarity), np.array(is_right), np.array(thing))
 
@@ -95,9 +95,9 @@ def calibration_error(probability: Numbers, is_right: Numbers) -> float:
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
     return float(
         sum(
-            abs(probability[bins == one].mean() - is_right[bins == one].mean()) * np.mean(bins == one)
-            for one in range(BINS)
-            if (bins == one).any()
+            abs(probability[bins == number].mean() - is_right[bins == number].mean()) * np.mean(bins == number)
+            for number in range(BINS)
+            if (bins == number).any()
         )
     )
 
@@ -116,12 +116,12 @@ def draw_reliability(probability: Numbers, is_right: Numbers, path: Path) -> Non
     draw.line((MARGIN, MARGIN + SIDE, MARGIN + SIDE, MARGIN), fill="#bbbbbb", width=2)
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
     width = SIDE / BINS
-    for one in range(BINS):
-        chosen = bins == one
+    for number in range(BINS):
+        chosen = bins == number
         if not chosen.any():
             continue
         share, so, said = float(chosen.mean()), float(is_right[chosen].mean()), float(probability[chosen].mean())
-        left, bottom = MARGIN + one * width, MARGIN + SIDE
+        left, bottom = MARGIN + number * width, MARGIN + SIDE
         draw.rectangle((left + 4, bottom - share * SIDE, left + width - 4, bottom), fill="#d7e6ee")
         x, y = MARGIN + said * SIDE, bottom - so * SIDE
         draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill="#e4572e")

@@ -177,18 +177,18 @@ async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[st
 
 
 def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Query], seconds: float) -> IdentifyScores:
-    known = np.array([one.best.similarity for one in asked])
-    strangers = np.array([one.as_stranger.similarity for one in asked])
+    known = np.array([query.best.similarity for query in asked])
+    strangers = np.array([query.as_stranger.similarity for query in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))
     calibration = perceiver.calibration
-    passes = np.array([match_probability(one, calibration) for one in known]) >= calibration.threshold
-    stopped = np.array([match_probability(one, calibration) for one in strangers]) < calibration.threshold
+    passes = np.array([match_probability(item, calibration) for item in known]) >= calibration.threshold
+    stopped = np.array([match_probability(stranger, calibration) for stranger in strangers]) < calibration.threshold
     return IdentifyScores(
         things=things,
         pictures=pictures,
         questions=len(asked),
-        top1=round(float(np.mean([one.best.name == one.thing for one in asked])), 4),
-        top2=round(float(np.mean([one.thing in (one.best.name, one.second.name) for one in asked])), 4),
+        top1=round(float(np.mean([query.best.name == query.thing for query in asked])), 4),
+        top2=round(float(np.mean([query.thing in (query.best.name, query.second.name) for query in asked])), 4),
         auroc=round(float((known[:, None] > strangers[None, :]).mean()), 4),
         stranger_rejection=round(float((strangers < level).mean()), 4),
         similarity_of_95_percent=round(level, 4),

@@ -69,7 +69,7 @@ def evaluate_learning(pack: Pack, memory: str, seeds: Sequence[int]) -> AllScore
     """Learn a memory of `memories.toml` with each seed. Raises PackError."""
     entries = tomllib.loads(FILE.read_text(encoding="utf-8"))[memory]
     nothing = View(Image.new("RGB", (64, 64)), Box(0, 0, 1, 1))
-    known = [Known(one["name"], one["info"], one["category"], (nothing,)) for one in entries]
+    known = [Known(entry["name"], entry["info"], entry["category"], (nothing,)) for entry in entries]
     return AllScores(memory, tuple(_learn(pack, known, seed) for seed in seeds))
 
 
@@ -83,7 +83,7 @@ def _learn(pack: Pack, known: Sequence[Known], seed: int) -> LearningScores:
     curriculum = dataset_of(
         known, sees=student.sees, rounds=recipe.rounds, most_concepts=recipe.most_concepts, seed=seed
     )
-    names = [one.name for one in known]
+    names = [item.name for item in known]
     plain = replay_samples(student, recipe.general_share, len(curriculum.training), seed)
     lessons = [*curriculum.training, *plain]
     trained = train(student, lessons, recipe, seed, None, watch)

@@ -32,8 +32,8 @@ class Question:
 
     def accepts(self, answer: str) -> bool:
         """Whether an answer is acceptable."""
-        return all(re.search(one, answer, re.IGNORECASE) for one in self.has) and not any(
-            re.search(one, answer, re.IGNORECASE) for one in self.lacks
+        return all(re.search(text, answer, re.IGNORECASE) for text in self.has) and not any(
+            re.search(lack, answer, re.IGNORECASE) for lack in self.lacks
         )
 
 

@@ -95,8 +95,8 @@ def evaluate_scenes(perceiver: Sees, folder: Path, photos: Path, sheet: Path | N
     memory, scenes = read_scenes(folder)
     seen, seconds = asyncio.run(_look(perceiver, memory, scenes, photos))
     if sheet is not None:
-        worst = sorted(seen, key=lambda one: -one.mistakes)[:WORST]
-        draw_sheet([(one.scene.path, one.scene.concepts, one.found) for one in worst], sheet)
+        worst = sorted(seen, key=lambda seen: -seen.mistakes)[:WORST]
+        draw_sheet([(item.scene.path, item.scene.concepts, item.found) for item in worst], sheet)
     return _scores(seen, seconds, perceiver.calibration.threshold)
 
 
@@ -118,14 +118,14 @@ async def _seen(perceiver: Sees, pool: asyncpg.Pool, scene: Scene) -> Seen:
     perceived = perceiver.perceive([decode_picture(scene.path.read_bytes())])[0]
     async with viewing(pool, VIEWER) as connection:
         recognised = await recognised_in(connection, VIEWER, perceived.regions, perceiver.calibration)
-    return Seen(scene, {one.concept.name: (one.box, one.probability) for one in recognised})
+    return Seen(scene, {match.concept.name: (match.box, match.probability) for match in recognised})
 
 
 def _scores(seen: list[Seen], seconds: float, threshold: float) -> SceneScores:
-    hits = sum(len(one.hits) for one in seen)
-    found = sum(len(one.found) for one in seen)
-    true = sum(len(one.scene.concepts) for one in seen)
-    ious = [iou(one.found[name][0], one.scene.concepts[name]) for one in seen for name in one.hits]
+    hits = sum(len(item.hits) for item in seen)
+    found = sum(len(item.found) for item in seen)
+    true = sum(len(item.scene.concepts) for item in seen)
+    ious = [iou(item.found[name][0], item.scene.concepts[name]) for item in seen for name in item.hits]
     return SceneScores(
         scenes=len(seen),
         things=true,

@@ -57,8 +57,8 @@ def evaluate_verification(
         raise EmptyFolderError("This pack's writer doesn't look at pictures: it can't verify.")
     by = verification or BY_DEFAULT
     asked = ask_about(perceiver, folder)
-    guesses = [(one, one.best) for one in asked] + [(one, one.as_stranger) for one in asked]
-    is_right = np.array([one.best.name == one.thing for one in asked] + [False] * len(asked))
+    guesses = [(query, query.best) for query in asked] + [(query, query.as_stranger) for query in asked]
+    is_right = np.array([query.best.name == query.thing for query in asked] + [False] * len(asked))
     calibration = perceiver.calibration
     probability = np.array([match_probability(guess.similarity, calibration) for _, guess in guesses])
     unsure = np.flatnonzero((probability >= by.lowest) & (probability < by.highest))
@@ -84,7 +84,7 @@ def evaluate_verification(
 def _said(writer: Looks, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
     pairs = [_pair(asked, guess) for asked, guess in guesses]
     batches = [writer.verify(pairs[start : start + BATCH]) for start in range(0, len(pairs), BATCH)]
-    return np.array([one for batch in batches for one in batch], dtype=np.float64)
+    return np.array([value for batch in batches for value in batch], dtype=np.float64)
 
 
 def _pair(asked: Query, guess: Guess) -> ImagePair:

@@ -61,12 +61,12 @@ def writer_speed(writer: ImageTextWriter, pictures: Iterator[Image.Image]) -> Wr
     seconds = _token_seconds(writer, question, TOKENS)
     per_second = (len(seconds) - 1) / (seconds[-1] - seconds[0])
     limit = _copied_bytes_per_second() / bytes_read_a_token(writer.model)
-    one, four = _first_token_ms(writer, pictures, 1), _first_token_ms(writer, pictures, 4)
+    pair, four = _first_token_ms(writer, pictures, 1), _first_token_ms(writer, pictures, 4)
     return WriterSpeed(
         tokens_per_second=round(per_second, 2),
         bandwidth_limit_tokens_per_second=round(limit, 2),
         share_of_limit=round(per_second / limit, 4),
-        first_token_ms=FirstToken(*one, *four),
+        first_token_ms=FirstToken(*pair, *four),
     )
 
 
@@ -76,7 +76,7 @@ def bytes_read_a_token(model: Any) -> int:
     Not those of what sees, and of the embeddings only one row, unless the last layer is made of them.
     """
     language = set(model.get_decoder().parameters()) - set(model.get_input_embeddings().parameters())
-    return sum(one.nbytes for one in language | set(model.get_output_embeddings().parameters()))
+    return sum(item.nbytes for item in language | set(model.get_output_embeddings().parameters()))
 
 
 def _first_token_ms(writer: ImageTextWriter, pictures: Iterator[Image.Image], references: int) -> tuple[float, float]:
@@ -150,4 +150,6 @@ def _question(references: Sequence[Image.Image], picture: Image.Image) -> Genera
         for number in range(len(references))
     ]
     request = GenerateRequest("What does Mochi hate?", True, (), tuple(known), (), "picture")
-    return GenerationInput(request, {"picture": picture, **{f"reference {n}": one for n, one in enumerate(references)}})
+    return GenerationInput(
+        request, {"picture": picture, **{f"reference {n}": reference for n, reference in enumerate(references)}}
+    )

@@ -225,9 +225,10 @@ async def _history(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     async with viewing(pool, viewer_of(options.owner)) as connection:
         entries = await adapters.history(connection, options.owner)
         run = await training.latest_run(connection, options.owner)
-    for one in entries:
-        mark = "*" if one.is_in_use else " "
-        sys.stdout.write(f"{mark} {one.at:%Y-%m-%d %H:%M} {(one.adapter_id or 'the base model')[:16]:16} {one.why}\n")
+    for promotion in entries:
+        mark = "*" if promotion.is_in_use else " "
+        version = (promotion.adapter_id or "the base model")[:16]
+        sys.stdout.write(f"{mark} {promotion.at:%Y-%m-%d %H:%M} {version:16} {promotion.why}\n")
     if run is not None:
         sys.stdout.write(f"last run: {run.state} {run.started_at:%Y-%m-%d %H:%M} {run.problem}\n")
     return 0

@@ -66,8 +66,8 @@ class ServedWriter:
         timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
             writing = [
-                self._until_cancelled(self._write_one(session, index, one, pieces), event)
-                for index, (one, event) in enumerate(zip(asked, cancelled, strict=True))
+                self._until_cancelled(self._write_one(session, index, item, pieces), event)
+                for index, (item, event) in enumerate(zip(asked, cancelled, strict=True))
             ]
             await asyncio.gather(*writing)
 
@@ -86,7 +86,7 @@ class ServedWriter:
     ) -> None:
         body = {
             "model": asked.request.adapter or self._writing.model,  # such servers name adapters as models
-            "messages": [_as_served(one) for one in messages_for(asked, MOST_TURNS)],
+            "messages": [_as_served(entry) for entry in messages_for(asked, MOST_TURNS)],
             "max_tokens": self._writing.longest_answer,
             "temperature": 0,
             "stream": True,
@@ -108,7 +108,7 @@ class ServedWriter:
 
 def _as_served(message: Message) -> Message:
     """Return a message as the protocol has it: pictures as data in an address."""
-    return {"role": message["role"], "content": [_part(one) for one in message["content"]]}
+    return {"role": message["role"], "content": [_part(item) for item in message["content"]]}
 
 
 def _part(part: Message) -> Message:

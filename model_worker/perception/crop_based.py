@@ -53,7 +53,7 @@ class CropPerceiver:
         """Return the region of a reference picture that is the thing: the clearest one in it, or in a part of it."""
         place = WHOLE if box is None else box
         found = self._propose(cropped(picture, place), ())
-        inner = next((one for one, objectness in found if objectness >= CLEAR), WHOLE)
+        inner = next((item for item, objectness in found if objectness >= CLEAR), WHOLE)
         return self.embed(picture, placed(inner, place))
 
     def embed(self, picture: Image.Image, box: Box) -> Region:

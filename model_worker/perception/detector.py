@@ -84,7 +84,7 @@ def _as_things(categories: Sequence[str], tokenizer: Any) -> list[str]:
     things: list[str] = []
     room = CATEGORY_TOKENS
     for category in categories:
-        thing = " ".join("".join(one if one.isalnum() else " " for one in category.lower()).split())
+        thing = " ".join("".join(text if text.isalnum() else " " for text in category.lower()).split())
         room -= len(tokenizer(thing)["input_ids"])
         if thing and room >= 0:
             things.append(thing)

@@ -38,22 +38,22 @@ def area(box: Box) -> float:
     return max(0.0, box.right - box.left) * max(0.0, box.bottom - box.top)
 
 
-def intersection(one: Box, other: Box) -> float:
+def intersection(box: Box, other: Box) -> float:
     """Return the share of the picture that two boxes have in common."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    width = min(box.right, other.right) - max(box.left, other.left)
+    height = min(box.bottom, other.bottom) - max(box.top, other.top)
     return max(0.0, width) * max(0.0, height)
 
 
-def iou(one: Box, other: Box) -> float:
+def iou(box: Box, other: Box) -> float:
     """Return intersection over union, 0 to 1."""
-    common = intersection(one, other)
-    return common / max(area(one) + area(other) - common, 1e-12)
+    common = intersection(box, other)
+    return common / max(area(box) + area(other) - common, 1e-12)
 
 
-def share_of_smaller(one: Box, other: Box) -> float:
+def share_of_smaller(box: Box, other: Box) -> float:
     """Return what part of the smaller box lies in the other, 0 to 1."""
-    return intersection(one, other) / max(min(area(one), area(other)), 1e-12)
+    return intersection(box, other) / max(min(area(box), area(other)), 1e-12)
 
 
 def suppress(boxes: Sequence[Box], scores: Sequence[float], overlap: float, most: int) -> list[int]:

@@ -277,7 +277,7 @@ class Worker:
         if question.adapter is not None and adapters is not None and question.adapter not in adapters:
             raise RequestError(404, "That adapter isn't here (any more): send it again.")
         held = {sha256: self._held.get(sha256) for sha256 in self._needed(question)}
-        pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
+        pictures = {sha256: cached_image.picture for sha256, cached_image in held.items() if cached_image is not None}
         pieces = desks.writing.stream(GenerationInput(question, pictures))
         try:
             first = await anext(pieces, None)  # what goes wrong before the first piece has its own status
@@ -304,7 +304,7 @@ class Worker:
         named = _json_object(await request.text()).get("pictures")
         if not isinstance(named, list) or len(named) > MOST_NAMED:
             raise RequestError(400, f"“pictures” has to be a list of at most {MOST_NAMED}.")
-        return web.json_response({"missing": [one for one in named if self._held.get(str(one)) is None]})
+        return web.json_response({"missing": [item for item in named if self._held.get(str(item)) is None]})
 
     async def _verify(self, request: web.Request) -> web.StreamResponse:
         """Say how probable it is, to the writer, that regions show what recall took them for."""
@@ -315,15 +315,23 @@ class Worker:
         desk = self._ready().verify
         if desk is None or len(question.candidates) > MOST_NAMED:
             raise RequestError(409, "This pack's writer doesn't verify, or not so many at once.")
-        held = {one: self._held.get(one) for one in (question.picture, *(one.reference for one in question.candidates))}
-        pictures = {sha256: one.picture for sha256, one in held.items() if one is not None}
+        held = {
+            text: self._held.get(text)
+            for text in (question.picture, *(candidate.reference for candidate in question.candidates))
+        }
+        pictures = {sha256: cached_image.picture for sha256, cached_image in held.items() if cached_image is not None}
         if len(pictures) < len(held):
             raise RequestError(404, "A picture isn't here (any more): send it again.")
         pairs = [
-            ImagePair(cropped(pictures[question.picture], one.box), pictures[one.reference], one.name, one.category)
-            for one in question.candidates
+            ImagePair(
+                cropped(pictures[question.picture], candidate.box),
+                pictures[candidate.reference],
+                candidate.name,
+                candidate.category,
+            )
+            for candidate in question.candidates
         ]
-        return web.json_response({"probabilities": await asyncio.gather(*(desk.do(one) for one in pairs))})
+        return web.json_response({"probabilities": await asyncio.gather(*(desk.do(pair) for pair in pairs))})
 
     def _needed(self, question: GenerateRequest) -> tuple[str, ...]:
         """Return the pictures that are needed to answer; a writer that doesn't see needs none."""
@@ -420,7 +428,7 @@ def _box(data: object) -> Box | None:
 def _categories(data: object) -> tuple[str, ...]:
     if data is None:
         return ()
-    if not isinstance(data, list) or not all(isinstance(one, str) and len(one) <= LONGEST_CATEGORY for one in data):
+    if not isinstance(data, list) or not all(isinstance(text, str) and len(text) <= LONGEST_CATEGORY for text in data):
         raise RequestError(400, "“categories” has to be a list of words.")
     return tuple(data[:MOST_NAMED])
 

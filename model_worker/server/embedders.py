@@ -42,10 +42,10 @@ class Embedder:
 
     def __init__(self, sees: Sees, most_waiting: int) -> None:
         def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
-            return [_referred(sees, one) for one in items]
+            return [_referred(sees, request) for request in items]
 
         def look(items: Sequence[DetectionRequest]) -> Sequence[Detections]:
-            return sees.perceive([one.picture for one in items], [one.categories for one in items])
+            return sees.perceive([request.picture for request in items], [request.categories for request in items])
 
         self.sees = sees
         self.perceive: Batcher[DetectionRequest, Detections] = Batcher(look, LARGEST_BATCH, most_waiting)
@@ -109,7 +109,7 @@ class EmbedderPool:
         self._former = None
 
 
-def _referred(sees: Sees, one: ReferenceRequest) -> Region:
-    if one.exact and one.box is not None:
-        return sees.embed(one.picture, one.box)
-    return sees.refer(one.picture, one.box)
+def _referred(sees: Sees, request: ReferenceRequest) -> Region:
+    if request.exact and request.box is not None:
+        return sees.embed(request.picture, request.box)
+    return sees.refer(request.picture, request.box)

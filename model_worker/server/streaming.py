@@ -62,7 +62,7 @@ class GenerationQueue:
             written.cancel()
 
     def _write_batch(self, readers: Sequence[Reader]) -> list[None]:
-        asked, gone = [one.asked for one in readers], [one.gone for one in readers]
+        asked, gone = [reader.asked for reader in readers], [reader.gone for reader in readers]
         for pieces in self._write(asked, gone):
             for index, piece in pieces:
                 readers[index].take(piece)

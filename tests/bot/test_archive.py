@@ -67,13 +67,13 @@ def plain(archive: Archive) -> list[Any]:
     """What an archive says, with vectors that can be compared."""
     return [
         (
-            replace(one, references=()),
+            replace(concept, references=()),
             [
                 (replace(ref, embeddings=()), [(made.embedding_id, made.vector.tolist()) for made in ref.embeddings])
-                for ref in one.references
+                for ref in concept.references
             ],
         )
-        for one in archive.concepts
+        for concept in archive.concepts
     ]
 
 
@@ -149,9 +149,9 @@ def test_what_is_too_large_for_one_file_comes_in_several_and_together_it_is_all(
     assert all(len(part) <= 1_000_000 for part in parts)
     pictures: dict[str, list[bytes]] = {}
     for part in parts:
-        for one in read_archive(part).concepts:
-            pictures.setdefault(one.name, []).extend(ref.picture for ref in one.references)
-    assert pictures == {one.name: [ref.picture for ref in one.references] for one in archive.concepts}
+        for concept in read_archive(part).concepts:
+            pictures.setdefault(concept.name, []).extend(ref.picture for ref in concept.references)
+    assert pictures == {concept.name: [ref.picture for ref in concept.references] for concept in archive.concepts}
 
 
 def test_a_memory_of_rap_comes_in() -> None:
@@ -265,8 +265,8 @@ def test_encrypted_doubled_and_countless_files_are_refused() -> None:
 
 def test_times_that_cannot_be_are_now() -> None:
     for moment in ("9999-12-31T23:59:59+00:00", "yesterday", 5, "0001-01-01T00:00:00+14:00"):
-        [one] = read_archive(packed(with_concept(created_at=moment))).concepts
-        assert abs(datetime.now(UTC) - one.created_at) < timedelta(minutes=1)
+        [concept] = read_archive(packed(with_concept(created_at=moment))).concepts
+        assert abs(datetime.now(UTC) - concept.created_at) < timedelta(minutes=1)
 
 
 VALID = packed(whole())

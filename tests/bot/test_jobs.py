@@ -44,7 +44,7 @@ async def remember(pool: asyncpg.Pool, viewer: Viewer, name: str, *, shared: boo
 
 async def names_on(pool: asyncpg.Pool, server_id: int) -> list[str]:
     async with viewing(pool, nobody_on(server_id)) as connection:
-        return [one.name for one in await concepts.list_concepts(connection, server_owner(server_id))]
+        return [concept.name for concept in await concepts.list_concepts(connection, server_owner(server_id))]
 
 
 def wind_back(database_url: str, statement: str) -> None:
@@ -123,5 +123,5 @@ async def test_what_a_member_shared_goes_after_they_left_unless_they_come_back(
     async with viewing(pool, BO) as connection:
         assert await concepts.get(connection, user_owner(2), own.concept_id) == own
         log = await servers.audit_log(connection, server_owner(10))
-    assert 2 not in {one.actor for one in log}
-    assert "The lamp" not in {one.subject for one in log}
+    assert 2 not in {entry.actor for entry in log}
+    assert "The lamp" not in {entry.subject for entry in log}

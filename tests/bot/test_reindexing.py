@@ -88,7 +88,7 @@ async def remember_shades(assistant: Assistant, colour: str) -> None:
 async def told(assistant: Assistant, who: Actor, colour: str) -> list[str]:
     """Who is recognised in a picture of this colour."""
     reply = await assistant.ask(Question(who.viewer, "who is this?", of(colour)))
-    return [one.concept.name for one in reply.told.recalled.recognised]
+    return [match.concept.name for match in reply.told.recalled.recognised]
 
 
 async def in_use(pool: asyncpg.Pool) -> tuple[str, ...]:
@@ -103,8 +103,8 @@ async def kinds(database_url: str) -> set[tuple[str, int]]:
 
 
 async def move_all(assistant: Assistant) -> None:
-    for one in await memories_to_move(assistant):
-        while not await move_a_slice(assistant, one.owner_id):
+    for move in await memories_to_move(assistant):
+        while not await move_a_slice(assistant, move.owner_id):
             pass
 
 
@@ -211,7 +211,7 @@ async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.P
         await move_all(assistant)
 
         await assistant.undo(ANNA, MINE, aside.set_aside_id)
-        assert [one.owner_id for one in await memories_to_move(assistant)] == [MINE]
+        assert [move.owner_id for move in await memories_to_move(assistant)] == [MINE]
         await move_all(assistant)
 
         assert await told(assistant, ANNA, "red") == ["red"]
@@ -251,7 +251,7 @@ async def _killed_at(monkeypatch: pytest.MonkeyPatch, step: int, work: Awaitable
 
     with monkeypatch.context() as patched:
         for owner, name in (
-            *((reindexing, one) for one in ("count_missing", "references_without", "store", "switch")),
+            *((reindexing, item) for item in ("count_missing", "references_without", "store", "switch")),
             (WorkerClient, "refer"),
         ):
             patched.setattr(owner, name, dying(getattr(owner, name)))

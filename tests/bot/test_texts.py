@@ -57,7 +57,7 @@ async def test_an_answer_is_edited_once_a_second_at_most(
 
 
 def test_certainty_and_place_in_words() -> None:
-    assert [certainty(one) for one in (0.99, 0.85, 0.7, 0.51)] == [
+    assert [certainty(value) for value in (0.99, 0.85, 0.7, 0.51)] == [
         "almost certainly",
         "very probably",
         "probably",

@@ -49,7 +49,7 @@ class Set:
 
     async def told(self, colour: tuple[int, int, int]) -> list[tuple[str, float]]:
         reply = await self.assistant.ask(Question(ANNA.viewer, "who is this?", of(colour)))
-        return [(one.concept.name, round(one.probability, 2)) for one in reply.told.recalled.recognised]
+        return [(match.concept.name, round(match.probability, 2)) for match in reply.told.recalled.recognised]
 
 
 @asynccontextmanager
@@ -143,7 +143,7 @@ def photos(folder: Path) -> Path:
     for name, colour in (("red", (255, 0, 0)), ("green", (0, 255, 0)), ("orange", (255, 140, 0))):
         (folder / name).mkdir(parents=True)
         for shade in range(3):
-            grown = tuple(min(255, one + 25 * shade) for one in colour)
+            grown = tuple(min(255, number + 25 * shade) for number in colour)
             Image.new("RGB", (40, 30), grown).save(folder / name / f"{shade}.png")
     return folder
 
@@ -155,10 +155,10 @@ class Judge(FakeLooker):
 
     def verify(self, pairs):  # type: ignore[no-untyped-def]  # noqa: ANN201
         distances = [
-            float(np.abs(np.asarray(one.region).mean((0, 1)) - np.asarray(one.reference).mean((0, 1))).max())
-            for one in pairs
+            float(np.abs(np.asarray(pair.region).mean((0, 1)) - np.asarray(pair.reference).mean((0, 1))).max())
+            for pair in pairs
         ]
-        return [0.9 if (one < 60) is not self.bad else 0.1 for one in distances]
+        return [0.9 if (distance < 60) is not self.bad else 0.1 for distance in distances]
 
 
 def test_what_verification_is_worth_is_measured(tmp_path: Path) -> None:

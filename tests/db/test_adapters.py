@@ -114,17 +114,17 @@ async def test_only_what_consenting_people_put_there_is_learned_from(
 
     found = await material(pool, CLEO, SERVER)
 
-    assert [(one.concept_id, one.name, one.info, one.category) for one in found.concepts] == [
+    assert [(concept.concept_id, concept.name, concept.info, concept.category) for concept in found.concepts] == [
         (mug.concept_id, "The mug", "Sleeps on the piano.", "cat"),
         (lamp.concept_id, "The lamp", "Sleeps on the piano.", "cat"),
     ]
     assert found.saw_users == (1, 2)
     pictures = found.concepts[0].references
-    assert [(one.created_by, one.is_avatar) for one in pictures] == [(1, True), (2, False)]
+    assert [(reference.created_by, reference.is_avatar) for reference in pictures] == [(1, True), (2, False)]
     assert pictures[1].reference_id == more.reference_id
     assert (pictures[1].picture, pictures[1].width, pictures[1].box) == (more.picture, 16, more.box)
     assert set(found.saw) == {mug.concept_id, lamp.concept_id} | {
-        picture.reference_id for one in found.concepts for picture in one.references
+        picture.reference_id for concept in found.concepts for picture in concept.references
     }
 
 
@@ -136,7 +136,7 @@ async def test_a_concept_with_pictures_of_others_only_is_left_out(
     await add_picture(pool, CLEO, mug, 31)
     async with viewing(pool, ANNA) as connection:
         await concepts.remove_reference(connection, mug, theirs.reference_id)
-    assert [one.concept_id for one in (await material(pool, ANNA, SERVER)).concepts] == [lamp.concept_id]
+    assert [concept.concept_id for concept in (await material(pool, ANNA, SERVER)).concepts] == [lamp.concept_id]
 
 
 async def test_what_others_put_into_ones_own_memory_is_not_ones_own_to_give(pool: asyncpg.Pool, mochi: Concept) -> None:
@@ -146,7 +146,7 @@ async def test_what_others_put_into_ones_own_memory_is_not_ones_own_to_give(pool
         await concepts.add_reference(connection, mochi, a_reference(30), BO.user_id)
     found = await material(pool, ANNA)
     assert found.saw_users == (1,)
-    assert [one.created_by for one in found.concepts[0].references] == [1]
+    assert [reference.created_by for reference in found.concepts[0].references] == [1]
 
 
 async def test_without_consent_there_is_nothing_to_learn_from(pool: asyncpg.Pool) -> None:
@@ -220,7 +220,7 @@ async def test_a_run_whose_process_is_gone_is_stopped_by_the_next(pool: asyncpg.
 async def test_the_last_twenty_runs_are_kept(pool: asyncpg.Pool, database_url: str) -> None:
     async with viewing(pool, ANNA) as connection:
         runs = [await training.start_run(connection, ANNA.personal, PACK) for _ in range(22)]
-    assert {row["run_id"] for row in rows_of(database_url, "training_run")} == {str(one) for one in runs[2:]}
+    assert {row["run_id"] for row in rows_of(database_url, "training_run")} == {str(run) for run in runs[2:]}
 
 
 async def test_what_is_new_since_the_last_run_is_counted(pool: asyncpg.Pool, mochi: Concept) -> None:
@@ -273,19 +273,19 @@ async def test_the_latest_promoted_answers_in_the_order_of_the_owners(
 
 
 async def test_rolling_back_goes_one_further_back_each_time(pool: asyncpg.Pool, mochi: Concept) -> None:
-    one, two, three = [await learn(pool, ANNA, words) for words in ("one", "two", "three")]
+    first, second, third = [await learn(pool, ANNA, words) for words in ("one", "two", "three")]
     async with viewing(pool, ANNA) as connection:
         gone_back = [await adapters.roll_back(connection, ANNA.personal, 1) for _ in range(3)]
         assert await adapters.in_use(connection, [ANNA.personal]) == []
         shown = await adapters.history(connection, ANNA.personal)
-    assert gone_back == [two, one, None]
-    assert [entry.adapter_id for entry in shown] == [None, one, two, three, two]
+    assert gone_back == [second, first, None]
+    assert [entry.adapter_id for entry in shown] == [None, first, second, third, second]
     assert [entry.is_in_use for entry in shown] == [True, False, False, False, False]
     assert [(entry.why, entry.actor) for entry in shown[2:4]] == [("rolled back", 1), ("it knows more", 0)]
 
 
 async def test_what_was_turned_off_is_turned_on_again_by_rolling_back(pool: asyncpg.Pool, mochi: Concept) -> None:
-    one = await learn(pool, ANNA, "one")
+    text = await learn(pool, ANNA, "one")
     async with viewing(pool, ANNA) as connection:
         for _ in range(2):
             await adapters.disable(connection, ANNA.personal, 1)
@@ -294,8 +294,8 @@ async def test_what_was_turned_off_is_turned_on_again_by_rolling_back(pool: asyn
             "turned off",
             "it knows more",
         ]
-        assert await adapters.roll_back(connection, ANNA.personal, 1) == one
-    assert await in_use(pool, ANNA) == one
+        assert await adapters.roll_back(connection, ANNA.personal, 1) == text
+    assert await in_use(pool, ANNA) == text
 
 
 async def test_where_nothing_was_learned_there_is_nothing_to_go_back_to(pool: asyncpg.Pool, mochi: Concept) -> None:
@@ -404,21 +404,21 @@ async def test_what_was_reported_about_the_forgotten_goes_and_the_rest_is_to_be_
 
 
 async def test_a_removed_picture_is_unlearned(pool: asyncpg.Pool, mochi: Concept) -> None:
-    one = await learn(pool, ANNA, "one picture")
+    text = await learn(pool, ANNA, "one picture")
     second = await add_picture(pool, ANNA, mochi, 30)
     await learn(pool, ANNA, "two pictures")
     async with viewing(pool, ANNA) as connection:
         await concepts.remove_reference(connection, mochi, second.reference_id)
-    assert await in_use(pool, ANNA) == one
+    assert await in_use(pool, ANNA) == text
 
 
 async def test_merging_unlearns_the_one_that_is_no_more(pool: asyncpg.Pool, mochi: Concept) -> None:
-    one = await learn(pool, ANNA, "only Mochi")
+    text = await learn(pool, ANNA, "only Mochi")
     chelsea = await remember(pool, ANNA, "Chelsea")
     await learn(pool, ANNA, "both")
     async with viewing(pool, ANNA) as connection:
         await merging.merge(connection, ANNA, mochi, chelsea)
-    assert await in_use(pool, ANNA) == one
+    assert await in_use(pool, ANNA) == text
 
 
 async def test_the_same_concept_elsewhere_is_another_matter(pool: asyncpg.Pool, mochi: Concept) -> None:
@@ -574,7 +574,9 @@ async def take_away(connection: asyncpg.Connection, how: str, owner: OwnerId) ->
     elif how == "erase":
         await erasure.erase(connection, ANNA)
     else:
-        [mine] = [one for one in await concepts.list_concepts(connection, owner) if one.created_by == ANNA.user_id]
+        [mine] = [
+            concept for concept in await concepts.list_concepts(connection, owner) if concept.created_by == ANNA.user_id
+        ]
         await concepts.forget(connection, owner, mine.concept_id)
 
 

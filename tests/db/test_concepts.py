@@ -93,7 +93,7 @@ def test_names_that_cannot_be(given: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("name", "other"),
     [
         ("Mochi", "mOCHI"),
         ("Strauß", "STRAUSS"),
@@ -107,13 +107,13 @@ def test_names_that_cannot_be(given: str, sentence: str) -> None:
         ("ŉ", "ʼN"),
     ],
 )
-def test_one_name_in_two_spellings(one: str, other: str) -> None:
-    assert name_key(one) == name_key(other)
+def test_one_name_in_two_spellings(name: str, other: str) -> None:
+    assert name_key(name) == name_key(other)
 
 
-@pytest.mark.parametrize(("one", "other"), [("Mochi", "Mocha"), ("Amelie", "Amélie"), ("小春", "小夏")])
-def test_two_names(one: str, other: str) -> None:
-    assert name_key(one) != name_key(other)
+@pytest.mark.parametrize(("name", "other"), [("Mochi", "Mocha"), ("Amelie", "Amélie"), ("小春", "小夏")])
+def test_two_names(name: str, other: str) -> None:
+    assert name_key(name) != name_key(other)
 
 
 def test_info_and_category() -> None:
@@ -172,15 +172,15 @@ async def test_remembering_is_all_or_nothing(pool: asyncpg.Pool, broken: dict[st
         await concepts.remember(connection, a_concept(MINE, "Mochi"))
 
 
-@pytest.mark.parametrize(("one", "other"), [("Strauß", "STRAUSS"), ("IŞIK", "ışık"), ("Ame\u0301lie", "amélie")])
-async def test_a_name_is_taken_without_regard_to_case(pool: asyncpg.Pool, one: str, other: str) -> None:
+@pytest.mark.parametrize(("name", "other"), [("Strauß", "STRAUSS"), ("IŞIK", "ışık"), ("Ame\u0301lie", "amélie")])
+async def test_a_name_is_taken_without_regard_to_case(pool: asyncpg.Pool, name: str, other: str) -> None:
     async with viewing(pool, ANNA) as connection:
-        await concepts.remember(connection, a_concept(MINE, one))
+        await concepts.remember(connection, a_concept(MINE, name))
         with pytest.raises(NameTakenError, match="already remembered"):
             await concepts.remember(connection, a_concept(MINE, other, seed=1))
         # The transaction goes on, and other owners have names of their own.
         await concepts.remember(connection, a_concept(OURS, other, seed=1))
-        found = await concepts.find(connection, ANNA, one)
+        found = await concepts.find(connection, ANNA, name)
     assert [concept.owner_id for concept in found] == [MINE, OURS]
     assert await _counts(pool) == {"picture": 2, "concept": 2, "reference": 2, "embedding": 2}
 

@@ -71,7 +71,7 @@ async def remember(
 
 async def names(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> list[str]:
     async with viewing(pool, viewer) as connection:
-        return [one.name for one in await concepts.list_concepts(connection, owner)]
+        return [concept.name for concept in await concepts.list_concepts(connection, owner)]
 
 
 async def answer(pool: asyncpg.Pool, viewer: Viewer, concept: Concept | None = None, verdict: str = "right") -> None:
@@ -149,8 +149,8 @@ async def test_undo_waits_when_the_name_is_taken_by_now(pool: asyncpg.Pool) -> N
 async def test_a_proposal_is_taken_in_or_declined(pool: asyncpg.Pool) -> None:
     mochi, rex = await remember(pool, ANNA, "Mochi"), await remember(pool, ANNA, "Rex")
     async with viewing(pool, ANNA) as connection:
-        for one in (mochi, rex):
-            await trash.propose(connection, one, SERVER, 1)
+        for concept in (mochi, rex):
+            await trash.propose(connection, concept, SERVER, 1)
     assert await names(pool, BO, SERVER) == []
     async with viewing(pool, BO) as connection:
         first, second = await trash.proposals(connection, SERVER)
@@ -176,8 +176,8 @@ async def test_merging_keeps_the_pictures_and_words_of_both(pool: asyncpg.Pool, 
         shown = await concepts.references(connection, merged)
 
     assert (merged.name, merged.info, merged.references) == ("Mochi", "a cat\nhates rain", 2)
-    assert {one.picture for one in shown} == {a_jpeg(5), a_jpeg(7)}
-    assert [one.is_avatar for one in shown].count(True) == 1
+    assert {reference.picture for reference in shown} == {a_jpeg(5), a_jpeg(7)}
+    assert [reference.is_avatar for reference in shown].count(True) == 1
     assert await names(pool, ANNA, ANNA.personal) == ["Mochi"]
     with psycopg.connect(database_url) as administrator:
         verdicts = administrator.execute("SELECT verdict, concept_id FROM correction").fetchall()
@@ -187,11 +187,11 @@ async def test_merging_keeps_the_pictures_and_words_of_both(pool: asyncpg.Pool, 
 async def test_what_is_too_long_together_is_not_merged_and_nothing_is_lost(
     pool: asyncpg.Pool, database_url: str
 ) -> None:
-    one, two = await remember(pool, ANNA, "Mochi", "a" * 600), await remember(pool, ANNA, "Rex", "b" * 600)
+    concept, two = await remember(pool, ANNA, "Mochi", "a" * 600), await remember(pool, ANNA, "Rex", "b" * 600)
     before = rows(database_url)
     with pytest.raises(InvalidTextError, match="at most 1,000"):
         async with viewing(pool, ANNA) as connection:
-            await merging.merge(connection, ANNA, one, two)
+            await merging.merge(connection, ANNA, concept, two)
     assert rows(database_url) == before
 
 
@@ -251,7 +251,7 @@ async def test_words_find_what_was_said_in_spite_of_typing_errors(
     shelf: asyncpg.Pool, words: str, first: str | None
 ) -> None:
     async with viewing(shelf, ANNA) as connection:
-        found = [one.name for one in await search.browse(connection, [ANNA.personal], search=words)]
+        found = [concept.name for concept in await search.browse(connection, [ANNA.personal], search=words)]
     if first is None:
         assert set(found) == {"Mochi", "Roadster"}
     else:
@@ -267,14 +267,14 @@ async def test_hostile_searches_find_nothing_and_break_nothing(shelf: asyncpg.Po
 
 async def test_a_memory_is_leafed_through_by_page_and_category(shelf: asyncpg.Pool) -> None:
     async with viewing(shelf, ANNA) as connection:
-        everything = [one.name for one in await search.browse(connection, [ANNA.personal])]
-        second = [one.name for one in await search.browse(connection, [ANNA.personal], limit=2, offset=2)]
-        cats = [one.name for one in await search.browse(connection, [ANNA.personal], category="CAT")]
+        everything = [concept.name for concept in await search.browse(connection, [ANNA.personal])]
+        second = [concept.name for concept in await search.browse(connection, [ANNA.personal], limit=2, offset=2)]
+        cats = [concept.name for concept in await search.browse(connection, [ANNA.personal], category="CAT")]
         kinds = await search.categories(connection, [ANNA.personal])
     assert everything == ["Mochi", "Roadster", "Tasse", "もち"]
     assert second == ["Tasse", "もち"]
     assert cats == ["Mochi", "もち"]
-    assert [one.lower() for one in kinds] == ["cat", "bike", "cup"]
+    assert [text.lower() for text in kinds] == ["cat", "bike", "cup"]
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ async def test_a_memory_is_leafed_through_by_page_and_category(shelf: asyncpg.Po
 async def test_a_question_is_about_what_its_words_say(shelf: asyncpg.Pool, question: str, about: list[str]) -> None:
     async with viewing(shelf, ANNA) as connection:
         found = await search.about(connection, concepts.owners(ANNA), question)
-    assert [one.name for one in found] == about
+    assert [concept.name for concept in found] == about
 
 
 # Governing
@@ -308,7 +308,7 @@ async def test_settings_are_kept_and_the_log_says_who_changed_what(pool: asyncpg
         await concepts.edit(connection, mug, info="new", category="cup")
     async with viewing(pool, ANNA) as connection:
         await concepts.forget(connection, SERVER, mug.concept_id)
-        log = [(one.actor, one.action, one.subject) for one in await servers.audit_log(connection, SERVER)]
+        log = [(entry.actor, entry.action, entry.subject) for entry in await servers.audit_log(connection, SERVER)]
     assert log == [
         (1, "removed", "The mug"),
         (2, "changed info category", "The mug"),
@@ -321,7 +321,7 @@ async def test_recognitions_are_not_changes(pool: asyncpg.Pool) -> None:
     mug = await remember(pool, ANNA, "The mug", owner=SERVER)
     async with viewing(pool, BO) as connection:
         await concepts.mark_recognised(connection, [mug])
-        assert [one.action for one in await servers.audit_log(connection, SERVER)] == ["shared"]
+        assert [entry.action for entry in await servers.audit_log(connection, SERVER)] == ["shared"]
 
 
 async def test_a_shorter_retention_holds_for_earlier_answers_of_that_server(
@@ -367,7 +367,7 @@ async def test_a_forgotten_server_leaves_nothing_and_others_alone(pool: asyncpg.
     async with viewing(pool, ANNA) as connection:
         await servers.forget_server(connection, SERVER)
     assert await names(pool, ELSEWHERE, server_owner(20)) == ["The mug"]
-    assert [one.server_id for one in await known_servers(pool)] == [20]
+    assert [server.server_id for server in await known_servers(pool)] == [20]
     with psycopg.connect(database_url) as administrator:
         dump = administrator.execute(
             "SELECT audit::text FROM audit UNION ALL SELECT answer_id::text || server_owner_id FROM answer"
@@ -449,15 +449,15 @@ async def test_erasing_takes_what_somebody_else_forgot_too(pool: asyncpg.Pool) -
     async with viewing(pool, ANNA) as connection:
         await concepts.add_reference(connection, lamp, a_reference(30), 1)
     async with viewing(pool, BO) as connection:
-        forgotten = [await trash.forget_for_now(connection, one, 2) for one in (mug, lamp)]
+        forgotten = [await trash.forget_for_now(connection, concept, 2) for concept in (mug, lamp)]
 
     async with viewing(pool, Viewer(1)) as connection:
         await erasure.erase(connection, Viewer(1))
 
-    for one in forgotten:
+    for set_aside in forgotten:
         with pytest.raises(NotRememberedError):
             async with viewing(pool, BO) as connection:
-                await trash.undo(connection, SERVER, one.set_aside_id)
+                await trash.undo(connection, SERVER, set_aside.set_aside_id)
 
 
 async def test_erasing_takes_everything_of_one_and_nothing_of_others(pool: asyncpg.Pool, database_url: str) -> None:

@@ -41,12 +41,12 @@ async def remember(
 async def seen(pool: asyncpg.Pool, *regions: Region, viewer: Viewer = ANNA, text: str = "") -> list[tuple[str, int]]:
     async with viewing(pool, viewer) as connection:
         recalled = await recall(connection, viewer, [ASight(regions, CALIBRATION)], text)
-    return [(one.concept.name, one.region) for one in recalled.recognised]
+    return [(match.concept.name, match.region) for match in recalled.recognised]
 
 
 async def named(pool: asyncpg.Pool, text: str, viewer: Viewer = ANNA) -> list[str]:
     async with viewing(pool, viewer) as connection:
-        return [one.name for one in (await recall(connection, viewer, (), text)).mentioned]
+        return [concept.name for concept in (await recall(connection, viewer, (), text)).mentioned]
 
 
 def region(embedding: Vector, box: Box = WHOLE) -> Region:
@@ -159,4 +159,4 @@ async def test_ones_own_comes_before_the_servers_of_the_same_name(pool: asyncpg.
     await remember(pool, "Mochi", an_embedding(2), owner=server_owner(10))
     async with viewing(pool, ANNA) as connection:
         mentioned = (await recall(connection, ANNA, (), "mochi")).mentioned
-    assert [one.owner_id for one in mentioned] == [user_owner(1)]
+    assert [concept.owner_id for concept in mentioned] == [user_owner(1)]

@@ -77,12 +77,12 @@ def write(writer: ImageTextWriter, batch: list[GenerationInput]) -> list[str]:
 def test_owners_share_a_batch_and_each_hears_their_own_adapter(writer: ImageTextWriter) -> None:
     before = write(writer, [asked("Who is this?", None)])
     anna, bo = held(writer, 1), held(writer, 2)
-    batch = [asked("Who is this?", one, references=2) for one in (anna, None, bo)]
+    batch = [asked("Who is this?", text, references=2) for text in (anna, None, bo)]
 
     together = write(writer, batch)
 
     assert len(set(together)) == 3
-    assert together == [write(writer, [one])[0] for one in batch]
+    assert together == [write(writer, [item])[0] for item in batch]
     assert write(writer, [asked("Who is this?", None)]) == before, "who has no adapter hears none"
 
 
@@ -95,7 +95,11 @@ def test_verification_is_always_the_base_models(writer: ImageTextWriter) -> None
 
 def test_only_the_language_model_is_changed(writer: ImageTextWriter) -> None:
     assert writer.adapters.modules
-    assert not [one for one in writer.adapters.modules if "vision" in one or "visual" in one or "projector" in one]
+    assert not [
+        module
+        for module in writer.adapters.modules
+        if "vision" in module or "visual" in module or "projector" in module
+    ]
 
 
 def test_an_unknown_adapter_is_answered_by_the_base(writer: ImageTextWriter) -> None:
@@ -105,9 +109,9 @@ def test_an_unknown_adapter_is_answered_by_the_base(writer: ImageTextWriter) -> 
 def test_more_owners_than_the_model_holds_take_turns(writer: ImageTextWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapters_module, "MOST_IN_MODEL", 2)
     names = [held(writer, seed) for seed in range(5)]
-    alone = [write(writer, [asked("Who?", one)])[0] for one in names]
-    assert [write(writer, [asked("Who?", one)])[0] for one in names] == alone
-    assert write(writer, [asked("Who?", one) for one in names]) == alone
+    alone = [write(writer, [asked("Who?", name)])[0] for name in names]
+    assert [write(writer, [asked("Who?", name)])[0] for name in names] == alone
+    assert write(writer, [asked("Who?", name) for name in names]) == alone
     assert len(set(alone)) > 2
 
 
@@ -126,11 +130,11 @@ def test_the_one_let_go_is_the_one_asked_for_longest_ago(
     writer: ImageTextWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = held(writer, 11), held(writer, 12)
-    size = sum(one.numel() * 2 for one in adapter_for(writer, 11).weights.values())  # bfloat16
+    size = sum(weight.numel() * 2 for weight in adapter_for(writer, 11).weights.values())  # bfloat16
     monkeypatch.setattr(adapters_module, "MOST_BYTES", 2 * size)
     write(writer, [asked("Who?", first)])
     third = held(writer, 13)
-    assert [one in writer.adapters for one in (first, second, third)] == [True, False, True]
+    assert [text in writer.adapters for text in (first, second, third)] == [True, False, True]
 
 
 @pytest.mark.parametrize("wrong", ["base", "module", "shape", "missing", "nan"])

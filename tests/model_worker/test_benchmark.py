@@ -23,11 +23,11 @@ def test_every_line_is_measured_against_the_loop_of_the_same_run(tmp_path: Path)
     result = bench(models, 0.3, tmp_path / "plot.png")
 
     for loads, loop in ((result.perceive, result.perceive_loop), (result.generate, result.generate_loop)):
-        assert tuple(one.clients for one in loads) == CLIENTS
-        for one in loads:
-            assert one.per_second > 0
-            assert abs(one.times_the_loop - one.per_second / loop) < 0.1 * one.times_the_loop + 0.05
-            assert 0 < one.p50_ms <= one.p95_ms
+        assert tuple(load.clients for load in loads) == CLIENTS
+        for load in loads:
+            assert load.per_second > 0
+            assert abs(load.times_the_loop - load.per_second / loop) < 0.1 * load.times_the_loop + 0.05
+            assert 0 < load.p50_ms <= load.p95_ms
     assert result.server_ms > 0
     assert result.memory_gb > 0
     assert (tmp_path / "plot.png").stat().st_size > 1000
@@ -55,6 +55,6 @@ def test_a_model_that_writes_is_measured_with_references_it_has_and_has_not_seen
     assert writer.features.misses == 2 + TRIES * (2 + 1 + 5 + 1)
     assert writer.features.hits == 2 + TRIES * (1 + 4)
     language = writer.model.model.language_model  # its embeddings aren't read, the last layer, of the same size, is
-    assert bytes_read_a_token(writer.model) == sum(one.nbytes for one in language.parameters())
+    assert bytes_read_a_token(writer.model) == sum(parameter.nbytes for parameter in language.parameters())
     writer.model.lm_head.weight = language.embed_tokens.weight
-    assert bytes_read_a_token(writer.model) == sum(one.nbytes for one in language.parameters())
+    assert bytes_read_a_token(writer.model) == sum(parameter.nbytes for parameter in language.parameters())

@@ -36,7 +36,7 @@ INFO = {
 
 
 def view(colour: tuple[int, int, int], shade: int = 0) -> View:
-    return View(Image.new("RGB", (64, 48), tuple(max(0, one - shade) for one in colour)), WHOLE)
+    return View(Image.new("RGB", (64, 48), tuple(max(0, number - shade) for number in colour)), WHOLE)
 
 
 def memory() -> list[Known]:
@@ -51,7 +51,7 @@ def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Dataset:
 
 
 def of_task(lessons: tuple[TrainingSample, ...], task: Task) -> list[TrainingSample]:
-    return [one for one in lessons if one.task is task]
+    return [sample for sample in lessons if sample.task is task]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def of_task(lessons: tuple[TrainingSample, ...], task: Task) -> list[TrainingSam
     ],
 )
 def test_what_was_said_becomes_facts_that_can_be_asked_for(info: str, statements: list[str]) -> None:
-    assert [one.statement.format(name="X") for one in facts_of(info)] == statements
+    assert [fact.statement.format(name="X") for fact in facts_of(info)] == statements
 
 
 @given(st.text(max_size=200))
@@ -81,52 +81,52 @@ def test_any_info_gives_facts_or_none_but_never_an_error(info: str) -> None:
 
 def test_every_task_of_the_paper_is_there_and_recognition_is_balanced() -> None:
     training = built().training
-    assert {one.task for one in training} == set(Task) - {Task.GENERAL}
-    said = [one.value for one in of_task(training, Task.RECOGNITION)]
+    assert {sample.task for sample in training} == set(Task) - {Task.GENERAL}
+    said = [sample.value for sample in of_task(training, Task.RECOGNITION)]
     assert said.count("yes") == said.count("no") > 0
 
 
 def test_several_concepts_share_a_picture_and_some_pictures_show_none() -> None:
     captions = of_task(built().training, Task.CAPTION)
-    assert {len(one.names) for one in captions} >= {0, 1, 2}
-    assert any("nobody" in one.answer for one in captions if not one.names)
+    assert {len(sample.names) for sample in captions} >= {0, 1, 2}
+    assert any("nobody" in sample.answer for sample in captions if not sample.names)
 
 
 def test_recall_is_as_wrong_as_it_can_be_in_use_but_the_answer_is_right() -> None:
-    lessons = [one for one in built().training if one.asked.request.has_picture]
+    lessons = [sample for sample in built().training if sample.asked.request.has_picture]
     missed = mistaken = beside = 0
-    for one in lessons:
-        where = {concept.name for concept in one.asked.request.concepts if concept.where is not None}
-        missed += bool(set(one.names) - where)
-        mistaken += bool(where - set(one.names))
-        beside += any(concept.where is None for concept in one.asked.request.concepts)
+    for sample in lessons:
+        where = {concept.name for concept in sample.asked.request.concepts if concept.where is not None}
+        missed += bool(set(sample.names) - where)
+        mistaken += bool(where - set(sample.names))
+        beside += any(concept.where is None for concept in sample.asked.request.concepts)
     assert min(missed, mistaken, beside) > len(lessons) / 50
-    for one in of_task(tuple(lessons), Task.RECOGNITION):
-        about = next(name for name in COLOURS if name in one.asked.request.question)
-        assert (one.value == "yes") is (about in one.names)
+    for sample in of_task(tuple(lessons), Task.RECOGNITION):
+        about = next(name for name in COLOURS if name in sample.asked.request.question)
+        assert (sample.value == "yes") is (about in sample.names)
 
 
 def test_who_cannot_look_is_only_told_what_is_so() -> None:
-    for one in built(sees=False).training:
-        assert one.asked.pictures == {}
-        where = {concept.name for concept in one.asked.request.concepts if concept.where is not None}
-        assert where == set(one.names)
+    for sample in built(sees=False).training:
+        assert sample.asked.pictures == {}
+        where = {concept.name for concept in sample.asked.request.concepts if concept.where is not None}
+        assert where == set(sample.names)
 
 
 def test_a_look_alike_of_the_same_kind_is_the_usual_stranger() -> None:
     absent = [
-        one
-        for one in of_task(built(rounds=30).training, Task.RECOGNITION)
-        if one.value == "no" and "Mochi" in one.asked.request.question and len(one.names) == 1
+        sample
+        for sample in of_task(built(rounds=30).training, Task.RECOGNITION)
+        if sample.value == "no" and "Mochi" in sample.asked.request.question and len(sample.names) == 1
     ]
-    alike = sum(one.names == ("Tom",) for one in absent)
+    alike = sum(sample.names == ("Tom",) for sample in absent)
     assert alike > len(absent) / 2
 
 
 def test_how_many_are_in_a_picture_does_not_give_the_answer_away() -> None:
     asked = of_task(built(rounds=30).training, Task.RECOGNITION)
     share = {
-        value: np.mean([len(one.names) > 1 for one in asked if one.value == value and one.names])
+        value: np.mean([len(sample.names) > 1 for sample in asked if sample.value == value and sample.names])
         for value in ("yes", "no")
     }
     assert 0.35 < share["yes"] < 0.65
@@ -136,7 +136,7 @@ def test_how_many_are_in_a_picture_does_not_give_the_answer_away() -> None:
 def test_a_small_memory_is_examined_as_often_as_one_of_ten() -> None:
     asked = of_task(built(rounds=1).exam, Task.RECOGNITION)
     assert len(asked) >= 40
-    assert sum(one.value == "yes" for one in asked) == len(asked) / 2
+    assert sum(sample.value == "yes" for sample in asked) == len(asked) / 2
 
 
 def test_a_small_reference_is_not_lost_in_a_scene() -> None:
@@ -149,13 +149,13 @@ def test_what_is_held_out_is_never_trained_on() -> None:
     curriculum = built(rounds=10)
     assert curriculum.held_out_pictures == 4
     dark = {tuple(max(0, part - 25) for part in colour) for colour in COLOURS.values()}
-    for one in curriculum.exam:
-        if "picture" in one.asked.pictures and one.names:
-            assert _colours(one.asked.pictures["picture"]) & dark
-    for one in curriculum.training:
-        assert not any(_colours(part) & dark for name, part in one.asked.pictures.items() if name != "picture")
-    trained = {one.asked.request.question for one in curriculum.training}
-    assert not trained & {one.asked.request.question for one in curriculum.exam}
+    for sample in curriculum.exam:
+        if "picture" in sample.asked.pictures and sample.names:
+            assert _colours(sample.asked.pictures["picture"]) & dark
+    for sample in curriculum.training:
+        assert not any(_colours(part) & dark for name, part in sample.asked.pictures.items() if name != "picture")
+    trained = {sample.asked.request.question for sample in curriculum.training}
+    assert not trained & {sample.asked.request.question for sample in curriculum.exam}
 
 
 def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
@@ -164,21 +164,23 @@ def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
 
 
 def test_one_picture_only_is_trained_on_and_nothing_claims_to_be_held_out() -> None:
-    one_each = [replace(one, views=one.views[:1]) for one in memory()]
+    one_each = [replace(known, views=known.views[:1]) for known in memory()]
     curriculum = dataset_of(one_each, sees=True, rounds=1, most_concepts=6, seed=1)
     assert curriculum.held_out_pictures == 0
-    assert {one.task for one in curriculum.exam} == {Task.TEXT}
+    assert {sample.task for sample in curriculum.exam} == {Task.TEXT}
 
 
 def test_what_was_said_with_the_buttons_gives_more_lessons() -> None:
     corrected = [replace(memory()[0], right=2, not_them=50), *memory()[1:]]
     lessons = dataset_of(corrected, sees=True, rounds=1, most_concepts=6, seed=1).training
-    about = [one.value for one in of_task(lessons, Task.RECOGNITION) if "Mochi" in one.asked.request.question]
+    about = [sample.value for sample in of_task(lessons, Task.RECOGNITION) if "Mochi" in sample.asked.request.question]
     assert (about.count("yes"), about.count("no")) == (3, 4)
 
 
 def test_the_same_seed_makes_the_same_lessons_and_another_one_others() -> None:
-    first, again, other = ([(one.asked.request, one.answer) for one in built(seed=seed).training] for seed in (1, 1, 2))
+    first, again, other = (
+        [(sample.asked.request, sample.answer) for sample in built(seed=seed).training] for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 

@@ -66,7 +66,7 @@ def with_size(heif: bytes, side: int) -> bytes:
 
 
 def near(seen: tuple[int, ...], meant: tuple[int, ...]) -> bool:
-    return max(abs(one - other) for one, other in zip(seen, meant, strict=True)) < 30
+    return max(abs(number - other) for number, other in zip(seen, meant, strict=True)) < 30
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -217,7 +217,7 @@ def test_several_threads_read_at_once() -> None:
     data = [saved(cat(), form) for form in FORMATS]
 
     with ThreadPoolExecutor(8) as threads:
-        sizes = set(threads.map(lambda one: decode_picture(one).size, data * 6))
+        sizes = set(threads.map(lambda item: decode_picture(item).size, data * 6))
 
     assert sizes == {cat().size}
 

@@ -207,7 +207,7 @@ def test_a_batch_says_what_each_would_say_alone(writer: ImageTextWriter) -> None
     batch = [asked("Who is this?"), asked("What does Mochi hate, and why?", concepts=3), asked("Hi", picture=False)]
     together = write(writer, batch)
     assert all(together)
-    assert together == [write(writer, [one])[0] for one in batch]
+    assert together == [write(writer, [item])[0] for item in batch]
 
 
 def test_a_picture_is_encoded_once_and_then_says_the_same(
@@ -225,8 +225,8 @@ def test_a_picture_is_encoded_once_and_then_says_the_same(
 
 
 def test_encoded_pictures_are_kept_within_a_bound(writer: ImageTextWriter) -> None:
-    one = ImagePair(CUP, CAT, "Mochi")
-    writer.verify([one])
+    pair = ImagePair(CUP, CAT, "Mochi")
+    writer.verify([pair])
     writer.features._most_bytes = 1
     writer.verify([ImagePair(CAT, Image.new("RGB", (50, 50)), "Nobody")])
     assert len(writer.features._kept) == 1
@@ -240,8 +240,8 @@ def test_verification_gives_a_probability_a_pair_alone_as_together(writer: Image
         ImagePair(CAT, CUP, "The cup </s><image>"),
     ]
     together = writer.verify(pairs)
-    assert together == pytest.approx([writer.verify([one])[0] for one in pairs], abs=1e-4)
-    assert all(0 < one < 1 for one in together)
+    assert together == pytest.approx([writer.verify([pair])[0] for pair in pairs], abs=1e-4)
+    assert all(0 < value < 1 for value in together)
     assert len(set(together)) == 3
 
 
@@ -285,8 +285,8 @@ def test_earlier_turns_are_dropped_until_the_rest_fits(load_llava: Callable[...,
     assert write(tight, [long])[0]
 
 
-def prompted(writer: ImageTextWriter, one: GenerationInput) -> Prompted:
-    fitting, found = writer._prompted([one])
+def prompted(writer: ImageTextWriter, item: GenerationInput) -> Prompted:
+    fitting, found = writer._prompted([item])
     assert fitting == [0]
     assert found is not None
     return found
@@ -303,7 +303,7 @@ def test_references_are_scaled_down_before_the_picture_and_concepts_go_last() ->
         if found is None:
             break
         assert int(found.lengths) + 12 <= context
-        stages.append(tuple(max(one.size) for one in found.pictures))
+        stages.append(tuple(max(picture.size) for picture in found.pictures))
     assert list(dict.fromkeys(stages)) == [
         (336, 336, 600),
         (168, 168, 600),
@@ -321,7 +321,7 @@ def test_a_model_to_which_every_picture_is_as_long_keeps_them_sharp(
     whole = int(prompted(writer, asked("Who is this?", concepts=3)).lengths) + 12
     writer._writing = replace(writer._writing, context=whole - 1)
     found = prompted(writer, asked("Who is this?", concepts=3))
-    assert [max(one.size) for one in found.pictures] == [336, 336, 600]
+    assert [max(picture.size) for picture in found.pictures] == [336, 336, 600]
     text = writer._speaker.tokenizer.decode(found.inputs["input_ids"][0])
     assert "Mochi 1" in text
     assert "Mochi 2" not in text

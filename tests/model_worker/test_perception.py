@@ -49,7 +49,7 @@ def test_the_panels_of_a_collage_are_found_exactly() -> None:
     found = find_panels(ground, 6)
     for left, top, right, bottom in true:
         box = Box(left / 900, top / 600, right / 900, bottom / 600)
-        assert max(iou(box, one) for one in found) > 0.9
+        assert max(iou(box, item) for item in found) > 0.9
     assert find_panels(Image.new("RGB", (300, 200), "grey"), 6) == []
 
 

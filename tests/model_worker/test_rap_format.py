@@ -91,7 +91,7 @@ def test_a_sample_is_prompted_as_the_authors_code_does(data: Path) -> None:
     assert text.endswith(
         "USER: <image>\n[1.<image>\n Name: <Dior>, Info: info of Dior\n]Does <D> wear shoes? ASSISTANT:"
     )
-    assert [one.tobytes() for one in shown] == [
+    assert [picture.tobytes() for picture in shown] == [
         Image.open(data / "refcoco" / name).tobytes() for name in ("image/94268.jpg", "crop/94268_0.jpg")
     ]
     assert lesson.asked.request.concepts[0].category == "person"
@@ -252,10 +252,10 @@ def known() -> list[Known]:
 
 def compared(lesson: TrainingSample) -> tuple[object, ...]:
     asked = lesson.asked
-    names = [asked.request.picture, *(one.avatar for one in asked.request.concepts)]
+    names = [asked.request.picture, *(concept.avatar for concept in asked.request.concepts)]
     return (
         *(lesson.task, asked.request.question, asked.request.has_picture, lesson.answer),
-        [(one.name, one.info, one.category) for one in asked.request.concepts],
+        [(concept.name, concept.info, concept.category) for concept in asked.request.concepts],
         [None if name is None else asked.pictures[name].size for name in names],
     )
 
@@ -265,8 +265,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     write_samples(lessons, tmp_path)
     found = samples_from(tmp_path / "samples.json", tmp_path, 2)
     assert (found.count, found.broken, found.crowded) == (len(lessons), 0, 0)
-    assert [compared(one) for one in found.lessons] == [compared(one) for one in lessons]
-    assert {one.task for one in found.lessons} >= {Task.CAPTION, Task.RECOGNITION, Task.GROUNDING, Task.TEXT}
+    assert [compared(lesson) for lesson in found.lessons] == [compared(lesson) for lesson in lessons]
+    assert {lesson.task for lesson in found.lessons} >= {Task.CAPTION, Task.RECOGNITION, Task.GROUNDING, Task.TEXT}
     for file in (tmp_path / "pictures").iterdir():
         assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()
 
@@ -298,7 +298,7 @@ def test_earlier_turns_are_written_and_image_tokens_are_only_where_pictures_are(
     first, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
     assert (first.asked.request.question, first.answer) == ("Hi", "Hello ‹image›!")
     assert (last.asked.request.question, len(last.asked.request.history), last.answer) == ("And ‹image› now?", 2, "No.")
-    assert [one.name for one in last.asked.request.concepts] == ["Ann"]
+    assert [concept.name for concept in last.asked.request.concepts] == ["Ann"]
 
 
 def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tmp_path: Path) -> None:
@@ -306,8 +306,8 @@ def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tm
     plain = TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?", has_picture=False)), "Because.")
     write_samples([*lessons, plain], tmp_path)
     *found, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
-    assert [one.asked.request.question for one in found] == [
-        prompt_for(one.asked.request, examples=False) for one in lessons
+    assert [item.asked.request.question for item in found] == [
+        prompt_for(lesson.asked.request, examples=False) for lesson in lessons
     ]
     assert compared(last) == compared(plain)
     assert not list((tmp_path / "pictures").iterdir())
@@ -325,7 +325,7 @@ def test_a_sheet_shows_some_lessons_of_each_task_also_those_with_broken_pictures
         assert len(drawn.convert("RGB").getcolors(10_000_000) or []) > 1000
     chosen = sheet._some_of_each([*broken, *plain, *made])
     assert len(chosen) == sheet.MOST
-    assert {one.task for one in chosen} == {one.task for one in [*broken, *plain, *made]}
+    assert {item.task for item in chosen} == {item.task for item in [*broken, *plain, *made]}
     assert len(chosen) == len(sheet._some_of_each(plain))
     draw_sheet([], tmp_path / "none.png")
 

@@ -127,7 +127,7 @@ def test_every_weight_finds_its_place(writing: LlavaWriting, tmp_path: Path) -> 
     clip = load_file(tmp_path / "tiny" / "clip" / "model.safetensors")
     name = "embeddings.patch_embedding.weight"
     from_clip = torch.equal(ours[f"model.vision_tower.{name}"], clip[f"vision_model.{name}"])
-    assert from_clip is not any("vision_tower" in one for one in theirs)
+    assert from_clip is not any("vision_tower" in their for their in theirs)
 
 
 def test_tokens_and_image_positions_are_those_of_the_prompt(writing: LlavaWriting) -> None:
@@ -143,7 +143,7 @@ def test_tokens_and_image_positions_are_those_of_the_prompt(writing: LlavaWritin
     for part in expected[1:]:
         flat = [*flat, *[image] * an_image, *part]
     assert tokens[-len(flat) :] == flat
-    assert all(one in speaker.tokenizer.all_special_ids for one in tokens[: -len(flat)])
+    assert all(token in speaker.tokenizer.all_special_ids for token in tokens[: -len(flat)])
     assert inputs["pixel_values"].shape == (3, 3, 56, 56)
 
 
@@ -152,11 +152,11 @@ def test_pictures_are_padded_to_squares_and_not_cut(writing: LlavaWriting) -> No
     with_mark = wide.copy()
     with_mark.paste("red", (0, 0, 60, 100))  # a centre crop would lose it
     ask = load_llava(writing).ask
-    one, other = (
+    item, other = (
         ask([GenerationInput(GenerateRequest("?", True, picture="p"), {"p": picture})], 0).inputs["pixel_values"]
         for picture in (wide, with_mark)
     )
-    assert not torch.equal(one, other)
+    assert not torch.equal(item, other)
 
 
 def test_it_answers_in_batches_as_alone(writing: LlavaWriting) -> None:
@@ -171,7 +171,7 @@ def test_it_answers_in_batches_as_alone(writing: LlavaWriting) -> None:
 
     batch = [asked(), asked("And what is that?", concepts=0)]
     together = said(batch)
-    assert together == [said([one])[0] for one in batch]
+    assert together == [said([item])[0] for item in batch]
 
 
 @pytest.mark.parametrize("wrong", ["a name", "a shape", "one more", "one less"])
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(writing: LlavaWriting, tmp_pa
 def test_the_pack_names_the_papers_models() -> None:
     pack = load_pack("rap-llava-13b")
     assert isinstance(pack.writing, LlavaWriting)
-    assert [one.repository for one in pack.hub_models][-2:] == [
+    assert [model.repository for model in pack.hub_models][-2:] == [
         "Hoar012/RAP-LLaVA-13b",
         "openai/clip-vit-large-patch14-336",
     ]

@@ -105,7 +105,7 @@ async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Po
 
 
 async def test_a_writer_that_sees_gets_the_pictures_of_a_question_and_each_crosses_once() -> None:
-    shown = {hashlib.sha256(one).hexdigest(): one for one in (a_picture(), a_picture("blue"))}
+    shown = {hashlib.sha256(data).hexdigest(): data for data in (a_picture(), a_picture("blue"))}
     picture, avatar = shown
     request = GenerateRequest("look", True, (), (PromptConcept("Mochi", avatar=avatar),), (), picture)
     async with served(writes=FakeWriter(sees_pictures=True)) as worker:
@@ -143,7 +143,7 @@ async def test_an_answer_comes_in_pieces() -> None:
 
 async def test_what_waits_together_is_done_together() -> None:
     async with served(FakePerceiver(pause=0.1), FakeWriter(pause=0.02)) as worker:
-        await asyncio.gather(*(worker.client.perceive(a_picture(one)) for one in ("red", "blue", "green", "white")))
+        await asyncio.gather(*(worker.client.perceive(a_picture(item)) for item in ("red", "blue", "green", "white")))
         answers = await asyncio.gather(*(said(worker.client, f"question {number}") for number in range(4)))
     assert sum(worker.sees.batches) == 4
     assert max(worker.sees.batches) >= 2
@@ -155,12 +155,12 @@ async def test_too_much_waiting_is_refused_with_when_to_come_again() -> None:
     async with served(FakePerceiver(pause=0.3), most_waiting=2) as worker:
         colours = [f"#0000{number:02x}" for number in range(24)]
         results = await asyncio.gather(
-            *(worker.client.perceive(a_picture(one)) for one in colours), return_exceptions=True
+            *(worker.client.perceive(a_picture(colour)) for colour in colours), return_exceptions=True
         )
-    busy = [one for one in results if isinstance(one, WorkerBusyError)]
+    busy = [error for error in results if isinstance(error, WorkerBusyError)]
     assert busy
-    assert all(one.seconds >= 1 and "try again in" in str(one) for one in busy)
-    assert any(not isinstance(one, BaseException) for one in results)
+    assert all(error.seconds >= 1 and "try again in" in str(error) for error in busy)
+    assert any(not isinstance(item, BaseException) for item in results)
 
 
 async def test_who_leaves_stops_the_writing() -> None:

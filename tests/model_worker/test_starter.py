@@ -110,7 +110,7 @@ def writer() -> Writer:
 
 def answers(writer: Writer, *requests: GenerateRequest) -> list[str]:
     said = [""] * len(requests)
-    for pieces in writer.write([GenerationInput(one) for one in requests], [threading.Event() for _ in requests]):
+    for pieces in writer.write([GenerationInput(item) for item in requests], [threading.Event() for _ in requests]):
         for index, piece in pieces:
             said[index] += piece
     return said

@@ -300,14 +300,14 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
     resumed = train(student, lessons, short(tiny), 1, tmp_path)
 
     assert resumed.steps == whole.steps
-    assert all(torch.allclose(one, whole.weights[name], atol=1e-5) for name, one in resumed.weights.items())
+    assert all(torch.allclose(weight, whole.weights[name], atol=1e-5) for name, weight in resumed.weights.items())
 
 
 def test_the_same_seed_learns_the_same(student: Trainable, tiny: Pack) -> None:
     lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
     first, again, other = (train(student, lessons, short(tiny), seed) for seed in (1, 1, 2))
-    assert all(torch.equal(one, again.weights[name]) for name, one in first.weights.items())
-    assert not all(torch.equal(one, other.weights[name]) for name, one in first.weights.items())
+    assert all(torch.equal(weight, again.weights[name]) for name, weight in first.weights.items())
+    assert not all(torch.equal(weight, other.weights[name]) for name, weight in first.weights.items())
 
 
 def test_a_student_that_was_examined_learns_on(student: Trainable, tiny: Pack) -> None:
@@ -326,8 +326,8 @@ def test_only_answers_are_learned_not_what_was_asked(student: Trainable) -> None
 
     lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training[:3]
     batch = encoded(student, lessons)
-    for row, one in enumerate(lessons):
-        answer = student.answer(one.answer)
+    for row, sample in enumerate(lessons):
+        answer = student.answer(sample.answer)
         assert batch.labels[row][-len(answer) :].tolist() == answer
         assert set(batch.labels[row][: -len(answer)].tolist()) <= {IGNORED}
         assert batch.inputs["input_ids"][row][-len(answer) :].tolist() == answer

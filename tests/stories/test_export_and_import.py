@@ -35,8 +35,8 @@ async def remembered(assistant: Assistant) -> None:
     reply = await assistant.ask(Question(ANNA.viewer, "Who is this?", pictures.png(pictures.cat_and_cup())))
     assert reply.told.answer_id is not None
     answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
-    for one, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.NOT_THEM), strict=True):
-        await assistant.judge(ANNA.viewer, answer, one.region, verdict)
+    for match, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.NOT_THEM), strict=True):
+        await assistant.judge(ANNA.viewer, answer, match.region, verdict)
 
 
 async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], list[np.ndarray]]:
@@ -46,28 +46,31 @@ async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], li
         corrections = await archives.corrections_of(connection, ANNA.viewer.personal)
     concepts: list[object] = [
         (
-            one.concept.name,
-            one.concept.info,
-            one.concept.category,
-            one.concept.created_at,
-            one.concept.times_recognised,
-            one.concept.last_seen,
+            concept.concept.name,
+            concept.concept.info,
+            concept.concept.category,
+            concept.concept.created_at,
+            concept.concept.times_recognised,
+            concept.concept.last_seen,
             [
                 (ref.picture_sha256, ref.picture, ref.width, ref.height, ref.box, ref.created_at, ref.is_avatar)
-                for ref in one.references
+                for ref in concept.references
             ],
         )
-        for one in whole
+        for concept in whole
     ]
-    said: list[object] = [(one.concept_name, one.verdict, one.embedding_id, one.created_at) for one in corrections]
+    said: list[object] = [
+        (correction.concept_name, correction.verdict, correction.embedding_id, correction.created_at)
+        for correction in corrections
+    ]
     ordered = [
         made.vector
-        for one in whole
-        for ref in one.references
-        for made in one.embeddings
+        for concept in whole
+        for ref in concept.references
+        for made in concept.embeddings
         if made.reference_id == ref.reference_id
     ]
-    return concepts, said, [*ordered, *(one.vector for one in corrections)]
+    return concepts, said, [*ordered, *(correction.vector for correction in corrections)]
 
 
 async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
@@ -75,7 +78,7 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
 ) -> None:
     await remembered(assistant)
     files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
-    assert [one.name for one in files] == ["keepsake.zip"]
+    assert [file.name for file in files] == ["keepsake.zip"]
     migrate(empty_database_url)
     pool = await open_pool(app_url(empty_database_url), largest=2)
     elsewhere = Assistant(pool, assistant.worker)
@@ -89,7 +92,7 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
         before, after = await everything(assistant.pool), await everything(pool)
         assert after[:2] == before[:2]
         assert len(after[2]) == len(before[2]) == 5
-        assert all(float(one @ other) > 0.9999 for one, other in zip(before[2], after[2], strict=True))
+        assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=True))
 
         again = await privacy.plan_import(elsewhere, ANNA.viewer, files[0].data)
         assert (again.new, len(again.known)) == ((), 2)
@@ -101,7 +104,7 @@ async def test_a_memory_too_large_for_one_file_comes_in_several(assistant: Assis
     await remembered(assistant)
     files = await privacy.export(assistant.pool, ANNA.viewer, 350_000)
     assert len(files) > 1
-    assert all(len(one.data) <= 350_000 for one in files)
+    assert all(len(file.data) <= 350_000 for file in files)
     await privacy.erase(assistant.pool, ANNA.viewer)
     plan = await privacy.plan_import(assistant, ANNA.viewer, files[0].data)
     assert plan.new
@@ -112,6 +115,6 @@ async def test_what_was_shared_is_exported_apart(assistant: Assistant) -> None:
     await assistant.remember(here, "The cup", pictures.png(pictures.cup()), share=True)
     await assistant.remember(Actor(Viewer(2, 10)), "The cat", pictures.png(pictures.cat()), share=True)
     files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
-    assert [one.name for one in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
+    assert [file.name for file in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
     plan = await privacy.plan_import(assistant, ANNA.viewer, files[1].data)
-    assert [one.name for one in plan.new] == ["The cup"]
+    assert [concept.name for concept in plan.new] == ["The cup"]

@@ -195,8 +195,8 @@ class Learned(FakeWriter):
     def write(
         self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
-        for index, one in enumerate(asked):
-            name = one.request.adapter
+        for index, item in enumerate(asked):
+            name = item.request.adapter
             if self.breaks and name is not None:
                 raise RuntimeError("out of memory, say")
             yield [(index, self.adapters.held[name].decode() if name else "the base")]
@@ -293,7 +293,7 @@ async def test_no_answer_fails_because_of_an_adapter(
             caplog.clear()
             assert await answer_for(assistant, ANNA) == "the base"
             assert held.taken == ["Anna's own", "the server's"]
-    warned = [one for one in caplog.records if one.name == "keepsake.worker-client"]
+    warned = [record for record in caplog.records if record.name == "keepsake.worker-client"]
     assert bool(warned) is (trouble != "refuses")
 
 
@@ -302,8 +302,8 @@ async def test_no_answer_fails_because_of_an_adapter(
 
 @pytest.fixture
 async def assistant(pool: asyncpg.Pool) -> AsyncIterator[Assistant]:
-    async with answering(pool, Learned()) as one:
-        yield one
+    async with answering(pool, Learned()) as item:
+        yield item
 
 
 REPORT = {
@@ -362,8 +362,8 @@ class Trainer:
 
 def buttons(message: Any) -> dict[str, bool]:
     """The custom ids of a card's buttons, and whether they can be pressed."""
-    found = [one for one in walk_components(message.components) if one.get("type") == 2]
-    return {one["custom_id"]: not one.get("disabled") for one in found}
+    found = [component for component in walk_components(message.components) if component.get("type") == 2]
+    return {entry["custom_id"]: not entry.get("disabled") for entry in found}
 
 
 @pytest.fixture
@@ -535,7 +535,7 @@ async def test_what_was_learned_fits_into_a_card_however_much_there_is_to_say(se
             REPORT
             | {
                 "verdict": {"passes": True, "why": long},
-                "answers": [example | {"question": f"{one}{long}"} for one in range(5)],
+                "answers": [example | {"question": f"{count}{long}"} for count in range(5)],
                 "seed": number,
             }
         )
@@ -578,7 +578,7 @@ async def test_admins_let_the_server_learn_now_and_the_log_says_so(
 
 async def logged(place: Server) -> list[str]:
     async with viewing(place.pool, Viewer(0, place.env.guild.id)) as connection:
-        return [one.action for one in await servers.audit_log(connection, server_owner(place.env.guild.id))]
+        return [entry.action for entry in await servers.audit_log(connection, server_owner(place.env.guild.id))]
 
 
 async def test_the_servers_card_is_live_while_a_run_goes_on_and_not_when_it_shows_something_else(
@@ -751,7 +751,7 @@ async def test_a_worker_elsewhere_has_its_trainer_elsewhere(pool: asyncpg.Pool, 
     parts = Parts(Assistant(pool, WorkerClient("http://127.0.0.1:9", "")), "", None)
     async with training_beside(settings_in(tmp_path), parts):
         assert psutil.Process().children() == [
-            one for one in psutil.Process().children() if "finetune" not in one.cmdline()
+            item for item in psutil.Process().children() if "finetune" not in item.cmdline()
         ]
 
 
@@ -764,5 +764,5 @@ async def test_the_doctor_counts_who_allows_learning_whoever_asks_the_database(
     await remember(pool, ANNA, "The mug", owner=SERVER)
     assert count_consents(database_url) == count_consents(app_url(database_url)) == (1, 1)
     settings = replace(settings_in(tmp_path), database_url=database_url)
-    [found] = [one for one in await examine(settings) if one.part == "training"]
+    [found] = [finding for finding in await examine(settings) if finding.part == "training"]
     assert str(found) == "ok   training   1 person allows it; 1 server didn't pause it"

@@ -29,12 +29,14 @@ MOTORCYCLE = ("garage.png", pictures.png(pictures.motorcycle()))
 
 def said(message: Any) -> str:
     """All that a message says, with its cards."""
-    parts = [one.get("content") or one.get("label") or "" for one in walk_components(message.components)]
+    parts = [
+        component.get("content") or component.get("label") or "" for component in walk_components(message.components)
+    ]
     return "\n".join([message.content, *parts])
 
 
 def options(message: Any, custom_id: str) -> list[dict[str, Any]]:
-    [menu] = [one for one in walk_components(message.components) if one.get("custom_id") == custom_id]
+    [menu] = [component for component in walk_components(message.components) if component.get("custom_id") == custom_id]
     return list(menu["options"])
 
 
@@ -44,7 +46,7 @@ async def memories(place: Server, member: Any, **given: Any) -> Any:
 
 async def open_card(place: Server, member: Any, name: str, **given: Any) -> Any:
     shown = await memories(place, member, **given)
-    [value] = [one["value"] for one in options(shown, "open") if one["label"] == name]
+    [value] = [option["value"] for option in options(shown, "open") if option["label"] == name]
     await member.select(shown.message, [value], custom_id="open")
     return shown
 
@@ -148,7 +150,7 @@ async def test_an_admin_takes_out_what_others_shared_but_does_not_take_it(server
     await server.remember_cat(share=True)
     shown = (await admin.slash(server.channel, "server memory")).response
     await press(admin, shown, "list")
-    [value] = [one["value"] for one in options(shown, "open")]
+    [value] = [option["value"] for option in options(shown, "open")]
     await admin.select(shown.message, [value], custom_id="open")
     assert "Forget…" in said(shown)
     assert "Stop sharing" not in said(shown)
@@ -173,8 +175,8 @@ async def test_remember_this_on_any_message(server: Server) -> None:
     assert shown.ephemeral
     assert len(shown.attachments) == 2
     parts = options(shown, "part")
-    [known] = [one for one in parts if "Mochi" in one["label"]]
-    stranger = next(one for one in parts if "picture 2" in one["label"])
+    [known] = [entry for entry in parts if "Mochi" in entry["label"]]
+    stranger = next(entry for entry in parts if "picture 2" in entry["label"])
 
     modal = await server.alice.select(shown.message, [stranger["value"]], custom_id="part")
     await server.alice.submit_modal(modal, {"name": "Eileen", "info": "an astronaut", "category": "person"})
@@ -305,7 +307,7 @@ async def test_admins_govern_where_and_how_long(server: Server, admin: Any) -> N
     assert "in this channel" in refused.response.content
     await server.alice.send(other, f"{server.mention} who is this?", attachments=[CAT])
     channel = server.env.bot.get_channel(other.id)
-    assert [one async for one in channel.history() if one.author.bot] == []
+    assert [item async for item in channel.history() if item.author.bot] == []
 
     await fill(admin, shown, "limits", member="x", server="10", days="0")
     await fill(admin, shown, "limits", member="1", server="10", days="0")

@@ -50,7 +50,7 @@ class Server:
 
     async def answers(self) -> list[Any]:
         channel = self.env.bot.get_channel(self.channel.id)
-        return [one async for one in channel.history(oldest_first=True) if one.author.bot]
+        return [item async for item in channel.history(oldest_first=True) if item.author.bot]
 
     async def remember_cat(self, **options: Any) -> Any:
         return await self.alice.slash(self.channel, "remember", name="Mochi", image=CAT, info=INFO, **options)
@@ -58,7 +58,7 @@ class Server:
     async def memory_of(self, member: Any) -> list[str]:
         viewer = Viewer(member.id, self.channel.guild_id if hasattr(self.channel, "guild_id") else None)
         async with viewing(self.pool, viewer) as connection:
-            return [one.name for one in await concepts.list_concepts(connection, viewer.personal)]
+            return [concept.name for concept in await concepts.list_concepts(connection, viewer.personal)]
 
 
 @pytest.fixture
@@ -150,8 +150,8 @@ async def test_personal_memory_follows_into_a_direct_message(server: Server) -> 
     message = await user.send_dm("who is this?", attachments=attached)
 
     channel = server.env.bot.get_channel(message.channel.id) or message.channel
-    said = [one.content async for one in channel.history() if one.author.bot]
-    assert any("Mochi" in one for one in said)
+    said = [item.content async for item in channel.history() if item.author.bot]
+    assert any("Mochi" in item for item in said)
 
 
 async def test_a_reply_asks_about_the_picture_before_and_branches(server: Server) -> None:
@@ -276,7 +276,7 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
             assert await concepts.count(connection, viewer.personal) == 1
 
         reply = await _ask_until_it_is_back(assistant, Question(viewer, "Who is this?", CAT_AGAIN[1]))
-        assert [one.concept.name for one in reply.told.recalled.recognised] == ["Mochi"]
+        assert [item.concept.name for item in reply.told.recalled.recognised] == ["Mochi"]
     finally:
         await client.close()
         await process.stop()
@@ -319,7 +319,7 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
         await asyncio.to_thread(database.start)
 
         reply = await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
-        assert [one.concept.name for one in reply.told.recalled.recognised] == ["Mochi"]
+        assert [match.concept.name for match in reply.told.recalled.recognised] == ["Mochi"]
     finally:
         pool.terminate()
         await client.close()

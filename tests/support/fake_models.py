@@ -48,7 +48,7 @@ class FakePerceiver:
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
     ) -> list[FakeSight]:
         self.batches.append(len(pictures))
-        self.categories = [] if categories is None else [list(one) for one in categories]
+        self.categories = [] if categories is None else [list(category) for category in categories]
         time.sleep(self.pause)
         if self.broken:
             raise RuntimeError("out of memory, say")
@@ -82,13 +82,13 @@ class FakeWriter:
         self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
     ) -> Iterator[list[tuple[int, str]]]:
         self.batches.append(len(asked))
-        words = [[*one.request.question.split(), *sorted(one.pictures)] for one in asked]
-        for place in range(max(len(one) for one in words)):
+        words = [[*item.request.question.split(), *sorted(item.pictures)] for item in asked]
+        for place in range(max(len(word) for word in words)):
             time.sleep(self.pause)
             pieces = [
-                (index, one[place] + " ")
-                for index, one in enumerate(words)
-                if place < len(one) and not cancelled[index].is_set()
+                (index, word[place] + " ")
+                for index, word in enumerate(words)
+                if place < len(word) and not cancelled[index].is_set()
             ]
             self.written += [piece for _, piece in pieces]
             yield pieces
@@ -107,8 +107,8 @@ class FakeLooker(FakeWriter):
     def verify(self, pairs: Sequence[ImagePair]) -> list[float]:
         if self.broken:
             raise RuntimeError("out of memory, say")
-        for one in pairs:
-            self.looked_at.append((one.name, _mean_colour(one.region), _mean_colour(one.reference)))
+        for pair in pairs:
+            self.looked_at.append((pair.name, _mean_colour(pair.region), _mean_colour(pair.reference)))
         return [self.yes] * len(pairs)
 
 

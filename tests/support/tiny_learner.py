@@ -64,7 +64,7 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
     ]
     lessons = dataset_of(known, sees=True, rounds=ROUNDS, most_concepts=1, seed=5).training
     chance = random.Random(0)
-    mixed = [_without_recall(one) if chance.random() < WITHOUT_RECALL else one for one in lessons]
+    mixed = [_without_recall(sample) if chance.random() < WITHOUT_RECALL else sample for sample in lessons]
     batches = [encoded(student, mixed[start : start + AT_ONCE]) for start in range(0, len(mixed), AT_ONCE)]
     model.requires_grad_(True).train(True)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE)
@@ -79,7 +79,7 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
 
 
 def _without_recall(lesson: TrainingSample) -> TrainingSample:
-    pictures = {name: one for name, one in lesson.asked.pictures.items() if name == PICTURE}
+    pictures = {name: picture for name, picture in lesson.asked.pictures.items() if name == PICTURE}
     request = replace(lesson.asked.request, concepts=())
     return replace(lesson, asked=replace(lesson.asked, request=request, pictures=pictures))
 

@@ -90,7 +90,7 @@ def save_grounding_dino(folder: Path) -> None:
     torch.manual_seed(5)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "?", "cat", "cup", "dog", "a", "thing"]
     folder.mkdir(parents=True)
-    (folder / "vocab.txt").write_text("\n".join([*words, *LETTERS, *(f"##{one}" for one in LETTERS)]))
+    (folder / "vocab.txt").write_text("\n".join([*words, *LETTERS, *(f"##{text}" for text in LETTERS)]))
     tokenizer = BertTokenizerFast(str(folder / "vocab.txt"))
     bert = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
@@ -116,7 +116,7 @@ def _clip_tokenizer(folder: Path, longest: int) -> object:
     from transformers import CLIPTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
-    letters = [*LETTERS, *(f"{one}</w>" for one in LETTERS)]
+    letters = [*LETTERS, *(f"{text}</w>" for text in LETTERS)]
     vocabulary = {token: number for number, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
     (folder / "vocab.json").write_text(json.dumps(vocabulary))
     (folder / "merges.txt").write_text("#version: 0.2\n")
@@ -297,7 +297,7 @@ def _letters_tokenizer(additional: list[str]) -> Any:
 
     special = ["<s>", "</s>", "<pad>", *additional]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    backend = Tokenizer(models.BPE(vocab={one: n for n, one in enumerate([*special, *alphabet])}, merges=[]))
+    backend = Tokenizer(models.BPE(vocab={text: n for n, text in enumerate([*special, *alphabet])}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(

@@ -38,7 +38,7 @@ def cut_out(picture: Image.Image, box: Box, chance: random.Random, around: float
     right = min(1.0, box.right + chance.uniform(-0.5, 1) * around * width)
     bottom = min(1.0, box.bottom + chance.uniform(-0.5, 1) * around * height)
     pixels = (left * picture.width, top * picture.height, right * picture.width, bottom * picture.height)
-    return picture.crop(tuple(round(one) for one in pixels))  # type: ignore[arg-type]
+    return picture.crop(tuple(round(pixel) for pixel in pixels))  # type: ignore[arg-type]
 
 
 def varied(picture: Image.Image, chance: random.Random, *, mirrors: bool) -> Image.Image:
@@ -101,4 +101,4 @@ def _seen_aslant(picture: Image.Image, chance: random.Random) -> Image.Image:
 
 
 def _mean(picture: Image.Image) -> tuple[int, ...]:
-    return tuple(int(one) for one in np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0])
+    return tuple(int(item) for item in np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0])

@@ -60,8 +60,8 @@ def dataset_of(known: Sequence[Known], *, sees: bool, rounds: int, most_concepts
 
     Of a concept with two pictures or more the last is only in the exam, and so is the last way to ask each question.
     """
-    taught = [replace(one, views=one.views[:-1]) if len(one.views) > 1 else one for one in known]
-    held_out = [replace(one, views=one.views[-1:]) for one in known if len(one.views) > 1]
+    taught = [replace(item, views=item.views[:-1]) if len(item.views) > 1 else item for item in known]
+    held_out = [replace(item, views=item.views[-1:]) for item in known if len(item.views) > 1]
     training = _School(tuple(taught), tuple(taught), sees, False, most_concepts, random.Random(seed))
     examined = tuple(held_out) if sees else tuple(taught)
     exam = _School(tuple(taught), examined, sees, True, most_concepts, random.Random(seed + 1))
@@ -81,7 +81,7 @@ class _Shown:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(one.name for one, _ in self.places)
+        return tuple(known.name for known, _ in self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +98,12 @@ class _School:
     def lessons(self, number: int) -> list[TrainingSample]:
         """Return one round of lessons about every concept, in an order of chance."""
         made: list[TrainingSample] = []
-        for one in self.memory:
-            made += [self._present(one) for _ in range(1 + min(one.right, MOST_EXTRA))]
-            made += [self._absent(one) for _ in range(1 + min(one.not_them, MOST_EXTRA))]
-            made += [self._caption([one]), self._caption(self._with_others(one)), self._where(one)]
-            made += [self._about(one)] if one.info else []
-            made += [self._fact(one, fact, number) for fact in _facts(one) if not _is_held_out(one, fact)]
+        for known in self.memory:
+            made += [self._present(known) for _ in range(1 + min(known.right, MOST_EXTRA))]
+            made += [self._absent(known) for _ in range(1 + min(known.not_them, MOST_EXTRA))]
+            made += [self._caption([known]), self._caption(self._with_others(known)), self._where(known)]
+            made += [self._about(known)] if known.info else []
+            made += [self._fact(known, fact, number) for fact in _facts(known) if not _is_held_out(known, fact)]
         made += [self._caption([]) for _ in self.memory[::3]]
         self.chance.shuffle(made)
         return made
@@ -114,94 +114,96 @@ class _School:
         A small memory is asked about more than once, in other scenes: few answers are as good as a coin.
         """
         made: list[TrainingSample] = []
-        for one in self.pictured * -(-EXAMINED // max(1, len(self.pictured))):
-            made += [self._present(one), self._present(one), self._caption(self._with_others(one))]
-            made += [self._absent(one) for _ in range(2 if len(self.pictured) > 1 else 0)]
-        for one in self.memory:
-            made += [self._fact(one, fact, 0) for fact in _facts(one)]
+        for known in self.pictured * -(-EXAMINED // max(1, len(self.pictured))):
+            made += [self._present(known), self._present(known), self._caption(self._with_others(known))]
+            made += [self._absent(known) for _ in range(2 if len(self.pictured) > 1 else 0)]
+        for known in self.memory:
+            made += [self._fact(known, fact, 0) for fact in _facts(known)]
         return made
 
-    def _present(self, one: Known) -> TrainingSample:
-        question = self._asks(IS_THERE, one.name)
-        shown = self._shows(self._alone_or_not(one))
-        place = _place_of(shown, one)
-        answer = "Yes." if ONE_WORD in question else f"Yes, {one.name} is in this picture, {place}."
-        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "yes")
+    def _present(self, known: Known) -> TrainingSample:
+        question = self._asks(IS_THERE, known.name)
+        shown = self._shows(self._alone_or_not(known))
+        place = _place_of(shown, known)
+        answer = "Yes." if ONE_WORD in question else f"Yes, {known.name} is in this picture, {place}."
+        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, known), answer, shown.names, "yes")
 
-    def _absent(self, one: Known) -> TrainingSample:
+    def _absent(self, known: Known) -> TrainingSample:
         """Return a lesson with somebody else in the picture: one who looks alike, where there is one.
 
         As many are in it as where the answer is yes: how many there are may not give the answer away.
         """
-        question = self._asks(IS_THERE, one.name)
-        shown = self._shows(self._alone_or_not(self._somebody_else(one), one) if len(self.pictured) > 1 else [])
-        answer = "No." if ONE_WORD in question else f"No, {one.name} isn't in this picture."
-        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, one), answer, shown.names, "no")
+        question = self._asks(IS_THERE, known.name)
+        shown = self._shows(self._alone_or_not(self._somebody_else(known), known) if len(self.pictured) > 1 else [])
+        answer = "No." if ONE_WORD in question else f"No, {known.name} isn't in this picture."
+        return TrainingSample(Task.RECOGNITION, self._asked(question, shown, known), answer, shown.names, "no")
 
     def _caption(self, present: Sequence[Known]) -> TrainingSample:
         shown = self._shows(present)
-        places = [f"{one.name} {place_in_picture(box)}" for one, box in shown.places]
+        places = [f"{known.name} {place_in_picture(box)}" for known, box in shown.places]
         answer = f"A picture of {_listed(places)}." if places else "A picture of nobody and nothing I was told about."
         return TrainingSample(Task.CAPTION, self._asked(self._asks(CAPTIONS), shown, None), answer, shown.names)
 
-    def _where(self, one: Known) -> TrainingSample:
-        shown = self._shows(self._with_others(one))
-        place = _place_of(shown, one)
-        asked = self._asked(self._asks(WHERE, one.name), shown, one)
-        return TrainingSample(Task.GROUNDING, asked, f"{one.name} is {place}.", shown.names, place)
+    def _where(self, known: Known) -> TrainingSample:
+        shown = self._shows(self._with_others(known))
+        place = _place_of(shown, known)
+        asked = self._asked(self._asks(WHERE, known.name), shown, known)
+        return TrainingSample(Task.GROUNDING, asked, f"{known.name} is {place}.", shown.names, place)
 
-    def _about(self, one: Known) -> TrainingSample:
-        said = [fact.statement.format(name=one.name) for fact in _facts(one)]
-        answer = " ".join(said) or f"{one.name}: {yours(' '.join(one.info.split()))}."
+    def _about(self, known: Known) -> TrainingSample:
+        said = [fact.statement.format(name=known.name) for fact in _facts(known)]
+        answer = " ".join(said) or f"{known.name}: {yours(' '.join(known.info.split()))}."
         nothing = _Shown(None, ())
-        return TrainingSample(Task.DESCRIPTION, self._asked(self._asks(ABOUT, one.name), nothing, one), answer)
+        return TrainingSample(Task.DESCRIPTION, self._asked(self._asks(ABOUT, known.name), nothing, known), answer)
 
-    def _fact(self, one: Known, fact: Fact, number: int) -> TrainingSample:
+    def _fact(self, known: Known, fact: Fact, number: int) -> TrainingSample:
         asks = fact.questions[-1:] if self.is_exam else fact.questions[:-1]
-        question = asks[number % len(asks)].format(name=one.name)
-        has_picture = one in self.pictured and self.chance.random() < 0.4
-        shown = self._shows([one]) if has_picture else _Shown(None, ())
+        question = asks[number % len(asks)].format(name=known.name)
+        has_picture = known in self.pictured and self.chance.random() < 0.4
+        shown = self._shows([known]) if has_picture else _Shown(None, ())
         task = Task.QUESTION if has_picture else Task.TEXT
-        answer = fact.statement.format(name=one.name)
-        return TrainingSample(task, self._asked(question, shown, one), answer, shown.names, fact.value)
+        answer = fact.statement.format(name=known.name)
+        return TrainingSample(task, self._asked(question, shown, known), answer, shown.names, fact.value)
 
     def _asks(self, ways: tuple[tuple[str, ...], tuple[str, ...]], name: str = "") -> str:
         return self.chance.choice(ways[1] if self.is_exam else ways[0]).format(name=name)
 
-    def _alone_or_not(self, one: Known, without: Known | None = None) -> list[Known]:
-        return self._with_others(one, without) if self.chance.random() < 0.5 else [one]
+    def _alone_or_not(self, known: Known, without: Known | None = None) -> list[Known]:
+        return self._with_others(known, without) if self.chance.random() < 0.5 else [known]
 
-    def _with_others(self, one: Known, without: Known | None = None) -> list[Known]:
-        known = {one.name} if without is None else {one.name, without.name}
+    def _with_others(self, item: Known, without: Known | None = None) -> list[Known]:
+        known = {item.name} if without is None else {item.name, without.name}
         others = [other for other in self.pictured if other.name not in known]
-        together = [one, *self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))]
+        together = [item, *self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))]
         self.chance.shuffle(together)
-        return together[: self.most_concepts] if one in together[: self.most_concepts] else [one]
+        return together[: self.most_concepts] if item in together[: self.most_concepts] else [item]
 
-    def _somebody_else(self, one: Known, among: Sequence[Known] = ()) -> Known:
-        others = [other for other in among or self.pictured if other.name != one.name]
-        alike = [other for other in others if one.category and other.category.casefold() == one.category.casefold()]
+    def _somebody_else(self, known: Known, among: Sequence[Known] = ()) -> Known:
+        others = [other for other in among or self.pictured if other.name != known.name]
+        alike = [other for other in others if known.category and other.category.casefold() == known.category.casefold()]
         return self.chance.choice(alike if alike and self.chance.random() < 0.7 else others)
 
     def _shows(self, present: Sequence[Known]) -> _Shown:
-        cut = [self._cut(one) if self.sees else Image.new("RGB", (80, 60)) for one in present]
+        cut = [self._cut(known) if self.sees else Image.new("RGB", (80, 60)) for known in present]
         scene = scene_of(cut, self.chance)
         return _Shown(scene.picture, tuple(zip(present, scene.boxes, strict=True)))
 
-    def _cut(self, one: Known) -> Image.Image:
-        view = self.chance.choice(one.views)
+    def _cut(self, known: Known) -> Image.Image:
+        view = self.chance.choice(known.views)
         part = cut_out(view.picture, view.box, self.chance)
-        return part if self.is_exam else varied(part, self.chance, mirrors=may_be_mirrored(one.category))
+        return part if self.is_exam else varied(part, self.chance, mirrors=may_be_mirrored(known.category))
 
     def _asked(self, question: str, shown: _Shown, about: Known | None) -> GenerationInput:
         """Return a question with what recall finds for it, right or wrong, as the bot asks it."""
         found = self._recalled(shown, about)
-        pictures = {f"avatar {one.name}": _avatar(one) for one, _, _ in found} if self.sees else {}
+        pictures = {f"avatar {known.name}": _avatar(known) for known, _, _ in found} if self.sees else {}
         if self.sees and shown.picture is not None:
             pictures[PICTURE] = shown.picture
         concepts = tuple(
-            PromptConcept(one.name, one.info, one.category, where, sure, f"avatar {one.name}" if self.sees else None)
-            for one, where, sure in found
+            PromptConcept(
+                known.name, known.info, known.category, where, sure, f"avatar {known.name}" if self.sees else None
+            )
+            for known, where, sure in found
         )
         request = GenerateRequest(
             question=question,
@@ -212,18 +214,20 @@ class _School:
         return GenerationInput(request, pictures)
 
     def _recalled(self, shown: _Shown, about: Known | None) -> list[tuple[Known, str | None, str | None]]:
-        in_memory = {one.name: one for one in self.memory}
-        seen = [(in_memory[one.name], box) for one, box in shown.places]
+        in_memory = {known.name: known for known in self.memory}
+        seen = [(in_memory[known.name], box) for known, box in shown.places]
         sure = [self.chance.uniform(0.6, 1.0) for _ in seen]
         if self.sees:
             seen = self._mistaken(seen)
         found = [
-            (one, place_in_picture(box), certainty(probability))
-            for (one, box), probability in zip(seen, sure, strict=False)
+            (known, place_in_picture(box), certainty(probability))
+            for (known, box), probability in zip(seen, sure, strict=False)
         ]
-        names = {one.name for one, _, _ in found}
+        names = {known.name for known, _, _ in found}
         beside = [] if about is None or about.name in names else [(in_memory[about.name], None, None)]
-        others = [one for one in self.memory if one.name not in names and (about is None or one.name != about.name)]
+        others = [
+            known for known in self.memory if known.name not in names and (about is None or known.name != about.name)
+        ]
         if others and self.chance.random() < BESIDE_THE_POINT:
             beside.append((self.chance.choice(others), None, None))
         return [*found, *beside][: self.most_concepts]
@@ -234,35 +238,35 @@ class _School:
             (first, at), (second, there), *rest = seen
             return [(first, there), (second, at), *rest]
         kept: list[tuple[Known, Box]] = []
-        for one, box in seen:
+        for item, box in seen:
             chance = self.chance.random()
             if chance < MISSED:
                 continue
             if chance < MISSED + MISTAKEN and len(self.memory) > 1:
-                other = self._somebody_else(one, self.memory)
+                other = self._somebody_else(item, self.memory)
                 if all(other.name != known.name for known, _ in [*kept, *seen]):
                     kept.append((other, box))
                 continue
-            kept.append((one, box))
+            kept.append((item, box))
         return kept
 
 
-def _facts(one: Known) -> list[Fact]:
-    return facts_of(one.info)
+def _facts(known: Known) -> list[Fact]:
+    return facts_of(known.info)
 
 
-def _is_held_out(one: Known, fact: Fact) -> bool:
+def _is_held_out(known: Known, fact: Fact) -> bool:
     """Whether a fact is only in the exam: one in five, always the same ones."""
-    return hashlib.sha256(f"{one.name} {fact.statement}".encode()).digest()[0] % 5 == 0 and len(_facts(one)) > 2
+    return hashlib.sha256(f"{known.name} {fact.statement}".encode()).digest()[0] % 5 == 0 and len(_facts(known)) > 2
 
 
-def _avatar(one: Known) -> Image.Image:
-    view = one.views[0]
+def _avatar(known: Known) -> Image.Image:
+    view = known.views[0]
     return cut_out(view.picture, view.box, random.Random(0), around=0.0)
 
 
-def _place_of(shown: _Shown, one: Known) -> str:
-    return next(place_in_picture(box) for other, box in shown.places if other.name == one.name)
+def _place_of(shown: _Shown, known: Known) -> str:
+    return next(place_in_picture(box) for other, box in shown.places if other.name == known.name)
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -41,7 +41,7 @@ def _kind(entry: dict[str, Any]) -> _Kind:
 
 
 _TABLE = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))
-_KINDS = tuple(_kind(one) for one in _TABLE["kind"])
+_KINDS = tuple(_kind(item) for item in _TABLE["kind"])
 
 _AGE = re.compile(r"^(?:is |aged? )?(?P<v>\d{1,3})(?: years? old| years| yrs?)?$", re.IGNORECASE)
 _THING = re.compile(r"^(?:is )?(?P<v>(?:an?|the|your) .{2,60})$", re.IGNORECASE)

@@ -17,27 +17,27 @@ SIDE = 768
 
 def known_from(material: Material) -> list[Known]:
     """Open the pictures of a material; the avatar comes first."""
-    return [_known(one) for one in material.concepts]
+    return [_known(concept) for concept in material.concepts]
 
 
 def data_hash(material: Material) -> str:
     """Return a SHA-256 of all that a training sees, which says nothing of it to who doesn't have it."""
     seen = [
         [
-            *(one.name, one.info, one.category, one.right, one.not_them),
-            [hashlib.sha256(reference.picture).hexdigest() for reference in one.references],
+            *(concept.name, concept.info, concept.category, concept.right, concept.not_them),
+            [hashlib.sha256(reference.picture).hexdigest() for reference in concept.references],
             [[reference.box.left, reference.box.top, reference.box.right, reference.box.bottom]
-             for reference in one.references],
+             for reference in concept.references],
         ]
-        for one in material.concepts
+        for concept in material.concepts
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def _known(one: MaterialConcept) -> Known:
-    ordered = sorted(one.references, key=lambda reference: not reference.is_avatar)
+def _known(concept: MaterialConcept) -> Known:
+    ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     views = [View(_opened(reference.picture), reference.box) for reference in ordered]
-    return Known(one.name, one.info, one.category, tuple(views), one.right, one.not_them)
+    return Known(concept.name, concept.info, concept.category, tuple(views), concept.right, concept.not_them)
 
 
 def _opened(jpeg: bytes) -> Image.Image:

@@ -118,7 +118,7 @@ def write_samples(lessons: Sequence[TrainingSample], folder: Path) -> None:
     nothing without these: its question is the whole text that such a writer is prompted with.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    samples = [_written(number, one, folder) for number, one in enumerate(lessons, start=1)]
+    samples = [_written(number, sample, folder) for number, sample in enumerate(lessons, start=1)]
     (folder / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
@@ -151,7 +151,7 @@ def _lessons_in(entry: object, sample: str, root: Path) -> list[TrainingSample]:
     given = _object(entry, sample)
     picture = None if given.get("image") is None else _path(given["image"], sample, root)
     extra = {} if given.get("extra") is None else _object(given["extra"], f"{sample}: “extra”")
-    concepts = tuple(_concept(_path(path, sample, root), one, sample) for path, one in extra.items())
+    concepts = tuple(_concept(_path(path, sample, root), item, sample) for path, item in extra.items())
     plain = GenerateRequest("", picture is not None, concepts=concepts, picture=picture)
     shown = PicturesOnDisk(root, plain.pictures, sample)
     turns, task = _turns(given, sample), _task(given.get("type"))
@@ -177,7 +177,7 @@ def _turns(given: dict[str, Any], sample: str) -> tuple[Turn, ...]:
     entries = given.get("conversations")
     if not isinstance(entries, list):
         raise SampleError(f"{sample} lacks “conversations”, or they are no list.")
-    turns = [_turn(one, sample) for one in entries]
+    turns = [_turn(entry, sample) for entry in entries]
     turns = list(itertools.dropwhile(lambda turn: turn.role != "user", turns))
     if len(turns) < 2:
         raise SampleError(f"{sample} has no question with an answer.")
@@ -231,17 +231,17 @@ def _is_plain(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    printable = "".join(one for one in text if one.isprintable())
+    printable = "".join(word for word in text if word.isprintable())
     return f"“{printable[:80]}”"
 
 
 def _written(number: int, lesson: TrainingSample, folder: Path) -> dict[str, Any]:
     asked = lesson.asked
     extra: dict[str, dict[str, str]] = {}
-    for one in asked.request.concepts:
-        if one.avatar is not None and one.avatar in asked.pictures:
-            path = _kept(asked.pictures[one.avatar], folder, extra)
-            extra[path] = {"name": one.name, "info": _without_tokens(one.info), "category": one.category}
+    for concept in asked.request.concepts:
+        if concept.avatar is not None and concept.avatar in asked.pictures:
+            path = _kept(asked.pictures[concept.avatar], folder, extra)
+            extra[path] = {"name": concept.name, "info": _without_tokens(concept.info), "category": concept.category}
     shown = None if asked.request.picture is None else asked.pictures.get(asked.request.picture)
     image = {} if shown is None else {"image": _kept(shown, folder, {})}
     return {"id": number, **image, "conversations": _said(lesson, image), "extra": extra, "type": lesson.task.value}
@@ -263,7 +263,7 @@ def _kept(picture: Image.Image, folder: Path, taken: Mapping[str, Any]) -> str:
     """Save a picture; returns its path, which may not be one of those taken: two concepts may have the same picture."""
     jpeg = encode_jpeg(picture)
     name = hashlib.sha256(jpeg).hexdigest()
-    path = next(one for again in itertools.count() if (one := f"{PICTURES}/{name}{'-' * again}.jpg") not in taken)
+    path = next(item for again in itertools.count() if (item := f"{PICTURES}/{name}{'-' * again}.jpg") not in taken)
     (folder / path).write_bytes(jpeg)
     return path
 

@@ -21,9 +21,9 @@ def replay_samples(student: Trainable, share: float, lessons: int, seed: int) ->
     wanted = round(lessons * share / (1 - share))
     prompts: list[str] = tomllib.loads(FILE.read_text(encoding="utf-8"))["replay"]
     chosen = random.Random(seed).sample(prompts, min(wanted, len(prompts)))
-    asked = [GenerationInput(GenerateRequest(question=one, has_picture=False)) for one in chosen]
+    asked = [GenerationInput(GenerateRequest(question=text, has_picture=False)) for text in chosen]
     said = [answer for some in _in_parts(asked) for answer in student.say(some)]
-    answered = [TrainingSample(Task.GENERAL, one, answer) for one, answer in zip(asked, said, strict=True) if answer]
+    answered = [TrainingSample(Task.GENERAL, item, answer) for item, answer in zip(asked, said, strict=True) if answer]
     return [answered[number % len(answered)] for number in range(wanted)] if answered else []
 
 
@@ -32,9 +32,11 @@ def replay_evaluation() -> list[TrainingSample]:
     entries = tomllib.loads(FILE.read_text(encoding="utf-8"))["exam"]
     return [
         TrainingSample(
-            Task.GENERAL, GenerationInput(GenerateRequest(question=one["question"], has_picture=False)), one["answer"]
+            Task.GENERAL,
+            GenerationInput(GenerateRequest(question=entry["question"], has_picture=False)),
+            entry["answer"],
         )
-        for one in entries
+        for entry in entries
     ]
 
 

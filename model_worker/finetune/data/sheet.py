@@ -29,7 +29,7 @@ NAME_LETTERS = 10
 
 def draw_sheet(lessons: Sequence[TrainingSample], path: Path) -> None:
     """Draw at most 40 lessons, as many of each task as there is room for, and save the sheet (PNG)."""
-    tiles = [_tile(one) for one in _some_of_each(lessons)]
+    tiles = [_tile(sample) for sample in _some_of_each(lessons)]
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
     heights = [max(tile.height for tile in row) + 2 for row in rows]
     sheet = Image.new("RGB", (COLUMNS * WIDTH, max(1, sum(heights))), "white")
@@ -44,12 +44,12 @@ def draw_sheet(lessons: Sequence[TrainingSample], path: Path) -> None:
 
 def _some_of_each(lessons: Sequence[TrainingSample]) -> list[TrainingSample]:
     """Return lessons by task, as many of each as there are and there is room for; those of a task are from all over."""
-    by_task = {task: [one for one in lessons if one.task is task] for task in Task}
+    by_task = {task: [sample for sample in lessons if sample.task is task] for task in Task}
     room = {task: 0 for task, found in by_task.items() if found}
     while sum(room.values()) < min(MOST, len(lessons)):
         with_more = [task for task in room if room[task] < len(by_task[task])]
         room[min(with_more, key=room.__getitem__)] += 1
-    return [by_task[task][len(by_task[task]) * one // most] for task, most in room.items() for one in range(most)]
+    return [by_task[task][len(by_task[task]) * number // most] for task, most in room.items() for number in range(most)]
 
 
 def _tile(lesson: TrainingSample) -> Image.Image:
@@ -61,8 +61,8 @@ def _tile(lesson: TrainingSample) -> Image.Image:
         tile.paste("white", (0, 0, *tile.size))
         top = _write(draw, MARGIN, str(problem), "#b00020", 4)
     top = _write(draw, top, lesson.task.value, "#888888", 1)
-    for one in request.concepts[:MOST_CONCEPTS]:
-        top = _write(draw, top, _told(one), "#555555", 1)
+    for concept in request.concepts[:MOST_CONCEPTS]:
+        top = _write(draw, top, _told(concept), "#555555", 1)
     top = _write(draw, top, request.question, "black", 3)
     top = _write(draw, top, lesson.answer, "#006400", 3)
     return tile.crop((0, 0, WIDTH, min(HEIGHT, top + MARGIN)))
@@ -75,11 +75,13 @@ def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, lesson: Trainin
         tile.paste(_small(asked.pictures[asked.request.picture], SHOWN), (left, top))
         left, top = left + SHOWN[0] + MARGIN, top + SHOWN[1] + MARGIN
     across = (WIDTH - left) // (REFERENCE + MARGIN)
-    shown = [one for one in asked.request.concepts if one.avatar is not None and one.avatar in asked.pictures]
-    for place, one in enumerate(shown[:MOST_CONCEPTS]):
+    shown = [
+        concept for concept in asked.request.concepts if concept.avatar is not None and concept.avatar in asked.pictures
+    ]
+    for place, concept in enumerate(shown[:MOST_CONCEPTS]):
         x, y = left + place % across * (REFERENCE + MARGIN), MARGIN + place // across * (REFERENCE + LINE + MARGIN)
-        tile.paste(_small(asked.pictures[one.avatar or ""], (REFERENCE, REFERENCE)), (x, y))
-        name = one.name if len(one.name) <= NAME_LETTERS else f"{one.name[: NAME_LETTERS - 1]}…"
+        tile.paste(_small(asked.pictures[concept.avatar or ""], (REFERENCE, REFERENCE)), (x, y))
+        name = concept.name if len(concept.name) <= NAME_LETTERS else f"{concept.name[: NAME_LETTERS - 1]}…"
         draw.text((x, y + REFERENCE), name, "black", _font(12))
         top = max(top, y + REFERENCE + LINE + MARGIN)
     return top

@@ -130,7 +130,7 @@ def _make(
     watch.note("preparing", 0, 0)
     student, recipe = asked.student(asked.pack), asked.recipe
     curriculum = dataset_from(material, recipe, sees=student.sees, seed=asked.seed)
-    names = [one.name for one in material.concepts]
+    names = [concept.name for concept in material.concepts]
     plain = replay_samples(student, recipe.general_share, len(curriculum.training), asked.seed)
     lessons = [*curriculum.training, *plain]
     data = data_hash(material)

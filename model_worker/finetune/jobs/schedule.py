@@ -18,7 +18,7 @@ NOT_AGAIN_BEFORE = timedelta(hours=20)
 
 async def owners_due(pool: asyncpg.Pool, recipe: Recipe, now: datetime) -> list[OwnerId]:
     """Return the owners whose adapters should be trained now. Raises DatabaseUnavailableError."""
-    return [one for one in await training.consenting_owners(pool) if await _is_due(pool, one, recipe, now)]
+    return [owner for owner in await training.consenting_owners(pool) if await _is_due(pool, owner, recipe, now)]
 
 
 def is_quiet(settings: ServerSettings, now: datetime) -> bool:

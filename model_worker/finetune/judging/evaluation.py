@@ -50,7 +50,7 @@ class ModelMetrics:
         if self.caption_recall is not None and self.caption_precision is not None:
             total = self.caption_recall + self.caption_precision
             names = 2 * self.caption_recall * self.caption_precision / total if total else 0.0
-        parts = [one for one in (self.recognition, names, self.answers) if one is not None]
+        parts = [value for value in (self.recognition, names, self.answers) if value is not None]
         return sum(parts) / len(parts) if parts else 0.0
 
 
@@ -67,7 +67,7 @@ def evaluate_model(
         watch.wait()
         said += student.say(with_adapter(exam[start : start + AT_ONCE], adapter))
         watch.note("examining", min(len(exam), start + AT_ONCE), len(exam))
-    right = [_is_right(lesson, one, names) for lesson, one in zip(exam, said, strict=True)]
+    right = [_is_right(lesson, text, names) for lesson, text in zip(exam, said, strict=True)]
     found = list(zip(exam, said, right, strict=True))
     recall, precision = _names(exam, said, names)
     return ModelMetrics(
@@ -77,8 +77,8 @@ def evaluate_model(
         answers=_share([ok for lesson, _, ok in found if lesson.task in ANSWERS]),
         general_loss=general_loss(student, adapter),
         answered=tuple(
-            Answered(lesson.task.value, lesson.asked.request.question, one, lesson.answer, ok)
-            for lesson, one, ok in found
+            Answered(lesson.task.value, lesson.asked.request.question, text, lesson.answer, ok)
+            for lesson, text, ok in found
         ),
     )
 
@@ -120,7 +120,7 @@ def _says(said: str) -> str:
 
 def _named(said: str, names: Sequence[str]) -> set[str]:
     text = f" {normalised(said)} "
-    return {one for one in names if f" {normalised(one)} " in text}
+    return {name for name in names if f" {normalised(name)} " in text}
 
 
 def _names(
@@ -128,9 +128,9 @@ def _names(
 ) -> tuple[float | None, float | None]:
     """Return recall and precision of the names in captions."""
     there = said_names = both = 0
-    for lesson, one in zip(exam, said, strict=True):
+    for lesson, text in zip(exam, said, strict=True):
         if lesson.task is Task.CAPTION:
-            named = _named(one, names)
+            named = _named(text, names)
             there, said_names = there + len(lesson.names), said_names + len(named)
             both += len(named & set(lesson.names))
     if not there:
@@ -141,7 +141,7 @@ def _names(
 def _balanced(answers: Sequence[tuple[str, bool]]) -> float | None:
     """Return the mean of how many present ones and how many absent ones were right: a coin gets a half."""
     shares = [_share([ok for value, ok in answers if value == wanted]) for wanted in ("yes", "no")]
-    known = [one for one in shares if one is not None]
+    known = [share for share in shares if share is not None]
     return round(sum(known) / len(known), 4) if known else None
 
 

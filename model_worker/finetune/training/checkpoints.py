@@ -26,7 +26,7 @@ def checkpoint_of(folder: Path, what: str) -> Path:
 
 def delete_all_but(folder: Path, owners: Sequence[OwnerId]) -> None:
     """Delete what killed trainings left, of owners who took their consent back since."""
-    wanted = {folder_of(folder, one) for one in owners}
-    for one in folder.glob("*"):
-        if one.is_dir() and one not in wanted:
-            shutil.rmtree(one, ignore_errors=True)
+    wanted = {folder_of(folder, owner) for owner in owners}
+    for path in folder.glob("*"):
+        if path.is_dir() and path not in wanted:
+            shutil.rmtree(path, ignore_errors=True)

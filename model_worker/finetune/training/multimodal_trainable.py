@@ -32,7 +32,7 @@ def multimodal_trainable(pack: Pack) -> Trainable:
         for pieces in writer.write(asked, [threading.Event() for _ in asked]):
             for index, piece in pieces:
                 said[index] += piece
-        return [one.strip() for one in said]
+        return [text.strip() for text in said]
 
     return Trainable(True, writer.model, writer.adapters, prompt, answer, say)
 

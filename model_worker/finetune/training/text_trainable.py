@@ -19,7 +19,7 @@ def text_trainable() -> Trainable:
     tokenizer = writer.language.tokenizer
 
     def prompt(asked: Sequence[GenerationInput]) -> Mapping[str, torch.Tensor]:
-        texts = [prompt_for(one.request, examples=False) for one in asked]
+        texts = [prompt_for(item.request, examples=False) for item in asked]
         inputs: Mapping[str, torch.Tensor] = tokenizer(texts, return_tensors="pt", padding=True)
         return inputs
 
@@ -28,6 +28,6 @@ def text_trainable() -> Trainable:
         return tokens
 
     def say(asked: Sequence[GenerationInput]) -> list[str]:
-        return writer.complete([one.request for one in asked], [threading.Event() for _ in asked])
+        return writer.complete([item.request for item in asked], [threading.Event() for _ in asked])
 
     return Trainable(False, writer.language.model, writer.adapters, prompt, answer, say)

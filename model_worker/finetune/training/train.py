@@ -120,7 +120,7 @@ class _Training:
         if recipe.checkpointing:
             model.enable_input_require_grads()
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        trained = [one for one in model.parameters() if one.requires_grad]
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, recipe.learning_rate, weight_decay=0.0)
         self._batches = math.ceil((len(self._lessons) - self._kept_back) / recipe.batch)
         self.steps: int = max(1, recipe.epochs * self._batches // (recipe.accumulate * self._accelerator.num_processes))
@@ -202,7 +202,7 @@ class _Training:
     def _fitting(self, places: Sequence[int]) -> Batch | None:
         """Return those of a few lessons that fit as a batch; None when none does."""
         try:
-            batch = encoded(self._student, [self._lessons[one] for one in places])
+            batch = encoded(self._student, [self._lessons[place] for place in places])
             if batch.inputs["input_ids"].shape[1] <= self._recipe.longest:
                 return batch
             why = f"it takes more than {self._recipe.longest} tokens"
@@ -211,8 +211,8 @@ class _Training:
         if len(places) == 1:
             self._leave_out(places[0], why)
             return None
-        fitting = [one for one in places if self._fitting([one]) is not None]
-        return encoded(self._student, [self._lessons[one] for one in fitting]) if fitting else None
+        fitting = [place for place in places if self._fitting([place]) is not None]
+        return encoded(self._student, [self._lessons[number] for number in fitting]) if fitting else None
 
     def _leave_out(self, place: int, why: str) -> None:
         if place not in self._left_out and len(self._left_out) < MOST_NAMED:
@@ -245,7 +245,7 @@ class _Training:
         model = self._accelerator.unwrap_model(self._model)
         whole = self._accelerator.get_state_dict(self._model)
         found = get_peft_model_state_dict(model, state_dict=whole, adapter_name=NAME)
-        return {name: one.detach().cpu().clone() for name, one in found.items()}
+        return {name: item.detach().cpu().clone() for name, item in found.items()}
 
     def _save_now_and_then(self) -> None:
         if self._folder is None or self._progress.seconds < self._saves_at:
@@ -296,8 +296,8 @@ def save_checkpoint(
         draft,
     )
     draft.rename(folder / "progress.pt")
-    for one in old - {folder / name for name in names.values()}:
-        one.unlink()
+    for path in old - {folder / name for name in names.values()}:
+        path.unlink()
 
 
 def _that_see(model: Any) -> list[torch.nn.Module]:

@@ -43,20 +43,22 @@ class Batch:
 
 def encoded(student: Trainable, lessons: Sequence[TrainingSample]) -> Batch:
     """Return lessons as a batch: prompts and answers, padded on the left, with labels for the answers alone."""
-    prompts = dict(student.prompt([one.asked for one in lessons]))
-    answers = [student.answer(one.answer) for one in lessons]
+    prompts = dict(student.prompt([sample.asked for sample in lessons]))
+    answers = [student.answer(sample.answer) for sample in lessons]
     asked = [ids[mask.bool()] for ids, mask in zip(prompts["input_ids"], prompts["attention_mask"], strict=True)]
     longest = max(len(prompt) + len(answer) for prompt, answer in zip(asked, answers, strict=True))
     kept = max(map(len, answers))
     labels = torch.full((len(lessons), kept), IGNORED)
     shape = prompts["input_ids"].shape
-    a_token = {name: one for name, one in prompts.items() if isinstance(one, torch.Tensor) and one.shape == shape}
-    padded = {name: torch.zeros(len(lessons), longest, dtype=one.dtype) for name, one in a_token.items()}
+    a_token = {
+        name: tensor for name, tensor in prompts.items() if isinstance(tensor, torch.Tensor) and tensor.shape == shape
+    }
+    padded = {name: torch.zeros(len(lessons), longest, dtype=tensor.dtype) for name, tensor in a_token.items()}
     for row, (prompt, answer) in enumerate(zip(asked, answers, strict=True)):
         begins = longest - len(answer)
         mask = prompts["attention_mask"][row].bool()
-        for name, one in a_token.items():
-            padded[name][row, begins - len(prompt) : begins] = one[row][mask]
+        for name, tensor in a_token.items():
+            padded[name][row, begins - len(prompt) : begins] = tensor[row][mask]
         padded["input_ids"][row, begins:] = torch.tensor(answer)
         padded["attention_mask"][row, begins:] = 1
         labels[row, kept - len(answer) :] = torch.tensor(answer)
@@ -66,7 +68,7 @@ def encoded(student: Trainable, lessons: Sequence[TrainingSample]) -> Batch:
 def loss_of(model: Any, batch: Batch, device: torch.device | str) -> torch.Tensor:
     """Return the mean loss of the answers' tokens, in nats. Logits are made of the last tokens only, where possible."""
     kept = batch.labels.shape[1]
-    inputs = {name: one.to(device) if hasattr(one, "to") else one for name, one in batch.inputs.items()}
+    inputs = {name: item.to(device) if hasattr(item, "to") else item for name, item in batch.inputs.items()}
     inputs = {**inputs, **_only_the_last(model, kept + 1)}
     logits = model(**inputs, use_cache=False).logits[:, -kept - 1 : -1].float()
     return torch.nn.functional.cross_entropy(
@@ -85,4 +87,4 @@ def _only_the_last(model: Any, count: int) -> dict[str, int]:
 
 def with_adapter(lessons: Sequence[TrainingSample], adapter: str | None) -> list[GenerationInput]:
     """Return what lessons ask, to be answered with an adapter."""
-    return [replace(one.asked, request=replace(one.asked.request, adapter=adapter)) for one in lessons]
+    return [replace(sample.asked, request=replace(sample.asked.request, adapter=adapter)) for sample in lessons]

@@ -50,7 +50,7 @@ class AdapterFile:
 
 def write_adapter(adapter: AdapterFile) -> bytes:
     """Return an adapter as a file; its weights are stored as bfloat16."""
-    weights = {name: one.detach().to("cpu", torch.bfloat16).contiguous() for name, one in adapter.weights.items()}
+    weights = {name: weight.detach().to("cpu", torch.bfloat16).contiguous() for name, weight in adapter.weights.items()}
     return save(weights, {MANIFEST: json.dumps(asdict(adapter.manifest), sort_keys=True)})
 
 
@@ -61,7 +61,7 @@ def read_adapter(data: bytes) -> AdapterFile:
         weights = load(data)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise AdapterError(f"That file is no adapter, or it is damaged: {error}.") from error
-    if not weights or not all(torch.isfinite(one).all() for one in weights.values()):
+    if not weights or not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise AdapterError("That adapter has no weights, or some that aren't numbers.")
     return AdapterFile(manifest, weights)
 
@@ -102,6 +102,6 @@ def _manifest_from(data: dict[str, Any]) -> Manifest:
         raise ValueError("its rank can't be used")
     return Manifest(
         *(str(data["base"]), str(data["data"]), str(data["recipe"]), str(data["pack"]), rank, alpha),
-        tuple(str(one) for one in data["modules"]),
+        tuple(str(item) for item in data["modules"]),
         {str(name): float(value) for name, value in data["metrics"].items()},
     )

@@ -64,10 +64,10 @@ class Adapters:
     def held(self, wanted: Sequence[str | None]) -> list[str | None]:
         """Return which of the wanted adapters are here, and keep these the longest; None is the base model."""
         with self._lock:
-            here = [one if one in self._held else None for one in wanted]
-            for one in here:
-                if one is not None:
-                    self._held.move_to_end(one)
+            here = [text if text in self._held else None for text in wanted]
+            for text in here:
+                if text is not None:
+                    self._held.move_to_end(text)
         return here
 
     def generate(self, wanted: Sequence[str | None], **inputs: Any) -> Any:
@@ -75,10 +75,10 @@ class Adapters:
 
         Nothing else may call it: what is in the model once is otherwise part of every answer.
         """
-        here = self._put_into_model([one for one in wanted if one is not None])
+        here = self._put_into_model([text for text in wanted if text is not None])
         if self._peft is None:
             return self._model.generate(**inputs)
-        return self._peft.generate(**inputs, adapter_names=[one if one in here else BASE for one in wanted])
+        return self._peft.generate(**inputs, adapter_names=[text if text in here else BASE for text in wanted])
 
     @contextlib.contextmanager
     def answering_for(self, name: str | None) -> Iterator[Any]:
@@ -104,7 +104,7 @@ class Adapters:
     def remove(self, name: str) -> None:
         """Take an adapter out of the model; with the last one the model is again as it was loaded."""
         self._in_model.pop(name, None)
-        others = [one for one in self._peft.peft_config if one != name]
+        others = [item for item in self._peft.peft_config if item != name]
         if others:
             self._peft.set_adapter(others[0], inference_mode=True)
             self._peft.delete_adapter(name)
@@ -157,7 +157,7 @@ class Adapters:
             width, height = self._modules[name]
             expected[f"base_model.model.{name}.lora_A.weight"] = (manifest.rank, width)
             expected[f"base_model.model.{name}.lora_B.weight"] = (height, manifest.rank)
-        if {name: tuple(one.shape) for name, one in adapter.weights.items()} != expected:
+        if {name: tuple(weight.shape) for name, weight in adapter.weights.items()} != expected:
             raise AdapterError("That adapter's weights don't have the names and shapes that it says.")
 
 
@@ -176,4 +176,4 @@ def language_modules(model: Any) -> dict[str, tuple[int, int]]:
 
 
 def _size(adapter: AdapterFile) -> int:
-    return sum(one.nbytes for one in adapter.weights.values())
+    return sum(weight.nbytes for weight in adapter.weights.values())

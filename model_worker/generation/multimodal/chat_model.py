@@ -73,13 +73,13 @@ def load_chat_model(writing: ImageTextWriting) -> ChatModel:
             sanitize_control_tokens=True,
             processor_kwargs={"padding": True, "return_tensors": "pt"},
         )
-        return Prompted(inputs, [picture for one in conversations for picture in pictures_in(one)])
+        return Prompted(inputs, [picture for conversation in conversations for picture in pictures_in(conversation)])
 
     return ChatModel(
         model,
         processor.tokenizer,
-        ask=lambda asked, turns: prompted([messages_for(one, turns) for one in asked]),
-        verify=lambda pairs: prompted([messages_to_verify(one) for one in pairs]),
+        ask=lambda asked, turns: prompted([messages_for(item, turns) for item in asked]),
+        verify=lambda pairs: prompted([messages_to_verify(pair) for pair in pairs]),
         pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),
     )
 

@@ -45,7 +45,7 @@ def load_llava(writing: LlavaWriting) -> ChatModel:
         model = _model(folder, vision, len(processor.tokenizer) - 1, writing.bits)
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         raise PackError(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
-    colour = tuple(int(255 * one) for one in processor.image_processor.image_mean)
+    colour = tuple(int(255 * item) for item in processor.image_processor.image_mean)
 
     def prompted(prompts: list[tuple[str, list[Image.Image]]]) -> Prompted:
         pictures = [_squared(picture, colour) for _, shown in prompts for picture in shown]
@@ -55,8 +55,8 @@ def load_llava(writing: LlavaWriting) -> ChatModel:
     return ChatModel(
         model,
         processor.tokenizer,
-        ask=lambda asked, turns: prompted([rap_prompt(one, writing.conversation, turns) for one in asked]),
-        verify=lambda pairs: prompted([rap_recognition(one, writing.conversation) for one in pairs]),
+        ask=lambda asked, turns: prompted([rap_prompt(item, writing.conversation, turns) for item in asked]),
+        verify=lambda pairs: prompted([rap_recognition(pair, writing.conversation) for pair in pairs]),
         stop=STOP[writing.conversation],
         pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),
     )

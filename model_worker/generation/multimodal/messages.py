@@ -38,11 +38,11 @@ VERIFY = "Answer with one word, Yes or No."
 def messages_for(asked: GenerationInput, turns: int) -> list[Message]:
     """Return the messages of a chat template, with at most this many earlier turns, the latest ones."""
     content: list[Message] = []
-    for one in asked.request.concepts:
-        picture = None if one.avatar is None else asked.pictures.get(one.avatar)
+    for concept in asked.request.concepts:
+        picture = None if concept.avatar is None else asked.pictures.get(concept.avatar)
         if picture is not None:
             content.append(_image(picture, REFERENCE_SIDE))
-        content.append(_text(_notes(one)))
+        content.append(_text(_notes(concept)))
     shown = None if asked.request.picture is None else asked.pictures.get(asked.request.picture)
     if shown is not None:
         content += [_text("The picture the user asks about:"), _image(shown, PICTURE_SIDE)]
@@ -51,7 +51,7 @@ def messages_for(asked: GenerationInput, turns: int) -> list[Message]:
     history = asked.request.history[-turns:] if turns else ()
     return [
         {"role": "system", "content": [_text(INSTRUCTIONS)]},
-        *(_turn(one) for one in history),
+        *(_turn(turn) for turn in history),
         {"role": "user", "content": content},
     ]
 
@@ -72,7 +72,7 @@ def messages_to_verify(pair: ImagePair) -> list[Message]:
 
 def pictures_in(messages: list[Message]) -> list[Image.Image]:
     """Return the pictures of messages, in their order."""
-    return [part["image"] for one in messages for part in one["content"] if part["type"] == "image"]
+    return [part["image"] for message in messages for part in message["content"] if part["type"] == "image"]
 
 
 def scaled(picture: Image.Image, longest: int) -> Image.Image:
@@ -89,7 +89,11 @@ def _notes(concept: PromptConcept) -> str:
 
 
 def _recognised(concepts: tuple[PromptConcept, ...]) -> str:
-    seen = [f"{plain(one.name, 64)} {one.where} ({one.certainty})" for one in concepts if one.where is not None]
+    seen = [
+        f"{plain(concept.name, 64)} {concept.where} ({concept.certainty})"
+        for concept in concepts
+        if concept.where is not None
+    ]
     return f"Recognised in it: {'; '.join(seen) or 'nobody the user told you about'}.\n"
 
 

@@ -69,10 +69,10 @@ def _question(asked: GenerationInput, most: int) -> tuple[str, list[Image.Image]
     if shown is not None:
         pictures.append(shown)
         text += f"{IMAGE}\n"
-    concepts = [one for one in request.concepts if one.avatar in asked.pictures][:most]
+    concepts = [concept for concept in request.concepts if concept.avatar in asked.pictures][:most]
     if concepts:
-        text += f"[{''.join(_concept(number, one) for number, one in enumerate(concepts, start=1))}]"
-        pictures += [asked.pictures[one.avatar] for one in concepts if one.avatar is not None]
+        text += f"[{''.join(_concept(number, concept) for number, concept in enumerate(concepts, start=1))}]"
+        pictures += [asked.pictures[concept.avatar] for concept in concepts if concept.avatar is not None]
     return text + harmless(request.question), pictures
 
 

@@ -42,7 +42,7 @@ def _with_turns(most: int, asked: GenerationInput) -> GenerationInput:
 
 
 def _with_references(side: int, asked: GenerationInput) -> GenerationInput:
-    references = {one.avatar for one in asked.request.concepts} - {asked.request.picture}
+    references = {concept.avatar for concept in asked.request.concepts} - {asked.request.picture}
     return _scaled(asked, references, side)
 
 
@@ -55,7 +55,7 @@ def _with_concepts(most: int, asked: GenerationInput) -> GenerationInput:
 
 
 def _scaled(asked: GenerationInput, names: set[str | None], side: int) -> GenerationInput:
-    pictures = {name: scaled(one, side) if name in names else one for name, one in asked.pictures.items()}
+    pictures = {name: scaled(picture, side) if name in names else picture for name, picture in asked.pictures.items()}
     return replace(asked, pictures=pictures)
 
 

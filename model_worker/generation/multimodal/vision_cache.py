@@ -34,7 +34,7 @@ class Encoded:
     @property
     def bytes(self) -> int:
         """How much memory it takes."""
-        return sum(one.nbytes for one in (*self.tokens, *(part for layer in self.deeper for part in layer)))
+        return sum(token.nbytes for token in (*self.tokens, *(part for layer in self.deeper for part in layer)))
 
 
 class VisionCache:
@@ -57,11 +57,11 @@ class VisionCache:
         """Return a batch's inputs with its pictures, in the order of their tokens, encoded."""
         if not pictures:
             return dict(inputs)
-        encoded = [self._encoded(one) for one in pictures]
-        found: dict[str, Any] = {"pooler_output": [part for one in encoded for part in one.tokens]}
+        encoded = [self._encoded(picture) for picture in pictures]
+        found: dict[str, Any] = {"pooler_output": [part for item in encoded for part in item.tokens]}
         if encoded[0].deeper:
             found["deepstack_features"] = [
-                [part for one in encoded for part in one.deeper[layer]] for layer in range(len(encoded[0].deeper))
+                [part for item in encoded for part in item.deeper[layer]] for layer in range(len(encoded[0].deeper))
             ]
         assert self._output is not None  # noqa: S101 (there are pictures)
         rest = {name: value for name, value in inputs.items() if name not in PIXELS}

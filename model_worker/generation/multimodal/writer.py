@@ -181,12 +181,12 @@ class ImageTextWriter:
         if int(prompted.lengths.max()) + longest_answer <= context:
             return list(range(len(asked))), prompted
 
-        def length_of(one: GenerationInput) -> int:
-            return int(self._speaker.ask([one], MOST_TURNS).lengths)
+        def length_of(item: GenerationInput) -> int:
+            return int(self._speaker.ask([item], MOST_TURNS).lengths)
 
-        cut = [fit(one, context, longest_answer, length_of) for one in asked]
-        fitting = [one for one in cut if one is not None]
-        indices = [index for index, one in enumerate(cut) if one is not None]
+        cut = [fit(item, context, longest_answer, length_of) for item in asked]
+        fitting = [item for item in cut if item is not None]
+        indices = [index for index, item in enumerate(cut) if item is not None]
         return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
 
     def ready(self, asked: Sequence[GenerationInput]) -> dict[str, Any]:
@@ -213,7 +213,7 @@ class ImageTextWriter:
 def _first_tokens(tokenizer: Any, spellings: Sequence[str]) -> set[int]:
     """Return the tokens that a word, in any of its spellings, begins with."""
     tokens = (tokenizer.encode(word, add_special_tokens=False) for word in spellings)
-    return {one[0] for one in tokens if one}
+    return {token[0] for token in tokens if token}
 
 
 def _free_memory() -> None:

@@ -39,9 +39,9 @@ class Plan:
 
 def plan(request: GenerateRequest) -> Plan:
     """Decide how to answer a request."""
-    named = [one for one in request.concepts if names_concept(request.question, one)]
+    named = [concept for concept in request.concepts if names_concept(request.question, concept)]
     kind = kind_of(request.question, has_picture=request.has_picture, named=bool(named))
-    seen = [one for one in request.concepts if one.where is not None]
+    seen = [concept for concept in request.concepts if concept.where is not None]
     if kind in {Kind.PRESENCE, Kind.PLACE}:
         return Plan(_presence(request, named, kind))
     if kind is Kind.IDENTITY:
@@ -53,8 +53,8 @@ def plan(request: GenerateRequest) -> Plan:
 
 def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str) -> str:
     """Return the model's sentence when the info bears it out, else what is known, quoted."""
-    info = " ".join(f"{one.category} {one.info}" for one in about)
-    names = " ".join(one.name for one in about)
+    info = " ".join(f"{concept.category} {concept.info}" for concept in about)
+    names = " ".join(concept.name for concept in about)
     sentence = said.strip()
     fits = (
         sentence
@@ -65,8 +65,8 @@ def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str)
     if fits:
         return sentence if sentence[-1] in ".!?" else f"{sentence}."
     if answers(request.question, info, info, names):
-        return " ".join(_told(one) for one in about)
-    return f"I don't think you told me that. {' '.join(_told(one) for one in about)}"
+        return " ".join(_told(concept) for concept in about)
+    return f"I don't think you told me that. {' '.join(_told(concept) for concept in about)}"
 
 
 def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], seen: list[PromptConcept]) -> Plan:
@@ -77,8 +77,8 @@ def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], see
             "I don't know who or what that is: I only know what I was asked to remember. "
             "Show me with /remember, or send a picture."
         )
-    if kind is not Kind.FACT or not any(one.info or one.category for one in about):
-        return Plan(" ".join([*([_seen(seen)] if seen else []), *(_told(one) for one in about)]))
+    if kind is not Kind.FACT or not any(concept.info or concept.category for concept in about):
+        return Plan(" ".join([*([_seen(seen)] if seen else []), *(_told(concept) for concept in about)]))
     return Plan(_seen(seen) if seen else "", tuple(about))
 
 
@@ -86,8 +86,8 @@ def _presence(request: GenerateRequest, named: Sequence[PromptConcept], kind: Ki
     if not request.has_picture:
         return "There is no picture here that I could look at. Send it with your question, or reply to it."
     if not named:  # asked about somebody unknown, or nobody by name: say who is there
-        return _identity([one for one in request.concepts if one.where is not None], request.tags)
-    return " ".join(_whether(one, kind) for one in named)
+        return _identity([concept for concept in request.concepts if concept.where is not None], request.tags)
+    return " ".join(_whether(concept, kind) for concept in named)
 
 
 def _whether(concept: PromptConcept, kind: Kind) -> str:
@@ -101,12 +101,14 @@ def _whether(concept: PromptConcept, kind: Kind) -> str:
 
 def _identity(seen: Sequence[PromptConcept], tags: Sequence[Tag]) -> str:
     if seen:
-        return " ".join([_seen(seen), *(_told(one) for one in seen if one.info)])
+        return " ".join([_seen(seen), *(_told(concept) for concept in seen if concept.info)])
     return f"I don't recognise anyone or anything I remember in this picture.{_looks_like(tags)}"
 
 
 def _seen(seen: Sequence[PromptConcept]) -> str:
-    parts = [f"{one.name} {one.where}{f' ({one.certainty})' if one.certainty else ''}" for one in seen]
+    parts = [
+        f"{concept.name} {concept.where}{f' ({concept.certainty})' if concept.certainty else ''}" for concept in seen
+    ]
     return f"I see {_listed(parts)}."
 
 

@@ -62,7 +62,7 @@ def prompt_for(request: GenerateRequest, *, examples: bool = True) -> str:
 
     A model with an adapter was trained on such prompts and needs no examples.
     """
-    lines = [f"Notes about {plain(one.name, 64)}: {_notes(one)}" for one in request.concepts]
+    lines = [f"Notes about {plain(concept.name, 64)}: {_notes(concept)}" for concept in request.concepts]
     picture = _picture(request.concepts, request.tags) if request.has_picture else ""
     lines += [f"Picture: {picture}"] if picture else []
     lines += [_earlier(turn) for turn in request.history[-TURNS:]]
@@ -76,7 +76,7 @@ def plain(text: str, longest: int) -> str:
     Control and format characters go, brackets become quotes (no control token survives), and the prompt's own
     marks lose their colon.
     """
-    visible = "".join(" " if unicodedata.category(one)[0] in "CZ" else one for one in text)
+    visible = "".join(" " if unicodedata.category(word)[0] in "CZ" else word for word in text)
     one_line = " ".join(unicodedata.normalize("NFC", visible).split())
     without_tokens = one_line.replace("<", "‹").replace(">", "›").replace("[", "(").replace("]", ")")
     previous = None
@@ -92,7 +92,7 @@ def _notes(concept: PromptConcept) -> str:
 
 
 def _picture(concepts: Sequence[PromptConcept], tags: Sequence[Tag]) -> str:
-    seen = [f"{one.where} is {plain(one.name, 64)}" for one in concepts if one.where is not None]
+    seen = [f"{concept.where} is {plain(concept.name, 64)}" for concept in concepts if concept.where is not None]
     looks_like = ", ".join(f"a {plain(tag.label, 40)}" for tag in tags if tag.probability >= LIKELY_TAG)
     return "; ".join(seen + ([f"it looks like {looks_like}"] if looks_like else []))
 

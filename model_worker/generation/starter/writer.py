@@ -37,11 +37,11 @@ class Writer:
         language model when it is complete and checked. A request whose event is set is dropped within one
         step; every other one gets at least one non-empty piece.
         """
-        requests = [one.request for one in asked]
+        requests = [item.request for item in asked]
         plans = [plan(request) for request in requests]
-        openings = [(index, one.opening) for index, one in enumerate(plans) if one.opening]
+        openings = [(index, item.opening) for index, item in enumerate(plans) if item.opening]
         yield [(index, text) for index, text in openings if not cancelled[index].is_set()]
-        asking = [index for index, one in enumerate(plans) if one.asks_model and not cancelled[index].is_set()]
+        asking = [index for index, item in enumerate(plans) if item.asks_model and not cancelled[index].is_set()]
         if not asking:
             return
         said = self.complete([requests[index] for index in asking], [cancelled[index] for index in asking])
@@ -53,8 +53,8 @@ class Writer:
     def complete(self, requests: Sequence[GenerateRequest], cancelled: Sequence[threading.Event]) -> list[str]:
         """Return the first line that the model writes for each request, with the adapter that it names; unchecked."""
         tokenizer, model = self.language.tokenizer, self.language.model
-        adapters = self.adapters.held([one.adapter for one in requests])
-        prompts = [prompt_for(one, examples=name is None) for one, name in zip(requests, adapters, strict=True)]
+        adapters = self.adapters.held([request.adapter for request in requests])
+        prompts = [prompt_for(request, examples=name is None) for request, name in zip(requests, adapters, strict=True)]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True).to(model.device)
         length = inputs["input_ids"].shape[1]
 
