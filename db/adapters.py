@@ -18,7 +18,7 @@ from db.erasure import consenting
 from db.errors import DataWithdrawnError, NothingToRollBackError
 from db.types import OwnerId
 
-MOST_KEPT = 5
+MAX_KEPT = 5
 """Adapters of one owner."""
 BY_SCHEDULE = 0
 """Who promotes when nobody does."""
@@ -130,7 +130,7 @@ async def store_and_promote(
             *(adapter.weights, adapter.saw, adapter.saw_users),
         )
         await connection.execute(PROMOTE, owner, adapter.adapter_id, why, actor)
-        await connection.execute(DELETE_OLDEST, owner, adapter.adapter_id, MOST_KEPT - 1)
+        await connection.execute(DELETE_OLDEST, owner, adapter.adapter_id, MAX_KEPT - 1)
 
 
 async def check_still_given(

@@ -227,7 +227,7 @@ def refused(error: asyncpg.PostgresError) -> Exception:
 
 def owners(viewer: Viewer) -> list[OwnerId]:
     """Return whose memory the viewer recalls from, their own first."""
-    return [viewer.personal] if viewer.shared is None else [viewer.personal, viewer.shared]
+    return [viewer.personal] if viewer.server_memory is None else [viewer.personal, viewer.server_memory]
 
 
 async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:

@@ -166,7 +166,7 @@ async def object_to_sharing(connection: asyncpg.Connection, viewer: Viewer) -> i
         for owner_id in await _servers(connection, SERVERS_WITH_ME, viewer):
             await connection.execute(ENTER_SERVER, owner_id)
             deleted += await servers.forget_person(connection, owner_id, viewer.user_id)
-        await connection.execute(ENTER_SERVER, viewer.shared or "")
+        await connection.execute(ENTER_SERVER, viewer.server_memory or "")
     return deleted
 
 
@@ -192,7 +192,7 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
             await servers.unlearn_member(connection, owner_id, viewer.user_id)
             rows["shared concepts"] += await servers.forget_member(connection, owner_id, viewer.user_id)
             rows["shared adapters"] += adapters - await servers.count_adapters(connection, owner_id)
-        await connection.execute(ENTER_SERVER, viewer.shared or "")
+        await connection.execute(ENTER_SERVER, viewer.server_memory or "")
         for table in (*OF_A_USER, *REST_OF_A_USER):
             rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = int((await connection.execute(DELETE_JOBS, viewer.personal)).removeprefix("DELETE "))
@@ -220,7 +220,7 @@ async def _unlearn(connection: asyncpg.Connection, viewer: Viewer) -> list[Owner
     for owner_id in trained:
         await connection.execute(ENTER_SERVER, owner_id)
         await servers.unlearn_member(connection, owner_id, viewer.user_id)
-    await connection.execute(ENTER_SERVER, viewer.shared or "")
+    await connection.execute(ENTER_SERVER, viewer.server_memory or "")
     await connection.execute(WRITE_ALONE, viewer.personal)
     for table in OF_TRAINING:
         await _delete_own(connection, table, viewer)

@@ -19,7 +19,7 @@ MOVE_CORRECTIONS = "UPDATE correction SET concept_id = $3 WHERE concept_owner_id
 DROP_CONTRADICTIONS = """
     DELETE FROM correction
      USING correction AS other
-     WHERE correction.concept_owner_id = $1 AND correction.concept_id = $2 AND correction.verdict = 'not_them'
+     WHERE correction.concept_owner_id = $1 AND correction.concept_id = $2 AND correction.verdict = 'incorrect'
        AND other.owner_id = correction.owner_id AND other.concept_owner_id = $1 AND other.concept_id = $2
        AND other.verdict = 'right'
        AND other.embedding_id = correction.embedding_id AND other.vector = correction.vector

@@ -87,7 +87,7 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
     Raises DatabaseUnavailableError when the database can't be reached or goes away; nothing of it is kept then.
     """
     async with without_viewer(pool) as connection:
-        await connection.execute(SET_VIEWER, viewer.personal, viewer.shared or "")
+        await connection.execute(SET_VIEWER, viewer.personal, viewer.server_memory or "")
         yield connection
 
 

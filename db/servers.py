@@ -12,20 +12,20 @@ from db.types import AuditEntry, OwnerId, ServerSettings, WhoMayShare
 
 GET_SETTINGS = """
     SELECT who_may_share, sharing_roles, needs_approval, allowed_channels, denied_channels,
-           most_of_member, most_of_server, retention_days, locked, trains, quiet_from, quiet_to
+           max_per_member, max_per_server, retention_days, locked, trains, quiet_from, quiet_to
       FROM server
      WHERE owner_id = $1
 """
 
 SET_SETTINGS = """
     INSERT INTO server (owner_id, who_may_share, sharing_roles, needs_approval, allowed_channels, denied_channels,
-                        most_of_member, most_of_server, retention_days, locked, trains, quiet_from, quiet_to)
+                        max_per_member, max_per_server, retention_days, locked, trains, quiet_from, quiet_to)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     ON CONFLICT (owner_id) DO UPDATE
        SET who_may_share = excluded.who_may_share, sharing_roles = excluded.sharing_roles,
            needs_approval = excluded.needs_approval, allowed_channels = excluded.allowed_channels,
-           denied_channels = excluded.denied_channels, most_of_member = excluded.most_of_member,
-           most_of_server = excluded.most_of_server, retention_days = excluded.retention_days,
+           denied_channels = excluded.denied_channels, max_per_member = excluded.max_per_member,
+           max_per_server = excluded.max_per_server, retention_days = excluded.retention_days,
            locked = excluded.locked,
            trains = excluded.trains, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to
 """
@@ -129,8 +129,8 @@ async def settings_of(connection: asyncpg.Connection, owner_id: OwnerId) -> Serv
         needs_approval=row["needs_approval"],
         allowed_channels=tuple(row["allowed_channels"]),
         denied_channels=tuple(row["denied_channels"]),
-        most_of_member=row["most_of_member"],
-        most_of_server=row["most_of_server"],
+        max_per_member=row["max_per_member"],
+        max_per_server=row["max_per_server"],
         retention_days=row["retention_days"],
         locked=row["locked"],
         trains=row["trains"],
@@ -155,8 +155,8 @@ async def change_settings(
             settings.needs_approval,
             list(settings.allowed_channels),
             list(settings.denied_channels),
-            settings.most_of_member,
-            settings.most_of_server,
+            settings.max_per_member,
+            settings.max_per_server,
             settings.retention_days,
             settings.locked,
             settings.trains,

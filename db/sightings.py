@@ -69,7 +69,7 @@ async def store_answer(
     digest = hashlib.sha256(picture).hexdigest()
     async with connection.transaction():
         answer_id: UUID = await connection.fetchval(
-            INSERT_ANSWER, viewer.personal, digest, picture, width, height, viewer.shared, keep_for
+            INSERT_ANSWER, viewer.personal, digest, picture, width, height, viewer.server_memory, keep_for
         )
         rows = [(viewer.personal, answer_id, *_columns(sighting)) for sighting in sightings]
         await connection.executemany(INSERT_SIGHTING, rows)

@@ -81,7 +81,7 @@ LIST_REFERENCES = """
 LIST_CONCEPTS = """
     SELECT concept.concept_id, concept.name, concept.info, concept.category, concept.created_by,
            count(correction.correction_id) FILTER (WHERE correction.verdict = 'right') AS "right",
-           count(correction.correction_id) FILTER (WHERE correction.verdict = 'not_them') AS not_them
+           count(correction.correction_id) FILTER (WHERE correction.verdict = 'incorrect') AS incorrect
       FROM concept
       LEFT JOIN correction ON correction.owner_id = concept.owner_id
                           AND correction.concept_owner_id = concept.owner_id
@@ -175,7 +175,7 @@ class MaterialReference:
 
 @dataclass(frozen=True, slots=True)
 class MaterialConcept:
-    """One concept to train on; ``right`` and ``not_them`` count what its owner said about recognitions of it."""
+    """One concept to train on; ``right`` and ``incorrect`` count what its owner said about recognitions of it."""
 
     concept_id: UUID
     name: str
@@ -184,7 +184,7 @@ class MaterialConcept:
     created_by: int
     references: tuple[MaterialReference, ...]
     right: int
-    not_them: int
+    incorrect: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,5 +318,5 @@ def _concept_from(row: asyncpg.Record, references: Sequence[MaterialReference]) 
         created_by=row["created_by"],
         references=tuple(references),
         right=row["right"],
-        not_them=row["not_them"],
+        incorrect=row["incorrect"],
     )

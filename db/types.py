@@ -41,7 +41,7 @@ class Viewer:
         return user_owner(self.user_id)
 
     @property
-    def shared(self) -> OwnerId | None:
+    def server_memory(self) -> OwnerId | None:
         """The owner id of the current server's memory, None outside servers."""
         return None if self.server_id is None else server_owner(self.server_id)
 
@@ -213,7 +213,7 @@ class Verdict(StrEnum):
     """What a viewer said about a recognition."""
 
     RIGHT = "right"
-    NOT_THEM = "not_them"
+    INCORRECT = "incorrect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,8 +281,8 @@ class ServerSettings:
     needs_approval: bool = False
     allowed_channels: tuple[int, ...] = ()
     denied_channels: tuple[int, ...] = ()
-    most_of_member: int = 100
-    most_of_server: int = 1000
+    max_per_member: int = 100
+    max_per_server: int = 1000
     retention_days: int = 30
     locked: bool = False
     trains: bool = True

@@ -185,13 +185,13 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers, name=st.sampled_from(NAMES), seed=st.integers(0, 10**6), shared=st.booleans())
     def remember(self, viewer: Viewer, name: str, seed: int, shared: bool) -> None:
-        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        owner = viewer.server_memory if shared and viewer.server_memory else viewer.personal
         self._remember(viewer, owner, name, seed, None)
 
     @rule(viewer=viewers, seed=st.integers(0, 10**6), person=st.sampled_from(USERS))
     def share_a_person(self, viewer: Viewer, seed: int, person: int) -> None:
-        if viewer.shared:
-            self._remember(viewer, viewer.shared, f"person {seed}", seed, person)
+        if viewer.server_memory:
+            self._remember(viewer, viewer.server_memory, f"person {seed}", seed, person)
 
     def _remember(self, viewer: Viewer, owner: OwnerId, name: str, seed: int, person: int | None) -> None:
         info = f"secret-of-{owner.replace(':', '-')} number {seed}"
@@ -241,7 +241,7 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers, data=st.data(), shared=st.booleans())
     def forget(self, viewer: Viewer, data: st.DataObject, shared: bool) -> None:
-        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        owner = viewer.server_memory if shared and viewer.server_memory else viewer.personal
         known = self.pick(viewer, data, owner)
         if known:
             found = self.concept(viewer, owner, known)
@@ -272,9 +272,9 @@ class Leaks(RuleBasedStateMachine):
     def share(self, viewer: Viewer, data: st.DataObject) -> None:
         """Move a concept to the server; from then on what it says is the server's to know."""
         known = self.pick(viewer, data)
-        if known is None or viewer.shared is None or self.world.taken(viewer.shared, known.name):
+        if known is None or viewer.server_memory is None or self.world.taken(viewer.server_memory, known.name):
             return
-        shared = viewer.shared
+        shared = viewer.server_memory
         found = self.concept(viewer, viewer.personal, known)
         known.info = f"secret-of-{shared.replace(':', '-')} shared"
         found = self.as_viewer(viewer, lambda c: concepts.edit(c, found, info=known.info))
@@ -316,7 +316,7 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers, name=st.sampled_from(NAMES), seed=st.integers(0, 10**6), shared=st.booleans())
     def remember_and_learn(self, viewer: Viewer, name: str, seed: int, shared: bool) -> None:
-        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        owner = viewer.server_memory if shared and viewer.server_memory else viewer.personal
         self._remember(viewer, owner, name, seed, None)
         self.as_viewer(viewer, lambda c: erasure.set_may_train(c, viewer, may=True))
         adapter_id = self.as_viewer(viewer, lambda c: learn(c, owner))
@@ -327,7 +327,7 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers, shared=st.booleans(), off=st.booleans())
     def answer_by_another(self, viewer: Viewer, shared: bool, off: bool) -> None:
-        owner = viewer.shared if shared and viewer.shared else viewer.personal
+        owner = viewer.server_memory if shared and viewer.server_memory else viewer.personal
         act = adapters.disable if off else adapters.roll_back
         with contextlib.suppress(NothingToRollBackError):
             self.as_viewer(viewer, lambda c: act(c, owner, viewer.user_id))
@@ -392,16 +392,16 @@ class Leaks(RuleBasedStateMachine):
 
     @rule(viewer=viewers, locked=st.booleans())
     def govern(self, viewer: Viewer, locked: bool) -> None:
-        if viewer.shared:
-            shared, chosen = viewer.shared, ServerSettings(locked=locked, most_of_member=viewer.user_id % 7)
+        if viewer.server_memory:
+            shared, chosen = viewer.server_memory, ServerSettings(locked=locked, max_per_member=viewer.user_id % 7)
             self.as_viewer(viewer, lambda c: servers.change_settings(c, shared, 0, chosen, "set"))
             assert self.as_viewer(viewer, lambda c: servers.settings_of(c, shared)) == chosen
 
     @rule(viewer=viewers, member=st.sampled_from(USERS))
     @precondition(lambda self: self.world.operations > 100)
     def purge(self, viewer: Viewer, member: int) -> None:
-        if viewer.shared:
-            shared = viewer.shared
+        if viewer.server_memory:
+            shared = viewer.server_memory
             self.as_viewer(viewer, lambda c: servers.purge(c, shared, member=member))
             for known in list(self.world.of(shared).values()):
                 if member in {known.created_by, known.linked_user}:

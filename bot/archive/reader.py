@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bot.archive.schema import (
-    MOST_PROBLEMS,
+    MAX_PROBLEMS,
     VERSION,
     Archive,
     ArchivedConcept,
@@ -29,9 +29,11 @@ from db.types import NO_CHANNEL, Box, Channel, StoredCorrection, Vector, Verdict
 from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.protocol import unpack_vector
 
-MOST_ENTRIES = 20_000
+FORMER_VERDICTS = {"not_them": Verdict.INCORRECT}
+"""What older archives call it."""
+MAX_ENTRIES = 20_000
 """Files in one archive."""
-MOST_BYTES = 600_000_000
+MAX_BYTES = 600_000_000
 """Of all files in one archive, once they are unpacked."""
 LARGEST_JSON = 50_000_000
 """Bytes."""
@@ -62,12 +64,12 @@ class _Unpacked:
         except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
             raise ArchiveError(["That isn't a zip file that I can read, or not all of it arrived."]) from error
         entries = self._zip.infolist()
-        if len(entries) > MOST_ENTRIES:
-            raise ArchiveError([f"That zip has {len(entries):,} files; I take at most {MOST_ENTRIES:,}."])
+        if len(entries) > MAX_ENTRIES:
+            raise ArchiveError([f"That zip has {len(entries):,} files; I take at most {MAX_ENTRIES:,}."])
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
         if len(self._entries) != sum(not entry.is_dir() for entry in entries):
             raise ArchiveError(["That zip has two files of one name."])
-        self._left = MOST_BYTES
+        self._left = MAX_BYTES
 
     @property
     def names(self) -> list[str]:
@@ -170,9 +172,10 @@ def _correction(given: dict[str, Any]) -> StoredCorrection:
     name = _cleaned(check_name, given.get("concept"), "A name in a correction")
     about = f"a correction of “{name}”"
     try:
-        verdict = Verdict(_text(given.get("verdict"), about))
+        written = _text(given.get("verdict"), about)
+        verdict = FORMER_VERDICTS.get(written) or Verdict(written)
     except ValueError as error:
-        raise _InvalidEntryError(f"In {about} stands neither right nor not_them.") from error
+        raise _InvalidEntryError(f"In {about} stands neither right nor incorrect.") from error
     return StoredCorrection(
         name,
         verdict,
@@ -285,7 +288,7 @@ def _collected(given: Iterable[Given], make: Callable[[Given], Made]) -> tuple[l
             made.append(make(item))
         except (_InvalidEntryError, ArchiveError) as wrong:
             problems.append(str(wrong))
-            if len(problems) >= MOST_PROBLEMS:
+            if len(problems) >= MAX_PROBLEMS:
                 break
     return made, problems
 

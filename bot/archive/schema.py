@@ -9,14 +9,14 @@ from datetime import datetime
 from db.types import Box, Channel, StoredCorrection, Vector
 
 VERSION = 1
-MOST_PROBLEMS = 10
+MAX_PROBLEMS = 10
 
 
 class ArchiveError(ValueError):
     """A file that can't be imported; each of ``problems`` is a sentence for the person who sent it."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)[:MOST_PROBLEMS]
+        self.problems = tuple(problems)[:MAX_PROBLEMS]
         super().__init__("\n".join(self.problems))
 
 

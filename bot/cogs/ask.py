@@ -50,7 +50,7 @@ class Ask(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.service.assistant
+    assistant: Assistant = bot.assistant
     await bot.add_cog(Ask(assistant))
 
     @app_commands.context_menu(name="Who is in this?")

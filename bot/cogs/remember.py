@@ -110,7 +110,7 @@ class Memory(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.service.assistant
+    assistant: Assistant = bot.assistant
     await bot.add_cog(Memory(assistant))
 
     @app_commands.context_menu(name="Remember this")

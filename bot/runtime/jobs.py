@@ -39,7 +39,7 @@ EVERY_FIVE_MINUTES = "*/5 * * * *"
 EVERY_NIGHT = "17 4 * * *"
 IN_NO_HURRY = -10
 STALLED_SECONDS = 120
-MOST_TRIES = 3
+MAX_TRIES = 3
 """Of a training whose process was killed."""
 
 
@@ -100,7 +100,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
 async def look_after_stalled(queue: procrastinate.App) -> None:
     """Delete jobs of processes that were killed: ours come round again by themselves, a training is put back."""
     for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-        if job.task_name == TRAIN and job.attempts < MOST_TRIES:
+        if job.task_name == TRAIN and job.attempts < MAX_TRIES:
             with contextlib.suppress(UniqueViolation):  # another one waits already
                 await queue.job_manager.retry_job(job)
                 continue

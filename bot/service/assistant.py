@@ -46,7 +46,7 @@ from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.images import decode_picture, encode_jpeg
 from model_worker.api.protocol import GenerateRequest, PromptConcept, ReferenceView, Turn
 
-MOST_CONCEPTS_IN_PROMPT = 6
+MAX_CONCEPTS_IN_PROMPT = 6
 ANSWER_PICTURE_SIDE = 1280
 
 
@@ -96,7 +96,7 @@ class Assistant:
 
     pool: asyncpg.Pool
     worker: WorkerClient
-    most_concepts: int = field(default=permissions.MOST_PERSONAL)
+    max_concepts: int = field(default=permissions.MAX_PERSONAL)
 
     async def remember(
         self,
@@ -126,9 +126,9 @@ class Assistant:
             alike = await _look_alike(connection, viewer, owner, ready.in_use)
             new = NewConcept(*(owner, name, info, category, viewer.user_id, ready.reference, who.place, linked_user))
             concept = await concepts.remember(connection, new)
-            waits = share and not concept.is_shared and viewer.shared is not None
-            if waits and viewer.shared is not None:
-                await trash.propose(connection, concept, viewer.shared, viewer.user_id)
+            waits = share and not concept.is_shared and viewer.server_memory is not None
+            if waits and viewer.server_memory is not None:
+                await trash.propose(connection, concept, viewer.server_memory, viewer.user_id)
         return Remembered(concept, waits, alike)
 
     async def ask(self, question: Question) -> Reply:
@@ -280,7 +280,7 @@ class Assistant:
             if known:
                 permissions.check_pictures(known[0].references + 1)
                 return await concepts.add_reference(connection, known[0], ready.reference, viewer.user_id)
-            await permissions.check_room(connection, viewer, self.most_concepts)
+            await permissions.check_room(connection, viewer, self.max_concepts)
             new = NewConcept(viewer.personal, name, info, category, viewer.user_id, ready.reference, who.place)
             return await concepts.remember(connection, new)
 
@@ -290,7 +290,7 @@ class Assistant:
             shared = await permissions.check_may_share(connection, who)
             if not await permissions.needs_approval(connection, who):
                 return shared
-        await permissions.check_room(connection, who.viewer, self.most_concepts)
+        await permissions.check_room(connection, who.viewer, self.max_concepts)
         return who.viewer.personal
 
     async def _recall_text(self, question: Question) -> RetrievalResult:
@@ -354,9 +354,9 @@ class Assistant:
 
 async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:
     """Return how long answers are kept where the viewer is."""
-    if viewer.shared is None:
+    if viewer.server_memory is None:
         return sightings.KEPT_FOR
-    return timedelta(days=(await servers.settings_of(connection, viewer.shared)).retention_days)
+    return timedelta(days=(await servers.settings_of(connection, viewer.server_memory)).retention_days)
 
 
 async def _look_alike(
@@ -399,7 +399,7 @@ def _for_prompt_in_order(recalled: RetrievalResult) -> list[tuple[Concept, Match
     present = {match.concept.concept_id for match in recalled.recognised}
     seen: list[tuple[Concept, Match | None]] = [(match.concept, match) for match in recalled.recognised]
     named = [(concept, None) for concept in recalled.mentioned if concept.concept_id not in present]
-    return [*seen, *named][:MOST_CONCEPTS_IN_PROMPT]
+    return [*seen, *named][:MAX_CONCEPTS_IN_PROMPT]
 
 
 def _sha256(picture: bytes) -> str:

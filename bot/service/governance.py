@@ -50,10 +50,10 @@ async def overview(pool: asyncpg.Pool, who: Actor) -> ServerCard:
 
 async def settings_of(pool: asyncpg.Pool, who: Actor) -> ServerSettings:
     """Return the settings of the server that the person is on; the defaults elsewhere."""
-    if who.viewer.shared is None:
+    if who.viewer.server_memory is None:
         return ServerSettings()
     async with viewing(pool, who.viewer) as connection:
-        return await servers.settings_of(connection, who.viewer.shared)
+        return await servers.settings_of(connection, who.viewer.server_memory)
 
 
 async def change(pool: asyncpg.Pool, who: Actor, action: str, **changes: object) -> ServerSettings:
@@ -68,8 +68,8 @@ async def change(pool: asyncpg.Pool, who: Actor, action: str, **changes: object)
 async def change_numbers(pool: asyncpg.Pool, who: Actor, member: str, server: str, days: str) -> ServerSettings:
     """Change the limits and the retention, as they were typed. Raises InvalidNumberError."""
     numbers = {
-        "most_of_member": _number(member, texts.LIMIT_OF_MEMBER, 1000),
-        "most_of_server": _number(server, texts.LIMIT_OF_SERVER, 10_000),
+        "max_per_member": _number(member, texts.LIMIT_OF_MEMBER, 1000),
+        "max_per_server": _number(server, texts.LIMIT_OF_SERVER, 10_000),
         "retention_days": _number(days, texts.RETENTION, 365),
     }
     words = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in numbers.items())
@@ -146,9 +146,9 @@ async def audit_csv(pool: asyncpg.Pool, who: Actor) -> bytes:
 
 def owner_of(who: Actor) -> OwnerId:
     """Return the memory of the server that a person is on. Raises NotAllowedError elsewhere."""
-    if who.viewer.shared is None:
+    if who.viewer.server_memory is None:
         raise NotAllowedError(texts.NO_SERVER)
-    return who.viewer.shared
+    return who.viewer.server_memory
 
 
 def nobody_on(server_id: int) -> Viewer:
@@ -166,13 +166,13 @@ async def _purge(
     return gone
 
 
-def _number(typed: str, what: str, most: int) -> int:
+def _number(typed: str, what: str, maximum: int) -> int:
     try:
         number = int(typed.strip())
     except ValueError:
         number = -1
-    if not 0 <= number <= most:
-        raise InvalidNumberError(texts.wrong_number(what, most))
+    if not 0 <= number <= maximum:
+        raise InvalidNumberError(texts.wrong_number(what, maximum))
     return number
 
 

@@ -20,7 +20,7 @@ from db.pool import viewing
 from db.types import Avatar, Box, Concept, OwnerId, StoredReference
 
 PAGE = 5
-MOST_REGIONS = 20
+MAX_REGIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ async def card(pool: asyncpg.Pool, who: Actor, owner: OwnerId, concept_id: UUID)
         concept,
         references,
         may_change=may_change,
-        may_share=who.viewer.shared is not None and not concept.is_shared,
+        may_share=who.viewer.server_memory is not None and not concept.is_shared,
         may_unshare=concept.is_shared and concept.created_by == who.user_id,
     )
 
@@ -205,7 +205,7 @@ async def look(assistant: Assistant, who: Actor, pictures: tuple[bytes, ...]) ->
     for number, picture in enumerate(pictures):
         parts += _parts_of(number, await see(assistant.pool, assistant.worker, who.viewer, picture))
     kept = [await asyncio.to_thread(upright, picture) for picture in pictures]
-    return PictureParts(tuple(kept), tuple(parts[:MOST_REGIONS]))
+    return PictureParts(tuple(kept), tuple(parts[:MAX_REGIONS]))
 
 
 async def is_name_of(pool: asyncpg.Pool, who: Actor, name: str, concept: Concept) -> bool:
@@ -238,6 +238,6 @@ async def _has(connection: asyncpg.Connection, owner: OwnerId, concept_id: UUID)
 def _owner(who: Actor, *, shared: bool) -> OwnerId:
     if not shared:
         return who.viewer.personal
-    if who.viewer.shared is None:
+    if who.viewer.server_memory is None:
         raise NotAllowedError(texts.NO_SERVER)
-    return who.viewer.shared
+    return who.viewer.server_memory

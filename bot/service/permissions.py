@@ -12,9 +12,9 @@ from db import concepts, erasure, rate_limits, servers, training
 from db.rate_limits import Limit
 from db.types import NO_CHANNEL, Channel, Concept, OwnerId, ServerSettings, Viewer, WhoMayShare
 
-MOST_PERSONAL = 1000
+MAX_PERSONAL = 1000
 """Concepts of one user."""
-MOST_REFERENCES = 10
+MAX_REFERENCES = 10
 """Pictures of one concept: a card shows as many."""
 
 ASKS = Limit("ask", 30, timedelta(seconds=6))
@@ -56,20 +56,22 @@ async def count_use(connection: asyncpg.Connection, viewer: Viewer, limit: Limit
     """Count one use, of the user and of the server they are on. Raises RateLimitedError."""
     await rate_limits.use(connection, viewer.personal, limit)
     of_server = OF_SERVER.get(limit)
-    if of_server is not None and viewer.shared is not None:
-        await rate_limits.use(connection, viewer.shared, of_server)
+    if of_server is not None and viewer.server_memory is not None:
+        await rate_limits.use(connection, viewer.server_memory, of_server)
 
 
-async def check_room(connection: asyncpg.Connection, viewer: Viewer, most: int = MOST_PERSONAL, more: int = 1) -> None:
+async def check_room(
+    connection: asyncpg.Connection, viewer: Viewer, maximum: int = MAX_PERSONAL, more: int = 1
+) -> None:
     """Check that the viewer's own memory has room. Raises LimitReachedError."""
-    if await concepts.count(connection, viewer.personal) + more > most:
-        raise LimitReachedError(texts.memory_full(most))
+    if await concepts.count(connection, viewer.personal) + more > maximum:
+        raise LimitReachedError(texts.memory_full(maximum))
 
 
 def check_pictures(references: int) -> None:
     """Check that one concept may have so many pictures. Raises LimitReachedError."""
-    if references > MOST_REFERENCES:
-        raise LimitReachedError(texts.pictures_full(MOST_REFERENCES))
+    if references > MAX_REFERENCES:
+        raise LimitReachedError(texts.pictures_full(MAX_REFERENCES))
 
 
 async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId:
@@ -77,7 +79,7 @@ async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId
 
     Raises NotAllowedError and LimitReachedError.
     """
-    shared = who.viewer.shared
+    shared = who.viewer.server_memory
     if shared is None:
         raise NotAllowedError(texts.NO_SERVER)
     settings = await servers.settings_of(connection, shared)
@@ -87,18 +89,18 @@ async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId
             raise NotAllowedError(texts.ONLY_ADMINS_SHARE)
         if settings.who_may_share is WhoMayShare.ROLES and not who.roles & set(settings.sharing_roles):
             raise NotAllowedError(texts.ONLY_ROLES_SHARE)
-        if await servers.count_by_member(connection, shared, who.user_id) >= settings.most_of_member:
-            raise LimitReachedError(texts.member_full(settings.most_of_member))
-    if await concepts.count(connection, shared) >= settings.most_of_server:
-        raise LimitReachedError(texts.server_full(settings.most_of_server))
+        if await servers.count_by_member(connection, shared, who.user_id) >= settings.max_per_member:
+            raise LimitReachedError(texts.member_full(settings.max_per_member))
+    if await concepts.count(connection, shared) >= settings.max_per_server:
+        raise LimitReachedError(texts.server_full(settings.max_per_server))
     return shared
 
 
 async def needs_approval(connection: asyncpg.Connection, who: Actor) -> bool:
     """Whether what this person shares waits for the server's admins."""
-    if who.viewer.shared is None or who.is_admin:
+    if who.viewer.server_memory is None or who.is_admin:
         return False
-    return (await servers.settings_of(connection, who.viewer.shared)).needs_approval
+    return (await servers.settings_of(connection, who.viewer.server_memory)).needs_approval
 
 
 async def check_may_change(connection: asyncpg.Connection, who: Actor, concept: Concept) -> None:

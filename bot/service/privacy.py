@@ -13,7 +13,7 @@ import asyncpg
 from bot import texts
 from bot.archive.reader import read_archive
 from bot.archive.schema import (
-    MOST_PROBLEMS,
+    MAX_PROBLEMS,
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
@@ -121,7 +121,7 @@ async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> Impo
         mine = await concepts.list_concepts(connection, viewer.personal, limit=1_000_000)
         keys = {name_key(concept.name) for concept in mine}
         new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
-        await permissions.check_room(connection, viewer, assistant.most_concepts, len(new))
+        await permissions.check_room(connection, viewer, assistant.max_concepts, len(new))
     known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
     return ImportPlan(new, known, archive.corrections)
 
@@ -136,7 +136,7 @@ async def carry_out(assistant: Assistant, who: Actor, plan: ImportPlan) -> int:
     """
     arriving = [await _arriving(assistant, who.viewer, concept, plan.corrections) for concept in plan.new]
     async with viewing(assistant.pool, who.viewer) as connection:
-        await permissions.check_room(connection, who.viewer, assistant.most_concepts, len(arriving))
+        await permissions.check_room(connection, who.viewer, assistant.max_concepts, len(arriving))
         await archives.bring_in(connection, arriving)
     return len(arriving)
 
@@ -244,7 +244,7 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
                 decode_picture(reference.picture)
             except ImageError as problem:
                 problems.append(f"A picture of “{texts.quoted(concept.name)}”: {problem}")
-                if len(problems) == MOST_PROBLEMS:
+                if len(problems) == MAX_PROBLEMS:
                     return tuple(problems)
     return tuple(problems)
 

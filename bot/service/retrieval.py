@@ -20,7 +20,7 @@ from model_worker.api.protocol import Perception, ReferenceView, Tag
 
 log = logging.getLogger("keepsake.seeing")
 
-MOST_TRIES = 3
+MAX_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ async def see(pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture:
     async with viewing(pool, viewer) as connection:
         used = await reindexing.in_use(connection, owners(viewer))
         categories = await search.categories(connection, owners(viewer))
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         perceptions = await _perceived(worker, picture, used, categories)
         sights = [
             replace(perception, calibration=lowered(perception.calibration, verification)) for perception in perceptions

@@ -23,7 +23,7 @@ from model_worker.api.protocol import Candidate, VerifyRequest
 
 log = logging.getLogger("keepsake.verifying")
 
-MOST_VERIFIED = 4
+MAX_VERIFIED = 4
 
 
 def lowered(calibration: Calibration, verification: Verification | None) -> Calibration:
@@ -47,7 +47,7 @@ async def verified(
     ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
     """
     unsure = [match for match in recognised if verification.lowest <= match.probability < verification.highest]
-    said = await _asked(pool, worker, viewer, picture, unsure[:MOST_VERIFIED]) if unsure else {}
+    said = await _asked(pool, worker, viewer, picture, unsure[:MAX_VERIFIED]) if unsure else {}
     kept = []
     for match, threshold in zip(recognised, thresholds, strict=True):
         if match.region not in said:

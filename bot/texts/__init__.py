@@ -65,7 +65,7 @@ LEARNED_HINT = (
     "better, that is in use again."
 )
 LONGEST_REASON = 200
-MOST_EXAMPLES = 3
+MAX_EXAMPLES = 3
 MARK_NAMES = {
     "recognition": "recognised",
     "caption_recall": "names said",
@@ -175,24 +175,24 @@ def not_yours(name: str) -> str:
     return f"“{quoted(name)}” is in the server's memory: only who shared it, or who may manage the server, changes it."
 
 
-def memory_full(most: int) -> str:
+def memory_full(maximum: int) -> str:
     """Say that a memory is full."""
-    return f"This memory is full ({most:,} concepts). Forget some first."
+    return f"This memory is full ({maximum:,} concepts). Forget some first."
 
 
-def member_full(most: int) -> str:
+def member_full(maximum: int) -> str:
     """Say that a member has shared enough."""
-    return f"On this server a member shares at most {plural(most, 'memory', 'memories')}. Take one back first."
+    return f"On this server a member shares at most {plural(maximum, 'memory', 'memories')}. Take one back first."
 
 
-def server_full(most: int) -> str:
+def server_full(maximum: int) -> str:
     """Say that a server's memory is full."""
-    return f"This server's memory is full ({most:,}). Its admins can make room."
+    return f"This server's memory is full ({maximum:,}). Its admins can make room."
 
 
-def pictures_full(most: int) -> str:
+def pictures_full(maximum: int) -> str:
     """Say that a concept has enough pictures."""
-    return f"I keep at most {most} pictures of one. Remove one first."
+    return f"I keep at most {maximum} pictures of one. Remove one first."
 
 
 def too_large(size: int, largest: int) -> str:
@@ -200,9 +200,9 @@ def too_large(size: int, largest: int) -> str:
     return f"That file has {size / 1e6:.0f} MB; I take at most {largest / 1e6:.0f} MB."
 
 
-def wrong_number(what: str, most: int) -> str:
+def wrong_number(what: str, maximum: int) -> str:
     """Say what a number has to be."""
-    return f"{what} has to be a whole number from 0 to {most:,}."
+    return f"{what} has to be a whole number from 0 to {maximum:,}."
 
 
 def title(concept: Concept) -> str:
@@ -301,7 +301,7 @@ def governed(settings: ServerSettings, concepts: int, proposals: int) -> str:
             f"**{plural(concepts, 'shared concept')}**" + (f", {proposals} waiting for you" if proposals else ""),
             f"- Who may share: {who}{', after approval' if settings.needs_approval else ''}",
             f"- Where I answer: {where}{f', but not in {but}' if but else ''}",
-            f"- Limits: {settings.most_of_member:,} a member, {settings.most_of_server:,} the server",
+            f"- Limits: {settings.max_per_member:,} a member, {settings.max_per_server:,} the server",
             f"- Answers are kept {keeps}",
             f"- The memory is {'🔒 locked' if settings.locked else 'open'}",
         ]
@@ -332,7 +332,7 @@ def report(item: Report) -> str:
         f"{item.seconds / 60:.0f} minutes" if item.seconds >= 90 else plural(round(item.seconds), "second"),
     ]
     why = f": {_briefly(item.why)}" if item.why else ""
-    examples = [_example(example) for example in item.examples[:MOST_EXAMPLES]]
+    examples = [_example(example) for example in item.examples[:MAX_EXAMPLES]]
     return "\n".join([f"{outcome}{why}.", f"-# {' · '.join(sizes)}", _table(item), *examples])
 
 
@@ -464,9 +464,9 @@ def _last_end(text: str) -> int:
     return len(text)
 
 
-def _names(names: Sequence[str], most: int = 8) -> str:
-    shown = ", ".join(quoted(name) for name in names[:most])
-    return f"{shown} and {len(names) - most:,} more" if len(names) > most else shown
+def _names(names: Sequence[str], maximum: int = 8) -> str:
+    shown = ", ".join(quoted(name) for name in names[:maximum])
+    return f"{shown} and {len(names) - maximum:,} more" if len(names) > maximum else shown
 
 
 def _shortened(text: str, longest: int) -> str:

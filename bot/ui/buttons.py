@@ -19,7 +19,7 @@ from bot.ui.actor import actor_of, viewer_of
 from bot.ui.errors import explained
 from db.types import Concept, SetAside, Verdict
 
-MOST_JUDGED = 4
+MAX_JUDGED = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
 
 Interaction = discord.Interaction[Any]
@@ -83,7 +83,7 @@ class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
     @explained
     async def callback(self, interaction: Interaction) -> None:
         """Store it, and offer to remember who it really is."""
-        concept = await self.judged(interaction, Verdict.NOT_THEM)
+        concept = await self.judged(interaction, Verdict.INCORRECT)
         view = discord.ui.View(timeout=None)
         view.add_item(RememberThis(self.answer_id, self.region))
         await interaction.edit_original_response(content=texts.sorry(concept), view=view)
@@ -203,7 +203,7 @@ def buttons_for(told: AnswerContext) -> discord.ui.View | None:
     if told.answer_id is None:
         return None
     view = discord.ui.View(timeout=None)
-    recognised = told.recalled.recognised[:MOST_JUDGED]
+    recognised = told.recalled.recognised[:MAX_JUDGED]
     for row, match in enumerate(recognised):
         about = match.concept.name if len(recognised) > 1 else None
         for button in (Right(told.answer_id, match.region, about), NotThem(told.answer_id, match.region, about)):

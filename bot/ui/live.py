@@ -9,7 +9,7 @@ from typing import Any
 from discord.ext import tasks
 
 SECONDS_BETWEEN = 5.0
-MOST_EDITS = 120
+MAX_EDITS = 120
 """Ten minutes of them: a little less than Discord lets the bot edit a message that only one person sees."""
 
 Loop = tasks.Loop[Callable[[], Coroutine[Any, Any, None]]]
@@ -25,7 +25,7 @@ def keep_live(message_id: int, update: Callable[[], Awaitable[bool]]) -> None:
         if not await update():
             loop.stop()
 
-    loop = tasks.loop(seconds=SECONDS_BETWEEN, count=MOST_EDITS)(tick)
+    loop = tasks.loop(seconds=SECONDS_BETWEEN, count=MAX_EDITS)(tick)
     _live[message_id] = loop
     loop.start().add_done_callback(lambda _: _forget(message_id, loop))
 

@@ -14,7 +14,7 @@ from bot import texts
 from bot.service import memories
 from bot.service.assistant import Assistant
 from bot.service.memories import Card, Page, Wanted
-from bot.service.permissions import MOST_REFERENCES, Actor
+from bot.service.permissions import MAX_REFERENCES, Actor
 from bot.service.thumbnails import LARGE, thumbnail
 from bot.ui import attachments
 from bot.ui.actor import actor_of
@@ -63,7 +63,9 @@ class BrowseState:
 async def show_list(interaction: Interaction, here: BrowseState) -> None:
     """Show a page of a memory."""
     page = await memories.browse(here.assistant.pool, here.standing(interaction), here.wanted)
-    await show(interaction, await _list(here, page, on_server=here.standing(interaction).viewer.shared is not None))
+    await show(
+        interaction, await _list(here, page, on_server=here.standing(interaction).viewer.server_memory is not None)
+    )
 
 
 async def show_card(interaction: Interaction, here: BrowseState, owner: OwnerId, concept_id: UUID) -> None:
@@ -162,9 +164,9 @@ async def _card(here: BrowseState, card: Card) -> Shown:
     concept = card.concept
     images = {
         f"{number}.jpg": await asyncio.to_thread(thumbnail, reference, LARGE)
-        for number, reference in enumerate(card.references[:MOST_REFERENCES], start=1)
+        for number, reference in enumerate(card.references[:MAX_REFERENCES], start=1)
     }
-    numbered = enumerate(card.references[:MOST_REFERENCES], start=1)
+    numbered = enumerate(card.references[:MAX_REFERENCES], start=1)
     shown = next((number for number, reference in numbered if reference.is_avatar), 1)
     heading = ui.TextDisplay[ui.LayoutView](f"## {texts.title(concept)}\n{texts.details(concept)}")
     items: list[ui.Item[ui.LayoutView]] = [

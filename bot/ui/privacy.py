@@ -37,7 +37,7 @@ GREEN = discord.ButtonStyle.success
 COLOUR = 0x2E86AB
 MARGIN = 100_000
 """Bytes of a message beside its files."""
-MOST_FILES = 10
+MAX_FILES = 10
 """Files of one message."""
 
 
@@ -120,7 +120,7 @@ def _groups(files: list[Export], largest: int) -> list[list[Export]]:
     groups: list[list[Export]] = [[]]
     for file in files:
         too_large = sum(len(other.data) for other in groups[-1]) + len(file.data) > largest
-        if groups[-1] and (len(groups[-1]) == MOST_FILES or too_large):
+        if groups[-1] and (len(groups[-1]) == MAX_FILES or too_large):
             groups.append([])
         groups[-1].append(file)
     return groups

@@ -26,9 +26,9 @@ from db.types import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
 COLOUR = 0x5E548E
-MOST_CHANNELS = 25
+MAX_CHANNELS = 25
 AUDIT_PAGE = 15
-MOST_PROPOSALS = 8
+MAX_PROPOSALS = 8
 """On one card: Discord allows 40 parts of it."""
 WHO = {
     WhoMayShare.EVERYONE: "Everyone may share",
@@ -179,9 +179,9 @@ class _ChannelsMenu(ui.ChannelSelect[Any]):
         super().__init__(
             placeholder=placeholder,
             min_values=0,
-            max_values=MOST_CHANNELS,
+            max_values=MAX_CHANNELS,
             channel_types=[discord.ChannelType.text, discord.ChannelType.news, discord.ChannelType.forum],
-            default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in channels[:MOST_CHANNELS]],
+            default_values=[discord.SelectDefaultValue(id=channel, type=kind) for channel in channels[:MAX_CHANNELS]],
             custom_id=which,
         )
         self._office = office
@@ -197,8 +197,8 @@ class _ChannelsMenu(ui.ChannelSelect[Any]):
 def _asks_numbers(office: AdminPanel, overview: ServerCard) -> Act:
     async def ask(interaction: Interaction) -> None:
         settings = overview.settings
-        member = line("Most of one member", "member", text=str(settings.most_of_member), longest=5)
-        server = line("Most of the server", "server", text=str(settings.most_of_server), longest=6)
+        member = line("Most of one member", "member", text=str(settings.max_per_member), longest=5)
+        server = line("Most of the server", "server", text=str(settings.max_per_server), longest=6)
         days = line("Days that answers are kept (0: never)", "days", text=str(settings.retention_days), longest=4)
 
         async def store(submitted: Interaction) -> None:
@@ -233,7 +233,7 @@ def _shows_proposals(office: AdminPanel) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
         items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
-        for set_aside in overview.proposals[:MOST_PROPOSALS]:
+        for set_aside in overview.proposals[:MAX_PROPOSALS]:
             items.append(ui.TextDisplay(texts.proposal(set_aside)))
             items.append(
                 ui.ActionRow(

@@ -18,7 +18,7 @@ class Recipe:
     ``rank``, ``alpha`` and ``dropout`` are LoRA's; ``warm_up`` is a share of the steps, then the learning rate falls
     as a cosine; ``batch`` lessons are taken at once, ``accumulate`` times before each step. A lesson longer than
     ``longest`` tokens is left out. ``check_every`` steps the loss of lessons kept back is measured; after ``patience``
-    times without a better one training stops, as it does after ``most_seconds``. ``rounds`` is how often each concept's
+    times without a better one training stops, as it does after ``max_seconds``. ``rounds`` is how often each concept's
     questions are asked in another setting. ``general_share`` of all lessons are plain prompts, answered by the base
     model itself. An owner has ``least_concepts`` before anything is trained, and ``least_changes`` since the last time.
 
@@ -38,7 +38,7 @@ class Recipe:
     batch: int
     accumulate: int
     longest: int
-    most_seconds: float
+    max_seconds: float
     check_every: int
     patience: int
     rounds: int
@@ -49,7 +49,7 @@ class Recipe:
     general_tolerance: float
     pack: str = "starter"
     checkpointing: bool = False
-    most_concepts: int = 6
+    max_concepts: int = 6
 
 
 def load_recipe(name: str) -> Recipe:

@@ -39,7 +39,7 @@ from model_worker.server.loading import Looks, Models
 CLIENTS = (1, 4, 16, 64)
 PICTURES = 16
 TOKEN = "bench"  # noqa: S105 (of a server that lives for seconds)
-MOST_WAITING = 128
+MAX_WAITING = 128
 SIDE, MARGIN = 420, 60
 """Pixels of the plot."""
 
@@ -217,7 +217,7 @@ async def _server_ms(pictures: Sequence[Image.Image]) -> float:
 @asynccontextmanager
 async def _serving(models: Models, pictures: Sequence[Image.Image]) -> Any:
     """Serve models on a free port, with these pictures held; gives a session and the address."""
-    runner = web.AppRunner(Worker(lambda: models, TOKEN, most_waiting=MOST_WAITING).app(), access_log=None)
+    runner = web.AppRunner(Worker(lambda: models, TOKEN, max_waiting=MAX_WAITING).app(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"

@@ -80,9 +80,7 @@ def _learn(pack: Pack, known: Sequence[Known], seed: int) -> LearningScores:
     watch = ProgressCallback(
         lambda phase, step, steps: _tell(f"seed {seed}: {phase} {step}/{steps}") if step % 20 == 0 else None
     )
-    curriculum = dataset_of(
-        known, sees=student.sees, rounds=recipe.rounds, most_concepts=recipe.most_concepts, seed=seed
-    )
+    curriculum = dataset_of(known, sees=student.sees, rounds=recipe.rounds, max_concepts=recipe.max_concepts, seed=seed)
     names = [item.name for item in known]
     plain = replay_samples(student, recipe.general_share, len(curriculum.training), seed)
     lessons = [*curriculum.training, *plain]

@@ -21,7 +21,7 @@ from model_worker.generation.types import GenerationInput
 
 log = logging.getLogger("keepsake.worker")
 
-MOST_TURNS = 8
+MAX_TURNS = 8
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 CANCEL_SECONDS = 0.1
@@ -86,7 +86,7 @@ class ServedWriter:
     ) -> None:
         body = {
             "model": asked.request.adapter or self._writing.model,  # such servers name adapters as models
-            "messages": [_as_served(entry) for entry in messages_for(asked, MOST_TURNS)],
+            "messages": [_as_served(entry) for entry in messages_for(asked, MAX_TURNS)],
             "max_tokens": self._writing.longest_answer,
             "temperature": 0,
             "stream": True,

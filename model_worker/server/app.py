@@ -58,11 +58,11 @@ from model_worker.server.streaming import GenerationQueue
 
 log = logging.getLogger("keepsake.worker")
 
-MOST_WAITING = 32
+MAX_WAITING = 32
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
 LARGEST_ADAPTER = 512 * 1024 * 1024
-MOST_NAMED = 32
+MAX_NAMED = 32
 LONGEST_CATEGORY = 64
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -92,12 +92,12 @@ class Worker:
     """One pack, served. The models load in the background; until then requests are told so."""
 
     def __init__(
-        self, load: Load, token: str, *, most_waiting: int = MOST_WAITING, load_former: LoadFormer = load_former
+        self, load: Load, token: str, *, max_waiting: int = MAX_WAITING, load_former: LoadFormer = load_former
     ) -> None:
         self._load = load
         self._load_former = load_former
         self._token = token
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._held = ImageCache(HELD_BYTES)
         self._decoding = ThreadPoolExecutor(1)
         self._desks: Queues | None = None
@@ -139,9 +139,9 @@ class Worker:
             return
         self._desks = Queues(
             models=models,
-            eyes=EmbedderPool(models.sees, self._load_former, self._most_waiting),
-            writing=GenerationQueue(models.writes.write, LARGEST_BATCH, self._most_waiting),
-            verify=Batcher(models.writes.verify, LARGEST_BATCH, self._most_waiting)
+            eyes=EmbedderPool(models.sees, self._load_former, self._max_waiting),
+            writing=GenerationQueue(models.writes.write, LARGEST_BATCH, self._max_waiting),
+            verify=Batcher(models.writes.verify, LARGEST_BATCH, self._max_waiting)
             if models.verification is not None and isinstance(models.writes, Looks)
             else None,
         )
@@ -302,8 +302,8 @@ class Worker:
     async def _missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of some pictures have to be sent before a question about them is asked."""
         named = _json_object(await request.text()).get("pictures")
-        if not isinstance(named, list) or len(named) > MOST_NAMED:
-            raise RequestError(400, f"“pictures” has to be a list of at most {MOST_NAMED}.")
+        if not isinstance(named, list) or len(named) > MAX_NAMED:
+            raise RequestError(400, f"“pictures” has to be a list of at most {MAX_NAMED}.")
         return web.json_response({"missing": [item for item in named if self._held.get(str(item)) is None]})
 
     async def _verify(self, request: web.Request) -> web.StreamResponse:
@@ -313,7 +313,7 @@ class Worker:
         except (KeyError, TypeError, ValueError) as error:
             raise RequestError(400, "Those aren't candidates I can read.") from error
         desk = self._ready().verify
-        if desk is None or len(question.candidates) > MOST_NAMED:
+        if desk is None or len(question.candidates) > MAX_NAMED:
             raise RequestError(409, "This pack's writer doesn't verify, or not so many at once.")
         held = {
             text: self._held.get(text)
@@ -430,7 +430,7 @@ def _categories(data: object) -> tuple[str, ...]:
         return ()
     if not isinstance(data, list) or not all(isinstance(text, str) and len(text) <= LONGEST_CATEGORY for text in data):
         raise RequestError(400, "“categories” has to be a list of words.")
-    return tuple(data[:MOST_NAMED])
+    return tuple(data[:MAX_NAMED])
 
 
 def _device() -> str:

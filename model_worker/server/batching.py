@@ -41,15 +41,15 @@ class Batcher(Generic[Item, Result]):
         Blocking.
     largest : int
         Items a batch.
-    most_waiting : int
+    max_waiting : int
         More than these are refused with `WorkerFullError`.
 
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], largest: int, most_waiting: int) -> None:
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], largest: int, max_waiting: int) -> None:
         self._work = work
         self._largest = largest
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._waiting: deque[Job[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
         self._seconds_a_batch = 1.0
@@ -66,7 +66,7 @@ class Batcher(Generic[Item, Result]):
 
     async def do(self, item: Item) -> Result:
         """Wait for an item's result. Raises Busy, and whatever the work raised."""
-        if len(self._waiting) >= self._most_waiting:
+        if len(self._waiting) >= self._max_waiting:
             raise WorkerFullError(self.seconds_to_wait())
         job: Job[Item, Result] = Job(item, asyncio.get_running_loop().create_future())
         self._waiting.append(job)

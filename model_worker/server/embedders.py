@@ -40,7 +40,7 @@ class ReferenceRequest:
 class Embedder:
     """One embedder at work: what waits for it is done together."""
 
-    def __init__(self, sees: Sees, most_waiting: int) -> None:
+    def __init__(self, sees: Sees, max_waiting: int) -> None:
         def refer(items: Sequence[ReferenceRequest]) -> list[Region]:
             return [_referred(sees, request) for request in items]
 
@@ -48,8 +48,8 @@ class Embedder:
             return sees.perceive([request.picture for request in items], [request.categories for request in items])
 
         self.sees = sees
-        self.perceive: Batcher[DetectionRequest, Detections] = Batcher(look, LARGEST_BATCH, most_waiting)
-        self.refer: Batcher[ReferenceRequest, Region] = Batcher(refer, LARGEST_BATCH, most_waiting)
+        self.perceive: Batcher[DetectionRequest, Detections] = Batcher(look, LARGEST_BATCH, max_waiting)
+        self.refer: Batcher[ReferenceRequest, Region] = Batcher(refer, LARGEST_BATCH, max_waiting)
 
 
 class EmbedderPool:
@@ -58,10 +58,10 @@ class EmbedderPool:
     ``load_former`` loads what sees in the pack with an embedding id; it raises UnknownEmbedderError.
     """
 
-    def __init__(self, own: Sees, load_former: LoadFormer, most_waiting: int) -> None:
-        self.own = Embedder(own, most_waiting)
+    def __init__(self, own: Sees, load_former: LoadFormer, max_waiting: int) -> None:
+        self.own = Embedder(own, max_waiting)
         self._load_former = load_former
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._former: Embedder | None = None
         self._lacking: dict[str, str] = {}
         self._opening = asyncio.Lock()
@@ -103,7 +103,7 @@ class EmbedderPool:
             self._lacking[embedding_id] = str(error)  # looking again takes as long; a restart does
             log.warning("%s", error)
             raise
-        return Embedder(sees, self._most_waiting)
+        return Embedder(sees, self._max_waiting)
 
     def _let_go(self) -> None:
         self._former = None

@@ -17,10 +17,10 @@ class CachedImage:
 
 
 class ImageCache:
-    """The pictures used last, by the SHA-256 of what was sent; at most ``most_bytes`` of them."""
+    """The pictures used last, by the SHA-256 of what was sent; at most ``max_bytes`` of them."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._pictures: OrderedDict[str, CachedImage] = OrderedDict()
         self.bytes = 0
 
@@ -32,7 +32,7 @@ class ImageCache:
         self._drop(sha256)
         self._pictures[sha256] = held
         self.bytes += _size(held)
-        while self.bytes > self._most_bytes and len(self._pictures) > 1:
+        while self.bytes > self._max_bytes and len(self._pictures) > 1:
             self._drop(next(iter(self._pictures)))
 
     def get(self, sha256: str) -> CachedImage | None:

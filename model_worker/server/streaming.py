@@ -30,9 +30,9 @@ class Reader:
 class GenerationQueue:
     """Streams answers. ``write`` is `model_worker.words.generate.Writer.write`."""
 
-    def __init__(self, write: Write, largest: int, most_waiting: int) -> None:
+    def __init__(self, write: Write, largest: int, max_waiting: int) -> None:
         self._write = write
-        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, largest, most_waiting)
+        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, largest, max_waiting)
 
     @property
     def waiting(self) -> int:

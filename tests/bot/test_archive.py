@@ -118,7 +118,7 @@ def rap(entries: object, **pictures: bytes) -> bytes:
 
 def test_what_goes_out_comes_in_again() -> None:
     two = a_concept("もち & “Co.”", a_reference(2), a_reference(3, is_avatar=True))
-    said = StoredCorrection("Mochi", Verdict.NOT_THEM, "pack/1", a_vector(9), THEN)
+    said = StoredCorrection("Mochi", Verdict.INCORRECT, "pack/1", a_vector(9), THEN)
     archive = replace(
         an_archive(a_concept("Mochi"), two), corrections=(said,), answers=(ArchivedAnswer(a_jpeg(5), THEN, ("Mochi",)),)
     )
@@ -137,6 +137,14 @@ def test_what_goes_out_comes_in_again() -> None:
         assert opened.read(avatar) == two.references[1].picture
         assert database["path_to_concept"][avatar] == "<もち & “Co.”>"
         assert opened.read("answers/1.jpg") == a_jpeg(5)
+
+
+def test_an_archive_from_before_incorrect_was_the_word_for_it_comes_in_too() -> None:
+    said = {"concept": "Mochi", "embedding_id": "pack/1", "vector": "ADw=", "created_at": THEN.isoformat()}
+
+    read = read_archive(packed(whole(corrections=[{**said, "verdict": "not_them"}])))
+
+    assert [correction.verdict for correction in read.corrections] == [Verdict.INCORRECT]
 
 
 def test_what_is_too_large_for_one_file_comes_in_several_and_together_it_is_all() -> None:
@@ -206,7 +214,7 @@ BO = {"name": "bo", "image": "bo.png", "info": "", "category": "dog"}
         (packed(with_reference(embeddings=[{"embedding_id": "p", "vector": "/3//f/9/"}])), "embedding"),
         (packed(with_reference(embeddings=[{"embedding_id": "p\0", "vector": "x"}])), "isn't"),
         (packed(whole(concepts=[*whole()["concepts"], *with_concept(name="MOCHI")["concepts"]])), "the same name"),
-        (packed(whole(corrections=[{"concept": "Mochi", "verdict": "maybe"}])), "right nor not_them"),
+        (packed(whole(corrections=[{"concept": "Mochi", "verdict": "maybe"}])), "right nor incorrect"),
         (rap({}), "nothing in that memory"),
         (rap([]), "isn't a dictionary"),
         (rap({"<bo>": 5}), "isn't written as it should be"),

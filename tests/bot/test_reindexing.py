@@ -225,7 +225,7 @@ async def test_a_word_about_an_answer_from_before_the_move_counts(pool: asyncpg.
         await move_all(assistant)
 
         answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
-        await assistant.judge(ANNA.viewer, answer, answer.sightings[0].region, Verdict.NOT_THEM)
+        await assistant.judge(ANNA.viewer, answer, answer.sightings[0].region, Verdict.INCORRECT)
 
         assert await told(assistant, ANNA, "red") == []
 

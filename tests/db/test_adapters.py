@@ -155,12 +155,12 @@ async def test_without_consent_there_is_nothing_to_learn_from(pool: asyncpg.Pool
 
 
 async def test_what_the_owner_said_is_counted(pool: asyncpg.Pool, mochi: Concept) -> None:
-    for seed, verdict in ((5, Verdict.RIGHT), (6, Verdict.NOT_THEM), (7, Verdict.NOT_THEM)):
+    for seed, verdict in ((5, Verdict.RIGHT), (6, Verdict.INCORRECT), (7, Verdict.INCORRECT)):
         sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(seed), mochi, 0.9)
         async with viewing(pool, ANNA) as connection:
             await corrections.store(connection, ANNA, sighting, verdict)
     [found] = (await material(pool, ANNA)).concepts
-    assert (found.right, found.not_them) == (1, 2)
+    assert (found.right, found.incorrect) == (1, 2)
 
 
 async def test_whose_turn_it_may_be(pool: asyncpg.Pool, mochi: Concept, shelf: tuple[Concept, Concept]) -> None:

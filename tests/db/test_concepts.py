@@ -360,11 +360,11 @@ async def test_the_latest_correction_counts(pool: asyncpg.Pool) -> None:
     async with viewing(pool, ANNA) as connection:
         mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))
         seen = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(1), mochi, 0.75)
-        for verdict in (Verdict.RIGHT, Verdict.NOT_THEM, Verdict.NOT_THEM):
+        for verdict in (Verdict.RIGHT, Verdict.INCORRECT, Verdict.INCORRECT):
             await corrections.store(connection, ANNA, seen, verdict)
         await corrections.store(connection, ANNA, replace(seen, embedding=an_embedding(2)), Verdict.RIGHT)
         stored = [row["verdict"] for row in await connection.fetch("SELECT verdict FROM correction")]
-        assert sorted(stored) == ["not_them", "right"]
+        assert sorted(stored) == ["incorrect", "right"]
         with pytest.raises(NotRememberedError):
             await corrections.store(connection, ANNA, replace(seen, concept=None), Verdict.RIGHT)
         await concepts.forget(connection, mochi.owner_id, mochi.concept_id)

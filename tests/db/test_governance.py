@@ -168,7 +168,7 @@ async def test_a_proposal_is_taken_in_or_declined(pool: asyncpg.Pool) -> None:
 
 async def test_merging_keeps_the_pictures_and_words_of_both(pool: asyncpg.Pool, database_url: str) -> None:
     mochi, chelsea = await remember(pool, ANNA, "Mochi", "a cat"), await remember(pool, ANNA, "Chelsea", "hates rain")
-    await answer(pool, ANNA, mochi, "not_them")
+    await answer(pool, ANNA, mochi, "incorrect")
     await answer(pool, ANNA, chelsea, "right")
 
     async with viewing(pool, ANNA) as connection:
@@ -362,7 +362,7 @@ async def test_purging_takes_one_members_or_what_is_old_or_all(pool: asyncpg.Poo
 
 async def test_a_forgotten_server_leaves_nothing_and_others_alone(pool: asyncpg.Pool, database_url: str) -> None:
     for viewer in (ANNA, ELSEWHERE):
-        await remember(pool, viewer, "The mug", owner=viewer.shared)
+        await remember(pool, viewer, "The mug", owner=viewer.server_memory)
         await answer(pool, viewer)
     async with viewing(pool, ANNA) as connection:
         await servers.forget_server(connection, SERVER)

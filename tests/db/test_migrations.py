@@ -246,6 +246,53 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
             pool.terminate()
 
 
+def test_what_was_said_before_the_words_changed_is_still_said(directory: Path, folder: Path) -> None:
+    """Also of what is set aside, and where forced row-level security binds the administrator."""
+    for later in sorted(folder.glob("*.sql"))[5:]:
+        later.unlink()
+    snapshot = '{"concept": {}, "correction": [{"verdict": "not_them", "n": 1}, {"verdict": "right", "n": 2}]}'
+    with EmbeddedPostgres(directory) as server:
+        url = server.start()
+        managed = _managed(url)
+        with psycopg.connect(url.replace("/keepsake?", "/managed?")) as connection:
+            connection.execute("CREATE EXTENSION vector")
+        migrate(managed, folder)
+        with psycopg.connect(managed) as connection:
+            connection.execute("SELECT set_config('keepsake.personal', 'user:1', true)")
+            connection.execute("SELECT set_config('keepsake.shared', 'server:10', true)")
+            connection.execute(
+                "INSERT INTO server (owner_id, most_of_member, most_of_server) VALUES ('server:10', 7, 70)"
+            )
+            connection.execute(
+                "WITH made AS (INSERT INTO concept (owner_id, name, name_key, created_by) "
+                "VALUES ('user:1', 'a', 'a', 1) RETURNING *) INSERT INTO correction "
+                "(owner_id, concept_owner_id, concept_id, verdict, embedding_id, vector) "
+                "SELECT owner_id, owner_id, concept_id, said, 'pack/1', '[1]' FROM made, "
+                "unnest(ARRAY['right', 'not_them']) AS said"
+            )
+            connection.execute(
+                "INSERT INTO set_aside (owner_id, why, name, snapshot, set_by, expires_at) "
+                "VALUES ('user:1', 'forgotten', 'b', %s, 1, now() + interval '1 hour')",
+                (snapshot,),
+            )
+
+        migrate(managed)
+
+        with psycopg.connect(managed) as connection:
+            connection.execute("SELECT set_config('keepsake.personal', 'user:1', true)")
+            connection.execute("SELECT set_config('keepsake.shared', 'server:10', true)")
+            verdicts = connection.execute("SELECT verdict FROM correction ORDER BY verdict").fetchall()
+            kept = connection.execute("SELECT snapshot -> 'correction' FROM set_aside").fetchone()
+            limits = connection.execute("SELECT max_per_member, max_per_server FROM server").fetchone()
+            unbound = connection.execute(
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
+            ).fetchall()
+    assert verdicts == [("incorrect",), ("right",)]
+    assert kept == ([{"verdict": "incorrect", "n": 1}, {"verdict": "right", "n": 2}],)
+    assert limits == (7, 70)
+    assert unbound == []
+
+
 def test_memories_that_are_there_already_go_by_the_embeddings_they_have(directory: Path, folder: Path) -> None:
     """Also where forced row-level security binds the administrator."""
     for later in sorted(folder.glob("*.sql"))[2:]:

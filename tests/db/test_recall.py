@@ -118,7 +118,7 @@ async def test_not_them_holds_for_what_looks_like_it_and_for_who_said_it(pool: a
 
     sighting = Sighting(0, WHOLE, PACK, wrong, mug, 0.9)
     async with viewing(pool, ANNA) as connection:
-        await corrections.store(connection, ANNA, sighting, Verdict.NOT_THEM)
+        await corrections.store(connection, ANNA, sighting, Verdict.INCORRECT)
 
     assert await seen(pool, region(wrong)) == []
     assert await seen(pool, region(near(an_embedding(1), 0.1))) == [("The mug", 0)]

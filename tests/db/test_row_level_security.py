@@ -181,15 +181,17 @@ async def test_corrections_of_a_shared_concept_stay_personal(full: asyncpg.Pool)
         [mug] = await concepts.find(connection, ANNA, "the mug")
     sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(5), mug, 0.9)
     async with viewing(full, ANNA) as connection:
-        await corrections.store(connection, ANNA, sighting, Verdict.NOT_THEM)
+        await corrections.store(connection, ANNA, sighting, Verdict.INCORRECT)
     about_the_mug = "SELECT owner_id, verdict FROM correction WHERE concept_id = $1"
     async with viewing(full, ANNA) as connection:
-        assert [tuple(row) for row in await connection.fetch(about_the_mug, mug.concept_id)] == [("user:1", "not_them")]
+        assert [tuple(row) for row in await connection.fetch(about_the_mug, mug.concept_id)] == [
+            ("user:1", "incorrect")
+        ]
     async with viewing(full, BO) as connection:
         assert await connection.fetch(about_the_mug, mug.concept_id) == []
     # Not even on purpose: a correction in a server's name, or about another user's concept, is refused.
     insert = """INSERT INTO correction (owner_id, concept_owner_id, concept_id, verdict, embedding_id, vector)
-                VALUES ($1, $2, $3, 'not_them', 'test-pack', $4)"""
+                VALUES ($1, $2, $3, 'incorrect', 'test-pack', $4)"""
     for owner, concept_owner in (("server:10", "server:10"), ("user:2", "user:1")):
         with pytest.raises(asyncpg.CheckViolationError):
             async with viewing(full, BO) as connection:

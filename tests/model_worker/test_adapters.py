@@ -107,7 +107,7 @@ def test_an_unknown_adapter_is_answered_by_the_base(writer: ImageTextWriter) -> 
 
 
 def test_more_owners_than_the_model_holds_take_turns(writer: ImageTextWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters_module, "MOST_IN_MODEL", 2)
+    monkeypatch.setattr(adapters_module, "MAX_IN_MODEL", 2)
     names = [held(writer, seed) for seed in range(5)]
     alone = [write(writer, [asked("Who?", name)])[0] for name in names]
     assert [write(writer, [asked("Who?", name)])[0] for name in names] == alone
@@ -119,7 +119,7 @@ def test_what_is_held_is_bounded_and_what_was_let_go_may_come_again(
     writer: ImageTextWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = held(writer, 1)
-    monkeypatch.setattr(adapters_module, "MOST_BYTES", 1)
+    monkeypatch.setattr(adapters_module, "MAX_BYTES", 1)
     second = held(writer, 2)
     assert first not in writer.adapters
     assert second in writer.adapters
@@ -131,7 +131,7 @@ def test_the_one_let_go_is_the_one_asked_for_longest_ago(
 ) -> None:
     first, second = held(writer, 11), held(writer, 12)
     size = sum(weight.numel() * 2 for weight in adapter_for(writer, 11).weights.values())  # bfloat16
-    monkeypatch.setattr(adapters_module, "MOST_BYTES", 2 * size)
+    monkeypatch.setattr(adapters_module, "MAX_BYTES", 2 * size)
     write(writer, [asked("Who?", first)])
     third = held(writer, 13)
     assert [text in writer.adapters for text in (first, second, third)] == [True, False, True]

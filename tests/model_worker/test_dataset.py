@@ -47,7 +47,7 @@ def memory() -> list[Known]:
 
 
 def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Dataset:
-    return dataset_of(memory(), sees=sees, rounds=rounds, most_concepts=6, seed=seed)
+    return dataset_of(memory(), sees=sees, rounds=rounds, max_concepts=6, seed=seed)
 
 
 def of_task(lessons: tuple[TrainingSample, ...], task: Task) -> list[TrainingSample]:
@@ -165,14 +165,14 @@ def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
 
 def test_one_picture_only_is_trained_on_and_nothing_claims_to_be_held_out() -> None:
     one_each = [replace(known, views=known.views[:1]) for known in memory()]
-    curriculum = dataset_of(one_each, sees=True, rounds=1, most_concepts=6, seed=1)
+    curriculum = dataset_of(one_each, sees=True, rounds=1, max_concepts=6, seed=1)
     assert curriculum.held_out_pictures == 0
     assert {sample.task for sample in curriculum.exam} == {Task.TEXT}
 
 
 def test_what_was_said_with_the_buttons_gives_more_lessons() -> None:
-    corrected = [replace(memory()[0], right=2, not_them=50), *memory()[1:]]
-    lessons = dataset_of(corrected, sees=True, rounds=1, most_concepts=6, seed=1).training
+    corrected = [replace(memory()[0], right=2, incorrect=50), *memory()[1:]]
+    lessons = dataset_of(corrected, sees=True, rounds=1, max_concepts=6, seed=1).training
     about = [sample.value for sample in of_task(lessons, Task.RECOGNITION) if "Mochi" in sample.asked.request.question]
     assert (about.count("yes"), about.count("no")) == (3, 4)
 
@@ -185,7 +185,7 @@ def test_the_same_seed_makes_the_same_lessons_and_another_one_others() -> None:
 
 
 def test_a_memory_of_one_concept_makes_lessons_too() -> None:
-    curriculum = dataset_of(memory()[:1], sees=True, rounds=2, most_concepts=6, seed=1)
+    curriculum = dataset_of(memory()[:1], sees=True, rounds=2, max_concepts=6, seed=1)
     assert curriculum.training
     assert curriculum.exam
 

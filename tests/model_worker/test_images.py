@@ -323,11 +323,11 @@ def test_a_hostile_picture_costs_no_memory(kind: str, tmp_path: Path) -> None:
 
 @needs_proc
 @pytest.mark.parametrize(
-    ("form", "options", "most_megabytes"),
+    ("form", "options", "max_megabytes"),
     [("JPEG", {}, 120), ("JPEG", {"progressive": True}, 250), ("PNG", {}, 450), ("WEBP", {"method": 0}, 900)],
 )
 def test_the_largest_allowed_picture_costs_a_known_amount(
-    form: str, options: dict[str, object], most_megabytes: int, tmp_path: Path
+    form: str, options: dict[str, object], max_megabytes: int, tmp_path: Path
 ) -> None:
     data = saved(Image.new("RGBA" if form == "PNG" else "RGB", (7071, 7071), RED), form, **options)
 
@@ -335,4 +335,4 @@ def test_the_largest_allowed_picture_costs_a_known_amount(
 
     print(form, options, said, round(megabytes, 1))
     assert said == [2048, 2048]
-    assert megabytes < most_megabytes
+    assert megabytes < max_megabytes

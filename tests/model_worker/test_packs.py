@@ -227,7 +227,7 @@ def test_a_picture_is_encoded_once_and_then_says_the_same(
 def test_encoded_pictures_are_kept_within_a_bound(writer: ImageTextWriter) -> None:
     pair = ImagePair(CUP, CAT, "Mochi")
     writer.verify([pair])
-    writer.features._most_bytes = 1
+    writer.features._max_bytes = 1
     writer.verify([ImagePair(CAT, Image.new("RGB", (50, 50)), "Nobody")])
     assert len(writer.features._kept) == 1
     assert writer.features.bytes == sum(kept.bytes for kept in writer.features._kept.values())

@@ -80,9 +80,9 @@ def said(*values: str, first: str = "human") -> list[dict[str, str]]:
     return [{"from": roles[place % 2], "value": value} for place, value in enumerate(values)]
 
 
-def read(folder: Path, *samples: object, most_concepts: int = 2) -> Samples:
+def read(folder: Path, *samples: object, max_concepts: int = 2) -> Samples:
     (folder / "rap.json").write_text(json.dumps(samples))
-    return samples_from(folder / "rap.json", folder, most_concepts)
+    return samples_from(folder / "rap.json", folder, max_concepts)
 
 
 def test_a_sample_is_prompted_as_the_authors_code_does(data: Path) -> None:
@@ -142,9 +142,9 @@ def test_the_task_is_in_the_words_of_the_type(data: Path, kind: object, task: Ta
 def test_samples_with_too_many_concepts_are_left_out_and_counted(data: Path) -> None:
     two = {**crop(0, "A"), **crop(1, "B")}
     three = {**two, **crop(2, "C")}
-    found = read(data, sample(extra=two), sample(extra=three), most_concepts=2)
+    found = read(data, sample(extra=two), sample(extra=three), max_concepts=2)
     assert (len(found.lessons), found.count, found.crowded, found.broken) == (1, 2, 1, 0)
-    assert len(read(data, sample(extra=two), sample(extra=three), most_concepts=3).lessons) == 2
+    assert len(read(data, sample(extra=two), sample(extra=three), max_concepts=3).lessons) == 2
 
 
 def test_pictures_are_opened_when_they_are_read_and_not_kept(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_a_sample_that_cannot_be_used_is_named_and_loses_no_other(data: Path, wr
 
 def test_of_many_that_cannot_be_used_the_first_are_named_and_all_counted(data: Path) -> None:
     found = read(data, *(sample(id=f"no\n{number}", image="nowhere.jpg") for number in range(30)), sample())
-    assert (len(found.lessons), found.broken, len(found.problems)) == (1, 30, rap_format.MOST_NAMED)
+    assert (len(found.lessons), found.broken, len(found.problems)) == (1, 30, rap_format.MAX_NAMED)
     assert found.problems[0].startswith("Sample 1 (id “no0”) of rap.json: the picture “nowhere.jpg”")
 
 
@@ -261,7 +261,7 @@ def compared(lesson: TrainingSample) -> tuple[object, ...]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    lessons = dataset_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
+    lessons = dataset_of(known(), sees=True, rounds=1, max_concepts=2, seed=3).training
     write_samples(lessons, tmp_path)
     found = samples_from(tmp_path / "samples.json", tmp_path, 2)
     assert (found.count, found.broken, found.crowded) == (len(lessons), 0, 0)
@@ -302,7 +302,7 @@ def test_earlier_turns_are_written_and_image_tokens_are_only_where_pictures_are(
 
 
 def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tmp_path: Path) -> None:
-    lessons = dataset_of(known(), sees=False, rounds=1, most_concepts=2, seed=3).training
+    lessons = dataset_of(known(), sees=False, rounds=1, max_concepts=2, seed=3).training
     plain = TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?", has_picture=False)), "Because.")
     write_samples([*lessons, plain], tmp_path)
     *found, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
@@ -317,7 +317,7 @@ def test_a_sheet_shows_some_lessons_of_each_task_also_those_with_broken_pictures
     broken = read(data, sample()).lessons
     (data / "refcoco/image/94268.jpg").write_bytes(b"no picture")
     plain = [TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?" * 99, False)), "Because. " * 99)] * 50
-    made = dataset_of(known(), sees=True, rounds=1, most_concepts=2, seed=3).training
+    made = dataset_of(known(), sees=True, rounds=1, max_concepts=2, seed=3).training
     draw_sheet([*broken, *plain, *made], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as drawn:
         assert drawn.width == sheet.COLUMNS * sheet.WIDTH

@@ -31,7 +31,7 @@ class Served:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     at_once: int = 0
-    most_at_once: int = 0
+    max_at_once: int = 0
     stopped: int = 0
     status: int = 200
     pause: float = 0.01
@@ -46,7 +46,7 @@ class Served:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self.at_once += 1
-        self.most_at_once = max(self.most_at_once, self.at_once)
+        self.max_at_once = max(self.max_at_once, self.at_once)
         try:
             if self.raw is not None:
                 await response.write(self.raw)
@@ -130,7 +130,7 @@ def test_a_batch_runs_side_by_side(served: Served) -> None:
     served.pause = 0.05
     answers = said(a_writer(served), [asked(f"Question number {number}") for number in range(6)])
     assert answers == [f"Question: Question number {number} " for number in range(6)]
-    assert served.most_at_once == 6
+    assert served.max_at_once == 6
 
 
 def test_nobody_listening_stops_the_server(served: Served) -> None:

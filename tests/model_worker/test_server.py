@@ -49,13 +49,13 @@ async def served(
     sees: FakePerceiver | None = None,
     writes: FakeWriter | None = None,
     load: Callable[[], Models] | None = None,
-    most_waiting: int = 32,
+    max_waiting: int = 32,
     wait: bool = True,
     load_former: LoadFormer = load_former,
 ) -> AsyncIterator[Served]:
     sees, writes = sees or FakePerceiver(), writes or FakeWriter()
     worker = Worker(
-        load or (lambda: Models("fake", sees, writes)), TOKEN, most_waiting=most_waiting, load_former=load_former
+        load or (lambda: Models("fake", sees, writes)), TOKEN, max_waiting=max_waiting, load_former=load_former
     )
     runner = web.AppRunner(worker.app(), handler_cancellation=True)
     await runner.setup()
@@ -152,7 +152,7 @@ async def test_what_waits_together_is_done_together() -> None:
 
 
 async def test_too_much_waiting_is_refused_with_when_to_come_again() -> None:
-    async with served(FakePerceiver(pause=0.3), most_waiting=2) as worker:
+    async with served(FakePerceiver(pause=0.3), max_waiting=2) as worker:
         colours = [f"#0000{number:02x}" for number in range(24)]
         results = await asyncio.gather(
             *(worker.client.perceive(a_picture(colour)) for colour in colours), return_exceptions=True
@@ -256,7 +256,7 @@ async def test_nobody_there() -> None:
 
 
 def test_the_pictures_held_have_a_bound() -> None:
-    held = ImageCache(most_bytes=3 * 40 * 30 * 2)
+    held = ImageCache(max_bytes=3 * 40 * 30 * 2)
     for name in ("a", "b", "c"):
         held.put(name, CachedImage(Image.new("RGB", (40, 30))))
     assert [name for name in "abc" if held.get(name)] == ["b", "c"]

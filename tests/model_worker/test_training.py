@@ -93,11 +93,11 @@ epochs = 2
 batch = 16
 accumulate = 1
 longest = 900
-most_seconds = 240
+max_seconds = 240
 check_every = 60
 patience = 9
 rounds = 100
-most_concepts = 1
+max_concepts = 1
 general_share = 0.05
 least_concepts = 3
 least_changes = 1
@@ -285,7 +285,7 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
     student: Trainable, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
-    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training
     whole = train(student, lessons, short(tiny), 1)
     seen = 0
 
@@ -304,14 +304,14 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
 
 
 def test_the_same_seed_learns_the_same(student: Trainable, tiny: Pack) -> None:
-    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training
+    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training
     first, again, other = (train(student, lessons, short(tiny), seed) for seed in (1, 1, 2))
     assert all(torch.equal(weight, again.weights[name]) for name, weight in first.weights.items())
     assert not all(torch.equal(weight, other.weights[name]) for name, weight in first.weights.items())
 
 
 def test_a_student_that_was_examined_learns_on(student: Trainable, tiny: Pack) -> None:
-    curriculum = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1)
+    curriculum = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1)
     trained = train(student, curriculum.training, short(tiny), 1)
     recipe, held = recipe_of(tiny), student.adapters
     manifest = Manifest(held.base, "data", recipe.name, tiny.name, recipe.rank, recipe.alpha, held.modules, {})
@@ -324,7 +324,7 @@ def test_a_student_that_was_examined_learns_on(student: Trainable, tiny: Pack) -
 def test_only_answers_are_learned_not_what_was_asked(student: Trainable) -> None:
     from model_worker.finetune.training.trainable import IGNORED, encoded
 
-    lessons = dataset_of(colours(), sees=True, rounds=1, most_concepts=4, seed=1).training[:3]
+    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training[:3]
     batch = encoded(student, lessons)
     for row, sample in enumerate(lessons):
         answer = student.answer(sample.answer)
@@ -441,7 +441,7 @@ async def test_a_training_that_takes_too_long_is_killed(
     pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model_worker.finetune.jobs.trainer.BESIDE_TRAINING_SECONDS", 0.2)
-    recipe = replace(recipe_of(tiny), most_seconds=0.2)
+    recipe = replace(recipe_of(tiny), max_seconds=0.2)
     trainer = Trainer(pool, recipe, tmp_path, (sys.executable, "-c", "import time; time.sleep(60)"))
     with pytest.raises(TrainingFailedError, match="too long"):
         await trainer.train(ANNA.personal)

@@ -35,7 +35,7 @@ async def remembered(assistant: Assistant) -> None:
     reply = await assistant.ask(Question(ANNA.viewer, "Who is this?", pictures.png(pictures.cat_and_cup())))
     assert reply.told.answer_id is not None
     answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
-    for match, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.NOT_THEM), strict=True):
+    for match, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.INCORRECT), strict=True):
         await assistant.judge(ANNA.viewer, answer, match.region, verdict)
 
 

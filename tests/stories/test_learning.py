@@ -621,7 +621,7 @@ async def test_a_live_card_ends_with_its_message_and_after_ten_minutes(
     server.env.backend.faults.clear()
 
     shown = await server_card(server, admin)
-    await server.env.advance_time(live.SECONDS_BETWEEN * live.MOST_EDITS)
+    await server.env.advance_time(live.SECONDS_BETWEEN * live.MAX_EDITS)
     assert not live.is_any_live()
     await shared.note(run, 2)
     await server.env.advance_time(live.SECONDS_BETWEEN)

@@ -62,7 +62,7 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
         Known(name, "", "", tuple(View(picture_of(colour, seed), Box(0, 0, 1, 1)) for seed in (1, 2, 3)))
         for name, colour in TAUGHT.items()
     ]
-    lessons = dataset_of(known, sees=True, rounds=ROUNDS, most_concepts=1, seed=5).training
+    lessons = dataset_of(known, sees=True, rounds=ROUNDS, max_concepts=1, seed=5).training
     chance = random.Random(0)
     mixed = [_without_recall(sample) if chance.random() < WITHOUT_RECALL else sample for sample in lessons]
     batches = [encoded(student, mixed[start : start + AT_ONCE]) for start in range(0, len(mixed), AT_ONCE)]

@@ -18,7 +18,7 @@ SCENE = (512, 384)
 """Pixels of a scene."""
 NOT_MIRRORED = ("text", "book", "sign", "logo", "plate", "card", "label", "poster", "shirt", "clock", "can", "bottle")
 """Categories whose things have writing on them, more often than not: mirrored they are not themselves."""
-MOST_TURNED = 12.0
+MAX_TURNED = 12.0
 """Degrees."""
 
 
@@ -47,7 +47,7 @@ def varied(picture: Image.Image, chance: random.Random, *, mirrors: bool) -> Ima
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     picture = _seen_aslant(picture, chance)
     picture = picture.rotate(
-        chance.uniform(-MOST_TURNED, MOST_TURNED), Image.Resampling.BICUBIC, fillcolor=_mean(picture)
+        chance.uniform(-MAX_TURNED, MAX_TURNED), Image.Resampling.BICUBIC, fillcolor=_mean(picture)
     )
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         picture = enhance(picture).enhance(chance.uniform(0.75, 1.25))

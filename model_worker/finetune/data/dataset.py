@@ -51,20 +51,20 @@ MISSED, MISTAKEN, SWAPPED, BESIDE_THE_POINT = 0.1, 0.25, 0.1, 0.5
 """How often recall misses one, takes a region for somebody else, swaps two, and brings what isn't in the picture."""
 EXAMINED = 10
 """At least so many times somebody is looked for in the exam's pictures."""
-MOST_EXTRA = 3
+MAX_EXTRA = 3
 """Lessons more for what was said with "right" or "not them"."""
 
 
-def dataset_of(known: Sequence[Known], *, sees: bool, rounds: int, most_concepts: int, seed: int) -> Dataset:
+def dataset_of(known: Sequence[Known], *, sees: bool, rounds: int, max_concepts: int, seed: int) -> Dataset:
     """Build the lessons of an owner.
 
     Of a concept with two pictures or more the last is only in the exam, and so is the last way to ask each question.
     """
     taught = [replace(item, views=item.views[:-1]) if len(item.views) > 1 else item for item in known]
     held_out = [replace(item, views=item.views[-1:]) for item in known if len(item.views) > 1]
-    training = _School(tuple(taught), tuple(taught), sees, False, most_concepts, random.Random(seed))
+    training = _School(tuple(taught), tuple(taught), sees, False, max_concepts, random.Random(seed))
     examined = tuple(held_out) if sees else tuple(taught)
-    exam = _School(tuple(taught), examined, sees, True, most_concepts, random.Random(seed + 1))
+    exam = _School(tuple(taught), examined, sees, True, max_concepts, random.Random(seed + 1))
     return Dataset(
         tuple(lesson for number in range(rounds) for lesson in training.lessons(number)),
         tuple(exam.exam()),
@@ -92,15 +92,15 @@ class _School:
     pictured: tuple[Known, ...]
     sees: bool
     is_exam: bool
-    most_concepts: int
+    max_concepts: int
     chance: random.Random
 
     def lessons(self, number: int) -> list[TrainingSample]:
         """Return one round of lessons about every concept, in an order of chance."""
         made: list[TrainingSample] = []
         for known in self.memory:
-            made += [self._present(known) for _ in range(1 + min(known.right, MOST_EXTRA))]
-            made += [self._absent(known) for _ in range(1 + min(known.not_them, MOST_EXTRA))]
+            made += [self._present(known) for _ in range(1 + min(known.right, MAX_EXTRA))]
+            made += [self._absent(known) for _ in range(1 + min(known.incorrect, MAX_EXTRA))]
             made += [self._caption([known]), self._caption(self._with_others(known)), self._where(known)]
             made += [self._about(known)] if known.info else []
             made += [self._fact(known, fact, number) for fact in _facts(known) if not _is_held_out(known, fact)]
@@ -176,7 +176,7 @@ class _School:
         others = [other for other in self.pictured if other.name not in known]
         together = [item, *self.chance.sample(others, min(len(others), self.chance.choice((1, 1, 2))))]
         self.chance.shuffle(together)
-        return together[: self.most_concepts] if item in together[: self.most_concepts] else [item]
+        return together[: self.max_concepts] if item in together[: self.max_concepts] else [item]
 
     def _somebody_else(self, known: Known, among: Sequence[Known] = ()) -> Known:
         others = [other for other in among or self.pictured if other.name != known.name]
@@ -230,7 +230,7 @@ class _School:
         ]
         if others and self.chance.random() < BESIDE_THE_POINT:
             beside.append((self.chance.choice(others), None, None))
-        return [*found, *beside][: self.most_concepts]
+        return [*found, *beside][: self.max_concepts]
 
     def _mistaken(self, seen: list[tuple[Known, Box]]) -> list[tuple[Known, Box]]:
         """Return what recall takes for being in the picture: mostly what is, as in use."""

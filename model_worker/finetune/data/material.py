@@ -21,7 +21,7 @@ class View:
 class Known:
     """A concept as its owner gave it.
 
-    ``right`` and ``not_them`` count what was said about recognitions of it: only that is used of them, because the
+    ``right`` and ``incorrect`` count what was said about recognitions of it: only that is used of them, because the
     pictures that they were about may come from messages, which are never trained on.
     """
 
@@ -30,4 +30,4 @@ class Known:
     category: str
     views: tuple[View, ...]
     right: int = 0
-    not_them: int = 0
+    incorrect: int = 0

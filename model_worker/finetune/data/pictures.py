@@ -24,7 +24,7 @@ def data_hash(material: Material) -> str:
     """Return a SHA-256 of all that a training sees, which says nothing of it to who doesn't have it."""
     seen = [
         [
-            *(concept.name, concept.info, concept.category, concept.right, concept.not_them),
+            *(concept.name, concept.info, concept.category, concept.right, concept.incorrect),
             [hashlib.sha256(reference.picture).hexdigest() for reference in concept.references],
             [[reference.box.left, reference.box.top, reference.box.right, reference.box.bottom]
              for reference in concept.references],
@@ -37,7 +37,7 @@ def data_hash(material: Material) -> str:
 def _known(concept: MaterialConcept) -> Known:
     ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     views = [View(_opened(reference.picture), reference.box) for reference in ordered]
-    return Known(concept.name, concept.info, concept.category, tuple(views), concept.right, concept.not_them)
+    return Known(concept.name, concept.info, concept.category, tuple(views), concept.right, concept.incorrect)
 
 
 def _opened(jpeg: bytes) -> Image.Image:

@@ -29,7 +29,7 @@ from model_worker.generation.types import GenerationInput
 
 SAMPLES, PICTURES = "samples.json", "pictures"
 """What `write_samples` calls its file, and its folder of pictures."""
-MOST_NAMED = 10
+MAX_NAMED = 10
 """Samples that can't be used, by name; the rest are only counted."""
 NOT_TEXT = re.compile("[\x00\ud800-\udfff]")
 ROLES = {"human": "user", "gpt": "assistant"}
@@ -84,7 +84,7 @@ class PicturesOnDisk(Mapping[str, Image.Image]):
         return len(self.paths)
 
 
-def samples_from(file: Path, pictures: Path, most_concepts: int) -> Samples:
+def samples_from(file: Path, pictures: Path, max_concepts: int) -> Samples:
     """Read a data file whose paths lead from the folder ``pictures``; its pictures are opened when they are needed.
 
     Each answer is a lesson, and the turns before it are its history; the picture and the concepts come with its
@@ -98,14 +98,14 @@ def samples_from(file: Path, pictures: Path, most_concepts: int) -> Samples:
     problems: list[str] = []
     crowded = broken = 0
     for number, entry in enumerate(entries, start=1):
-        if _is_crowded(entry, most_concepts):
+        if _is_crowded(entry, max_concepts):
             crowded += 1
             continue
         try:
             lessons += _lessons_in(entry, _name_of(number, entry, file), root)
         except SampleError as problem:
             broken += 1
-            if broken <= MOST_NAMED:
+            if broken <= MAX_NAMED:
                 problems.append(str(problem))
     return Samples(tuple(lessons), len(entries), crowded, broken, tuple(problems))
 
@@ -136,9 +136,9 @@ def _entries(file: Path) -> list[object]:
     return content
 
 
-def _is_crowded(entry: object, most_concepts: int) -> bool:
+def _is_crowded(entry: object, max_concepts: int) -> bool:
     extra = entry.get("extra") if isinstance(entry, dict) else None
-    return isinstance(extra, dict) and len(extra) > most_concepts
+    return isinstance(extra, dict) and len(extra) > max_concepts
 
 
 def _name_of(number: int, entry: object, file: Path) -> str:

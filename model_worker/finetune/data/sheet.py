@@ -22,7 +22,7 @@ SHOWN = (280, 190)
 REFERENCE = 66
 LETTERS, LINE = 58, 17
 """A line's length, and its height in pixels."""
-MOST_CONCEPTS = 6
+MAX_CONCEPTS = 6
 NAME_LETTERS = 10
 """Below a reference."""
 
@@ -61,7 +61,7 @@ def _tile(lesson: TrainingSample) -> Image.Image:
         tile.paste("white", (0, 0, *tile.size))
         top = _write(draw, MARGIN, str(problem), "#b00020", 4)
     top = _write(draw, top, lesson.task.value, "#888888", 1)
-    for concept in request.concepts[:MOST_CONCEPTS]:
+    for concept in request.concepts[:MAX_CONCEPTS]:
         top = _write(draw, top, _told(concept), "#555555", 1)
     top = _write(draw, top, request.question, "black", 3)
     top = _write(draw, top, lesson.answer, "#006400", 3)
@@ -78,7 +78,7 @@ def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, lesson: Trainin
     shown = [
         concept for concept in asked.request.concepts if concept.avatar is not None and concept.avatar in asked.pictures
     ]
-    for place, concept in enumerate(shown[:MOST_CONCEPTS]):
+    for place, concept in enumerate(shown[:MAX_CONCEPTS]):
         x, y = left + place % across * (REFERENCE + MARGIN), MARGIN + place // across * (REFERENCE + LINE + MARGIN)
         tile.paste(_small(asked.pictures[concept.avatar or ""], (REFERENCE, REFERENCE)), (x, y))
         name = concept.name if len(concept.name) <= NAME_LETTERS else f"{concept.name[: NAME_LETTERS - 1]}…"

@@ -40,7 +40,7 @@ def train_base(
     """
     os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # each process looks at pictures itself, with whole weights
     process = PartialState(cpu=device() == "cpu")  # before anything is loaded: it says onto which GPU
-    samples = _told(samples_from(data, pictures, recipe.most_concepts))
+    samples = _told(samples_from(data, pictures, recipe.max_concepts))
     if not samples.lessons:
         raise SampleError(" ".join([f"{data} has nothing to train on.", *samples.problems[:1]]))
     student, digest = load_trainable(pack), _digest(data)

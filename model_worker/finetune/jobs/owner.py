@@ -99,7 +99,7 @@ async def train_owner(asked: Training, owner: OwnerId) -> Report:
 def dataset_from(material: Material, recipe: Recipe, *, sees: bool, seed: int) -> Dataset:
     """Return the lessons of a material."""
     return dataset_of(
-        known_from(material), sees=sees, rounds=recipe.rounds, most_concepts=recipe.most_concepts, seed=seed
+        known_from(material), sees=sees, rounds=recipe.rounds, max_concepts=recipe.max_concepts, seed=seed
     )
 
 

@@ -70,7 +70,7 @@ class Trainer:
             env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # threads that wait leave the processor to answers
         )
         try:
-            code = await asyncio.wait_for(process.wait(), self.recipe.most_seconds + BESIDE_TRAINING_SECONDS)
+            code = await asyncio.wait_for(process.wait(), self.recipe.max_seconds + BESIDE_TRAINING_SECONDS)
         except TimeoutError as error:
             raise TrainingFailedError(f"Training {owner} took too long.") from error
         finally:

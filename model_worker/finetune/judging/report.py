@@ -9,7 +9,7 @@ from typing import Any
 from model_worker.finetune.judging.evaluation import Answered, ModelMetrics
 from model_worker.finetune.judging.gate import Verdict
 
-MOST_ANSWERS = 40
+MAX_ANSWERS = 40
 PLAIN = ("pack", "recipe", "seed", "lessons", "held_out_pictures", "steps")
 
 
@@ -87,7 +87,7 @@ def _compared(base: ModelMetrics, candidate: ModelMetrics) -> list[dict[str, obj
     pairs = sorted(
         zip(base.answered, candidate.answered, strict=True), key=lambda pair: pair[0].is_right == pair[1].is_right
     )
-    return [_pair(before, after) for before, after in pairs[:MOST_ANSWERS]]
+    return [_pair(before, after) for before, after in pairs[:MAX_ANSWERS]]
 
 
 def _pair(before: Answered, after: Answered) -> dict[str, object]:

@@ -32,11 +32,11 @@ NAME = "new"
 """Of the adapter in training."""
 KEPT_BACK = 0.08
 """The share of lessons whose loss decides when to stop."""
-MOST_KEPT_BACK = 256
+MAX_KEPT_BACK = 256
 """Lessons: of a large data set no more are needed to tell."""
 CHECKPOINT_SECONDS, CHECKPOINT_SHARE = 30.0, 0.05
 """Between two checkpoints; and the share of the time that writing them may take: those of a large model take longer."""
-MOST_NAMED = 10
+MAX_NAMED = 10
 """Lessons that are left out and named in the log; the rest are only counted."""
 
 
@@ -106,7 +106,7 @@ class _Training:
     ) -> None:
         self._lessons = list(lessons)
         random.Random(seed).shuffle(self._lessons)
-        share = min(MOST_KEPT_BACK, round(KEPT_BACK * len(self._lessons)))
+        share = min(MAX_KEPT_BACK, round(KEPT_BACK * len(self._lessons)))
         self._kept_back = max(recipe.batch, share) if len(self._lessons) > 4 * recipe.batch else 0
         self._student, self._recipe, self._seed, self._watch = student, recipe, seed, watch
         self._folder = checkpoint
@@ -140,7 +140,7 @@ class _Training:
         """Train until it is done, time is up, or it gets no better."""
         started = time.monotonic() - self._progress.seconds
         self._model.train(True)
-        while self._progress.step < self.steps and self._progress.seconds < self._recipe.most_seconds:
+        while self._progress.step < self.steps and self._progress.seconds < self._recipe.max_seconds:
             self._watch.wait()
             self._step()
             self._progress.step += 1
@@ -215,7 +215,7 @@ class _Training:
         return encoded(self._student, [self._lessons[number] for number in fitting]) if fitting else None
 
     def _leave_out(self, place: int, why: str) -> None:
-        if place not in self._left_out and len(self._left_out) < MOST_NAMED:
+        if place not in self._left_out and len(self._left_out) < MAX_NAMED:
             log.warning("Left out: “%.60s”: %s", self._lessons[place].asked.request.question, why)
         self._left_out.add(place)
 

@@ -17,8 +17,8 @@ import torch
 from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.adapters.file import AdapterFile, Manifest, fingerprint, read_adapter
 
-MOST_BYTES = 512 * 1024 * 1024
-MOST_IN_MODEL = 16
+MAX_BYTES = 512 * 1024 * 1024
+MAX_IN_MODEL = 16
 BASE = "__base__"
 """peft's name for no adapter."""
 LINEAR = (
@@ -57,7 +57,7 @@ class Adapters:
         with self._lock:
             self._held[name] = adapter
             self._held.move_to_end(name)
-            while len(self._held) > 1 and sum(map(_size, self._held.values())) > MOST_BYTES:
+            while len(self._held) > 1 and sum(map(_size, self._held.values())) > MAX_BYTES:
                 self._held.popitem(last=False)
         return adapter.manifest
 
@@ -120,7 +120,7 @@ class Adapters:
                 self._load(name, adapter)
             if name in self._in_model:
                 self._in_model.move_to_end(name)
-        for name in list(self._in_model)[: max(0, len(self._in_model) - MOST_IN_MODEL)]:
+        for name in list(self._in_model)[: max(0, len(self._in_model) - MAX_IN_MODEL)]:
             if name not in wanted:
                 self.remove(name)
         return set(self._in_model)

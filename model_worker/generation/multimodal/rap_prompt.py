@@ -24,7 +24,7 @@ CONVERSATIONS = {
     "phi3": "<|system|>\nYou are a helpful AI assistant.",
 }
 """The system's words. RAP-LLaVA was trained with v1; the released command line picks v0. RAP-Phi3 has its own."""
-MOST_CONCEPTS = {"v1": 2, "v0": 2, "phi3": 3}
+MAX_CONCEPTS = {"v1": 2, "v0": 2, "phi3": 3}
 """What the models were trained with (in 2,048 and 4,096 tokens)."""
 STOP = {"v1": None, "v0": "###", "phi3": "<|end|>"}
 """What ends an answer beside the end token."""
@@ -37,7 +37,7 @@ CONTROL = (
 
 def rap_prompt(asked: GenerationInput, conversation: str, turns: int) -> tuple[str, list[Image.Image]]:
     """Return the prompt and the pictures for its image tokens, in their order."""
-    content, pictures = _question(asked, MOST_CONCEPTS[conversation])
+    content, pictures = _question(asked, MAX_CONCEPTS[conversation])
     history = asked.request.history[-turns:] if turns else ()
     earlier = [(turn.role == "user", harmless(turn.text)) for turn in history]
     written = {"v0": _as_v0, "v1": _as_v1, "phi3": _as_phi3}[conversation]

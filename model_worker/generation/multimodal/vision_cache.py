@@ -19,7 +19,7 @@ from PIL import Image
 
 log = logging.getLogger("keepsake.worker")
 
-MOST_BYTES = 256 * 1024 * 1024
+MAX_BYTES = 256 * 1024 * 1024
 PIXELS = ("pixel_values", "pixel_attention_mask")
 """What encoded pictures stand in for."""
 
@@ -43,10 +43,10 @@ class VisionCache:
     ``pixels`` makes a picture what the model's encoder takes.
     """
 
-    def __init__(self, model: Any, pixels: Callable[[Image.Image], Any], most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, model: Any, pixels: Callable[[Image.Image], Any], max_bytes: int = MAX_BYTES) -> None:
         self._model = model
         self._pixels = pixels
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._kept: OrderedDict[str, Encoded] = OrderedDict()
         self._output: type[Any] | None = None
         self.bytes = 0
@@ -77,7 +77,7 @@ class VisionCache:
         encoded = self._encode(picture)
         self._kept[key] = encoded
         self.bytes += encoded.bytes
-        while self.bytes > self._most_bytes and len(self._kept) > 1:
+        while self.bytes > self._max_bytes and len(self._kept) > 1:
             self.bytes -= self._kept.popitem(last=False)[1].bytes
         return encoded
 

@@ -23,7 +23,7 @@ from model_worker.perception.embedders import device
 
 log = logging.getLogger("keepsake.worker")
 
-MOST_TURNS = 8
+MAX_TURNS = 8
 YES = ("Yes", "yes", " Yes", " yes", "YES")
 NO = ("No", "no", " No", " no", "NO")
 LET_GO = "I ran out of memory for that picture. Please ask again, perhaps with a smaller one."
@@ -177,21 +177,21 @@ class ImageTextWriter:
     def _prompted(self, asked: Sequence[GenerationInput]) -> tuple[list[int], Prompted | None]:
         """Return which of a batch fit the context, and their prompt; each is cut down only where it has to be."""
         context, longest_answer = self._writing.context, self._writing.longest_answer
-        prompted = self._speaker.ask(asked, MOST_TURNS)
+        prompted = self._speaker.ask(asked, MAX_TURNS)
         if int(prompted.lengths.max()) + longest_answer <= context:
             return list(range(len(asked))), prompted
 
         def length_of(item: GenerationInput) -> int:
-            return int(self._speaker.ask([item], MOST_TURNS).lengths)
+            return int(self._speaker.ask([item], MAX_TURNS).lengths)
 
         cut = [fit(item, context, longest_answer, length_of) for item in asked]
         fitting = [item for item in cut if item is not None]
         indices = [index for index, item in enumerate(cut) if item is not None]
-        return indices, self._speaker.ask(fitting, MOST_TURNS) if fitting else None
+        return indices, self._speaker.ask(fitting, MAX_TURNS) if fitting else None
 
     def ready(self, asked: Sequence[GenerationInput]) -> dict[str, Any]:
         """Return what the model takes for questions that fit, for who measures or teaches it."""
-        return self._ready(self._speaker.ask(asked, MOST_TURNS))
+        return self._ready(self._speaker.ask(asked, MAX_TURNS))
 
     def _ready(self, prompted: Prompted) -> dict[str, Any]:
         """Return what the model takes, where it computes; of its pictures only new ones are encoded."""
