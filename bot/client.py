@@ -8,10 +8,10 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot import texts
+from bot.errors import ChannelClosedError
 from bot.service.assistant import Assistant
 from bot.service.governance import settings_of
-from bot.service.permissions import NotAllowedError, may_speak_in
+from bot.service.permissions import may_speak_in
 from bot.ui.actor import actor_of, channels_of
 from bot.ui.buttons import DYNAMIC_ITEMS, assistant_of
 from bot.ui.errors import tell
@@ -48,7 +48,7 @@ class KeepsakeTree(app_commands.CommandTree[commands.Bot]):
             if may_speak_in(settings, channels_of(interaction.channel)):
                 return True
             if interaction.type is discord.InteractionType.application_command:
-                await tell(interaction, NotAllowedError(texts.NOT_IN_THIS_CHANNEL))
+                await tell(interaction, ChannelClosedError())
         except Exception as error:
             await tell(interaction, error)
         return False

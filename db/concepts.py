@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import NameTakenError, NotRememberedError, ObjectedError
+from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ObjectedError, ReferenceGoneError
 from db.names import check_category, check_info, check_name, name_key
 from db.types import Avatar, Box, Channel, Concept, Embedded, NewConcept, OwnerId, Reference, StoredReference, Viewer
 
@@ -384,25 +384,25 @@ async def references(connection: asyncpg.Connection, concept: Concept) -> list[S
 
 
 async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:
-    """Show this reference as the concept's avatar. Raises NotRememberedError when it isn't there (any more)."""
+    """Show this reference as the concept's avatar. Raises ReferenceGoneError when it isn't there (any more)."""
     done = await connection.execute(CHOOSE_AVATAR, concept.owner_id, concept.concept_id, reference_id)
     if done == "UPDATE 0":
-        raise NotRememberedError("That picture isn't there any more.")
+        raise ReferenceGoneError
 
 
 async def remove_reference(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> Concept:
     """Delete one of a concept's references, with its picture unless something else uses it.
 
-    Raises NotRememberedError when it isn't there (any more), and when it is the last one: without a picture there is
-    nothing to recognise.
+    Raises ReferenceGoneError when it isn't there (any more), and LastReferenceError when it is the last one: without a
+    picture there is nothing to recognise.
     """
     async with connection.transaction():
         await connection.execute(WRITE_ALONE, concept.owner_id)
         if (await get(connection, concept.owner_id, concept.concept_id)).references < 2:
-            raise NotRememberedError("That's the only picture of it. Add another one first, or forget it.")
+            raise LastReferenceError
         picture = await connection.fetchval(DELETE_REFERENCE, concept.owner_id, concept.concept_id, reference_id)
         if picture is None:
-            raise NotRememberedError("That picture isn't there any more.")
+            raise ReferenceGoneError
         await connection.execute(DELETE_UNUSED_PICTURES, concept.owner_id, [picture])
         return await get(connection, concept.owner_id, concept.concept_id)
 

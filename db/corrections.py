@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import NotRememberedError
+from db.errors import NothingRecognisedError, NotRememberedError
 from db.types import Sighting, Verdict, Viewer
 
 # The latest word about one region counts: pressing a button twice, or the other one, leaves one correction.
@@ -30,7 +30,7 @@ async def store(connection: asyncpg.Connection, viewer: Viewer, sighting: Sighti
     Raises NotRememberedError when nobody was recognised there, or the concept was forgotten meanwhile.
     """
     if sighting.concept is None:
-        raise NotRememberedError("Nobody was recognised there.")
+        raise NothingRecognisedError
     concept = sighting.concept
     about = (viewer.personal, concept.owner_id, concept.concept_id, sighting.embedding_id, sighting.embedding)
     try:

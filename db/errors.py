@@ -1,70 +1,92 @@
-"""What can go wrong with the memory. The text of each is a sentence that may be shown to a person."""
+"""What can go wrong with the memory, as types that carry data; and the base of all that a person may be told of."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, dataclass_transform
 
-class DatabaseUnavailableError(Exception):
+
+@dataclass_transform(eq_default=False, field_specifiers=(field,))
+class UserFacingError(Exception):
+    """What a person may meet. Its subclasses carry data, never a sentence: `bot.texts.for_error` has the words.
+
+    A subclass lists its fields as a dataclass does, and needs no decorator. It isn't frozen: Python itself sets an
+    exception's traceback and cause.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(eq=False)(cls)
+
+    def __str__(self) -> str:
+        """Return what a log is told: the type with its data."""
+        return repr(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how a copy is made elsewhere (pickle): by its fields, also those given by keyword."""
+        return partial(type(self), **{given.name: getattr(self, given.name) for given in fields(self)}), ()  # type: ignore[arg-type]
+
+
+class DatabaseUnavailableError(UserFacingError):
     """The database can't be reached, or went away in the middle; nothing of the transaction was kept."""
-
-    def __init__(self, sentence: str = "My memory can't be reached just now. Please try again in a moment.") -> None:
-        super().__init__(sentence)
 
 
 class DatabaseSetupError(Exception):
-    """The database can't be used as it is set up: says what is wrong and what to do."""
+    """The database can't be used as it is set up: tells its operator what is wrong and what to do."""
 
 
 class MigrationError(DatabaseSetupError):
     """The migrations of this code and those of the database don't fit together."""
 
 
-class NameTakenError(Exception):
+class NameTakenError(UserFacingError):
     """The owner already has a concept of that name, without regard to case."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"“{name}” is already remembered here. Choose another name, or edit that one.")
-        self.name = name
+    name: str
 
 
-class NotRememberedError(Exception):
+class NotRememberedError(UserFacingError):
     """The concept isn't in the memory (any more), or not in one that the viewer can see."""
 
-    def __init__(self, sentence: str = "I don't remember that one (any more).") -> None:
-        super().__init__(sentence)
+
+class NothingRecognisedError(NotRememberedError):
+    """Nobody was recognised in that region, so there is nothing to be right or wrong about."""
 
 
-class ObjectedError(Exception):
+class ReferenceGoneError(NotRememberedError):
+    """That picture of the concept isn't there (any more)."""
+
+
+class ProposalGoneError(NotRememberedError):
+    """What was proposed was approved, declined or withdrawn meanwhile."""
+
+
+class UndoExpiredError(NotRememberedError):
+    """What was forgotten can't be brought back any more, or was already."""
+
+
+class LastReferenceError(UserFacingError):
+    """The only picture of a concept has to stay: without one there is nothing to recognise."""
+
+
+class CannotMergeError(UserFacingError):
+    """Only two different concepts of the same memory can become one."""
+
+
+class ObjectedError(UserFacingError):
     """The person that a concept is linked to doesn't want to be in anybody's shared memory."""
 
-    def __init__(self) -> None:
-        super().__init__("This person doesn't want to be in a shared memory, so I can't share that.")
 
-
-class DataWithdrawnError(Exception):
+class DataWithdrawnError(UserFacingError):
     """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
 
-    def __init__(self) -> None:
-        super().__init__("Something I learned this from was taken away meanwhile, so I don't keep it.")
 
-
-class NothingToRollBackError(Exception):
+class NothingToRollBackError(UserFacingError):
     """An owner's answers come from the base model, and always did."""
 
-    def __init__(self) -> None:
-        super().__init__("There is nothing to go back to: nothing that I learned is in use.")
 
-
-class RateLimitedError(Exception):
+class RateLimitedError(UserFacingError):
     """A limit is used up; ``seconds`` is when the next use is possible."""
 
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"That's a lot at once. Please come back in {duration(seconds)}.")
-        self.seconds = seconds
-
-
-def duration(seconds: int) -> str:
-    """Return a time to wait in words, rounded up: “40 seconds”, “3 minutes”, “2 hours”."""
-    for length, unit in ((3600, "hour"), (60, "minute")):
-        if seconds > length:
-            return f"{-(-seconds // length)} {unit}s"
-    return f"{max(seconds, 1)} second{'s' if seconds > 1 else ''}"
+    seconds: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from db.concepts import WRITE_ALONE, get, lock_people
-from db.errors import NotRememberedError
+from db.errors import CannotMergeError
 from db.names import check_info
 from db.types import Concept, Viewer
 
@@ -50,11 +50,12 @@ DELETE_EMPTIED = "DELETE FROM concept WHERE owner_id = $1 AND concept_id = $2"
 async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, other: Concept) -> Concept:
     """Make one concept of two of the same owner: the first one's name and avatar, the pictures and info of both.
 
-    Raises NotRememberedError when one was forgotten meanwhile, InvalidTextError when both infos together are too long.
+    Raises NotRememberedError when one was forgotten meanwhile, CannotMergeError when they aren't two of one memory, and
+    InvalidTextError when both infos together are too long.
     """
     owner = kept.owner_id
     if other.owner_id != owner or other.concept_id == kept.concept_id:
-        raise NotRememberedError("Only two different ones of the same memory can be merged.")
+        raise CannotMergeError
     async with connection.transaction():
         await lock_people(connection, kept.linked_user, other.linked_user)
         await connection.execute(WRITE_ALONE, owner)

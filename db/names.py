@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from enum import StrEnum
+
+from db.errors import UserFacingError
 
 NAME_LIMIT = 64
 INFO_LIMIT = 1000
@@ -19,8 +22,45 @@ _COMBINING_DOT = "\u0307"
 _PINGS_MANY = re.compile(r"@\s*(everyone|here)", re.IGNORECASE)
 
 
-class InvalidTextError(ValueError):
-    """A name, info or category that can't be used; the text is a sentence for the person who gave it."""
+class TextField(StrEnum):
+    """What a text that a person gave is for."""
+
+    NAME = "name"
+    CATEGORY = "category"
+    INFO = "info"
+
+
+class InvalidTextError(UserFacingError):
+    """A name, category or info that can't be used."""
+
+    field: TextField
+
+
+class InvisibleTextError(InvalidTextError):
+    """Nobody could see it."""
+
+
+class TextTooLongError(InvalidTextError):
+    """It has more characters than are kept."""
+
+    length: int
+    max_length: int
+
+
+class SeveralLinesError(InvalidTextError):
+    """It has to be on one line."""
+
+
+class ControlCharactersError(InvalidTextError):
+    """It contains control characters."""
+
+
+class AngleBracketsError(InvalidTextError):
+    """It contains < or >, which could break a prompt."""
+
+
+class PingsManyError(InvalidTextError):
+    """It contains @everyone or @here."""
 
 
 def check_name(name: str) -> str:
@@ -29,24 +69,24 @@ def check_name(name: str) -> str:
     Raises InvalidTextError when it is empty, invisible, too long, on several lines, or could break a prompt or
     ping people.
     """
-    cleaned = " ".join(_without_hidden(_one_line(name, "A name")).split())
+    cleaned = " ".join(_without_hidden(_one_line(name, TextField.NAME)).split())
     if not any(_is_visible(character) for character in cleaned):
-        raise InvalidTextError("A name needs at least one visible character.")
+        raise InvisibleTextError(TextField.NAME)
     if len(cleaned) > NAME_LIMIT:
-        raise InvalidTextError(f"A name can have at most {NAME_LIMIT} characters; this one has {len(cleaned)}.")
+        raise TextTooLongError(TextField.NAME, len(cleaned), NAME_LIMIT)
     compatible = unicodedata.normalize("NFKC", cleaned)  # full-width brackets are brackets to a reader
     if "<" in compatible or ">" in compatible:
-        raise InvalidTextError("A name can't contain < or >.")
+        raise AngleBracketsError(TextField.NAME)
     if _PINGS_MANY.search(compatible):
-        raise InvalidTextError("A name can't contain @everyone or @here.")
+        raise PingsManyError(TextField.NAME)
     return cleaned
 
 
 def check_category(category: str) -> str:
     """Return the category cleaned as a name is; it may be empty. Raises InvalidTextError."""
-    cleaned = " ".join(_without_hidden(_one_line(category, "A category")).split())
+    cleaned = " ".join(_without_hidden(_one_line(category, TextField.CATEGORY)).split())
     if len(cleaned) > CATEGORY_LIMIT:
-        raise InvalidTextError(f"A category can have at most {CATEGORY_LIMIT} characters; this one has {len(cleaned)}.")
+        raise TextTooLongError(TextField.CATEGORY, len(cleaned), CATEGORY_LIMIT)
     return cleaned
 
 
@@ -55,7 +95,7 @@ def check_info(info: str) -> str:
     lines = unicodedata.normalize("NFC", info).strip().splitlines()
     cleaned = "\n".join(_without_hidden(_without_control(line)).rstrip() for line in lines)
     if len(cleaned) > INFO_LIMIT:
-        raise InvalidTextError(f"The info can have at most {INFO_LIMIT:,} characters; this one has {len(cleaned):,}.")
+        raise TextTooLongError(TextField.INFO, len(cleaned), INFO_LIMIT)
     return cleaned
 
 
@@ -92,12 +132,12 @@ def _in_word(character: str) -> bool:
     return (character.isalnum() or character == "_") and not without_spaces
 
 
-def _one_line(text: str, what: str) -> str:
+def _one_line(text: str, field: TextField) -> str:
     composed = unicodedata.normalize("NFC", text).strip()
     if len(composed.splitlines()) > 1:
-        raise InvalidTextError(f"{what} has to be on one line.")
+        raise SeveralLinesError(field)
     if composed != _without_control(composed):
-        raise InvalidTextError(f"{what} can't contain control characters.")
+        raise ControlCharactersError(field)
     return composed
 
 

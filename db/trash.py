@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import WRITE_ALONE, forget, get, lock_people, refused
-from db.errors import NameTakenError, NotRememberedError
+from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError
 from db.types import Concept, OwnerId, SetAside
 
 UNDO_TIME = timedelta(minutes=10)
@@ -156,7 +156,7 @@ async def forget_for_now(connection: asyncpg.Connection, concept: Concept, forgo
 
 async def undo(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> Concept:
     """Remember again what was forgotten. Raises NotRememberedError when it is too late, and as `restore`."""
-    return await _bring_back(connection, owner_id, set_aside_id, "forgotten", "That can't be undone any more.")
+    return await _bring_back(connection, owner_id, set_aside_id, "forgotten", UndoExpiredError())
 
 
 async def propose(connection: asyncpg.Connection, concept: Concept, to: OwnerId, proposed_by: int) -> SetAside:
@@ -178,25 +178,25 @@ async def proposals(connection: asyncpg.Connection, owner_id: OwnerId) -> list[S
 
 async def approve(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> Concept:
     """Take a proposal into the server's memory. Raises NotRememberedError when it is gone, and as `restore`."""
-    return await _bring_back(connection, owner_id, set_aside_id, "proposed", "That proposal isn't there any more.")
+    return await _bring_back(connection, owner_id, set_aside_id, "proposed", ProposalGoneError())
 
 
 async def decline(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> str:
     """Delete a proposal; returns its name. Raises NotRememberedError when it is gone."""
     row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, "proposed")
     if row is None:
-        raise NotRememberedError("That proposal isn't there any more.")
+        raise ProposalGoneError
     return str(row["name"])
 
 
 async def _bring_back(
-    connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID, why: str, too_late: str
+    connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID, why: str, too_late: NotRememberedError
 ) -> Concept:
     async with connection.transaction():
         await lock_people(connection, await connection.fetchval(PERSON_SET_ASIDE, owner_id, set_aside_id))
         row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, why)
         if row is None:
-            raise NotRememberedError(too_late)
+            raise too_late
         return await restore(connection, owner_id, row["snapshot"], row["name"])
 
 

@@ -9,6 +9,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import texts
+from bot.errors import NoPictureError
 from bot.service.assistant import Assistant, Question
 from bot.ui import attachments
 from bot.ui.actor import viewer_of
@@ -58,7 +59,7 @@ async def setup(bot: Any) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         attachment = attachments.picture_in(message.attachments)
         if attachment is None:
-            raise attachments.AttachmentError(texts.NO_PICTURE_THERE)
+            raise NoPictureError
         question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await attachments.read(attachment))
         await answer(assistant, question, InResponse(interaction))
 

@@ -9,6 +9,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot import texts
+from bot.errors import NoPictureError
 from bot.service.assistant import Assistant
 from bot.ui import attachments
 from bot.ui.actor import actor_of, viewer_of
@@ -118,7 +119,7 @@ async def setup(bot: Any) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         found = attachments.pictures_in(message.attachments)
         if not found:
-            raise attachments.AttachmentError(texts.NO_PICTURE_THERE)
+            raise NoPictureError
         await offer_parts(interaction, assistant, tuple([await attachments.read(attachment) for attachment in found]))
 
     bot.tree.add_command(remember_this)

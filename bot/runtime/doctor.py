@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from bot import texts
 from bot.runtime.settings import Settings
-from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerRefusedError, WorkerUnavailableError
+from bot.service.worker_client import WorkerClient
+from bot.texts.errors import for_error
+from bot.texts.formatting import plural
 from db.erasure import count_consents
 from db.errors import DatabaseSetupError
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.health import DatabaseState, inspect, problem_of
 from db.setup.migrate import migrate
+from model_worker.api.errors import WorkerError
 from model_worker.api.hub import local_checkpoint
 from model_worker.api.packs import PackError, load_pack, weights_problems
 
@@ -103,7 +105,7 @@ def _inspected(settings: Settings, url: str) -> list[Finding]:
 def _training(users: int, on_servers: int) -> Finding:
     """Say whose memories may be learned from; whether they were is their own affair, and in `/privacy`."""
     allow = "1 person allows" if users == 1 else f"{users:,} people allow"
-    says = f"{allow} it; {texts.plural(on_servers, 'server')} didn't pause it"
+    says = f"{allow} it; {plural(on_servers, 'server')} didn't pause it"
     return Finding("training", True, says)
 
 
@@ -145,8 +147,8 @@ async def _worker(settings: Settings) -> list[Finding]:
     client = WorkerClient(settings.worker_url, settings.worker_token or "")
     try:
         health = await client.health()
-    except (WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
-        return [Finding("worker", False, f"{settings.worker_url}: {problem}")]
+    except WorkerError as problem:
+        return [Finding("worker", False, f"{settings.worker_url}: {problem.detail or for_error(problem)}")]
     finally:
         await client.close()
     is_ready = health.state == "ready"

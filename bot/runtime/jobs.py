@@ -22,13 +22,13 @@ from procrastinate.jobs import Status
 from bot.service.assistant import Assistant
 from bot.service.governance import nobody_on
 from bot.service.reindexing import memories_to_move, move_a_slice
-from bot.service.worker_client import WorkerBusyError, WorkerRefusedError, WorkerUnavailableError
 from db import servers
 from db.errors import DatabaseUnavailableError
 from db.job_queue import DEFAULT, TRAIN, open_queue
 from db.maintenance import KnownServer, delete_what_is_due, known_servers
 from db.pool import viewing
 from db.types import OwnerId
+from model_worker.api.errors import WorkerBusyError, WorkerError, WorkerUnavailableError
 
 log = logging.getLogger("keepsake.jobs")
 
@@ -73,7 +73,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     async def _move_memory(owner_id: str) -> None:
         try:
             has_moved = await move_a_slice(assistant, OwnerId(owner_id))
-        except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
+        except (DatabaseUnavailableError, WorkerError) as problem:
             log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
             return
         if not has_moved:

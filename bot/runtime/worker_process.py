@@ -9,7 +9,8 @@ from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
 from bot.runtime.child_process import ChildProcess, ChildStartError, kill_what_is_left
-from bot.service.worker_client import WorkerClient, WorkerUnavailableError
+from bot.service.worker_client import WorkerClient
+from model_worker.api.errors import WorkerUnavailableError
 
 START_SECONDS = 60.0
 LOAD_SECONDS = 300.0

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from bot import texts
+from bot.errors import AnswerGoneError, RegionGoneError, UnknownNameError
 from bot.service import permissions
 from bot.service.permissions import Actor
 from bot.service.retrieval import Detections, make_ready, see
@@ -24,7 +24,7 @@ from bot.service.thumbnails import LARGE, thumbnail
 from bot.service.worker_client import WorkerClient
 from db import adapters, concepts, corrections, reindexing, search, servers, sightings, trash
 from db.adapters import AdapterInUse
-from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
+from db.errors import DatabaseUnavailableError, NameTakenError, NothingRecognisedError
 from db.names import check_category, check_info, check_name
 from db.pool import viewing
 from db.recall import mentioned_in, recognised_in
@@ -172,7 +172,7 @@ class Assistant:
             if found:
                 return found[0]
             alike = await concepts.did_you_mean(connection, viewer, name)
-        raise NotRememberedError(texts.unknown_name(name, alike))
+        raise UnknownNameError(name, tuple(alike))
 
     async def edit(
         self,
@@ -221,7 +221,7 @@ class Assistant:
         async with viewing(self.pool, viewer) as connection:
             answer = await sightings.load_answer(connection, viewer, answer_id)
         if answer is None:
-            raise NotRememberedError(texts.ONLY_WHO_ASKED)
+            raise AnswerGoneError
         return answer
 
     async def judge(self, viewer: Viewer, answer: Answer, region: int, verdict: Verdict) -> Concept:
@@ -232,7 +232,7 @@ class Assistant:
         sighting = _sighting_of(answer, region)
         concept = sighting.concept
         if concept is None:
-            raise NotRememberedError(texts.NOBODY_THERE)
+            raise NothingRecognisedError
         sighting = await self._as_in_use(viewer, answer, sighting, concept.owner_id)
         async with viewing(self.pool, viewer) as connection:
             await corrections.store(connection, viewer, sighting, verdict)
@@ -430,7 +430,7 @@ def _area(box: Box) -> float:
 def _sighting_of(answer: Answer, region: int) -> Sighting:
     sighting = answer.sighting(region)
     if sighting is None:
-        raise NotRememberedError(texts.PART_UNKNOWN)
+        raise RegionGoneError
     return sighting
 
 

@@ -11,8 +11,9 @@ from uuid import UUID
 import asyncpg
 
 from bot import texts
+from bot.errors import InvalidNumberError, NoServerError, NumberField
 from bot.service import learning
-from bot.service.permissions import Actor, NotAllowedError
+from bot.service.permissions import Actor
 from bot.service.reports import Learning
 from db import concepts, servers, trash
 from db.pool import viewing
@@ -20,10 +21,6 @@ from db.types import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Vie
 
 LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
-
-
-class InvalidNumberError(ValueError):
-    """A limit that can't be used; the text says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +65,9 @@ async def change(pool: asyncpg.Pool, who: Actor, action: str, **changes: object)
 async def change_numbers(pool: asyncpg.Pool, who: Actor, member: str, server: str, days: str) -> ServerSettings:
     """Change the limits and the retention, as they were typed. Raises InvalidNumberError."""
     numbers = {
-        "max_per_member": _number(member, texts.LIMIT_OF_MEMBER, 1000),
-        "max_per_server": _number(server, texts.LIMIT_OF_SERVER, 10_000),
-        "retention_days": _number(days, texts.RETENTION, 365),
+        "max_per_member": _number(member, NumberField.MEMBER_LIMIT, 1000),
+        "max_per_server": _number(server, NumberField.SERVER_LIMIT, 10_000),
+        "retention_days": _number(days, NumberField.RETENTION_DAYS, 365),
     }
     words = ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in numbers.items())
     return await change(pool, who, f"set {words}", **numbers)
@@ -78,7 +75,7 @@ async def change_numbers(pool: asyncpg.Pool, who: Actor, member: str, server: st
 
 async def change_quiet_hours(pool: asyncpg.Pool, who: Actor, begin: str, end: str) -> ServerSettings:
     """Change between which hours (UTC) the bot learns by itself, as they were typed. Raises InvalidNumberError."""
-    quiet_from, quiet_to = _number(begin, texts.QUIET_FROM, 23), _number(end, texts.QUIET_TO, 23)
+    quiet_from, quiet_to = _number(begin, NumberField.QUIET_FROM, 23), _number(end, NumberField.QUIET_TO, 23)
     action = f"set quiet hours from {quiet_from} to {quiet_to}"
     return await change(pool, who, action, quiet_from=quiet_from, quiet_to=quiet_to)
 
@@ -117,7 +114,7 @@ async def purge_member(pool: asyncpg.Pool, who: Actor, user_id: int) -> int:
 
 async def purge_older(pool: asyncpg.Pool, who: Actor, days: str) -> int:
     """Delete what nobody changed or met for so many days; returns how many concepts. Raises InvalidNumberError."""
-    number = _number(days, texts.AGE, 36_500)
+    number = _number(days, NumberField.AGE_DAYS, 36_500)
     before = datetime.now(UTC) - timedelta(days=number)
     return await _purge(pool, who, f"purged what is older than {number} days", before=before)
 
@@ -147,7 +144,7 @@ async def audit_csv(pool: asyncpg.Pool, who: Actor) -> bytes:
 def owner_of(who: Actor) -> OwnerId:
     """Return the memory of the server that a person is on. Raises NotAllowedError elsewhere."""
     if who.viewer.server_memory is None:
-        raise NotAllowedError(texts.NO_SERVER)
+        raise NoServerError
     return who.viewer.server_memory
 
 
@@ -166,13 +163,13 @@ async def _purge(
     return gone
 
 
-def _number(typed: str, what: str, maximum: int) -> int:
+def _number(typed: str, field: NumberField, maximum: int) -> int:
     try:
         number = int(typed.strip())
     except ValueError:
         number = -1
     if not 0 <= number <= maximum:
-        raise InvalidNumberError(texts.wrong_number(what, maximum))
+        raise InvalidNumberError(field, maximum)
     return number
 
 

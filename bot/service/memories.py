@@ -8,10 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
-from bot import texts
+from bot.errors import NoServerError, NotAllowedError, NotYoursError, UnknownNameError
 from bot.service import permissions
 from bot.service.assistant import Assistant, upright
-from bot.service.permissions import Actor, NotAllowedError
+from bot.service.permissions import Actor
 from bot.service.retrieval import Detections, make_ready, see
 from db import concepts, merging, search, trash
 from db.errors import NotRememberedError
@@ -168,7 +168,7 @@ async def unshare(pool: asyncpg.Pool, who: Actor, concept: Concept) -> None:
     async with viewing(pool, who.viewer) as connection:
         await permissions.check_may_change(connection, who, concept)
         if concept.created_by != who.user_id:
-            raise NotAllowedError(texts.not_yours(concept.name))
+            raise NotYoursError(concept.name)
         if not await _has(connection, who.viewer.personal, concept.concept_id):
             snapshot = await trash.take(connection, concept)
             await trash.restore(connection, who.viewer.personal, snapshot, concept.name)
@@ -194,7 +194,7 @@ async def other_of_name(pool: asyncpg.Pool, who: Actor, concept: Concept, name: 
             if item.owner_id == concept.owner_id and item.concept_id != concept.concept_id:
                 return item
         alike = await concepts.did_you_mean(connection, who.viewer, name)
-    raise NotRememberedError(texts.unknown_name(name, [text for text in alike if text != concept.name]))
+    raise UnknownNameError(name, tuple(text for text in alike if text != concept.name))
 
 
 async def look(assistant: Assistant, who: Actor, pictures: tuple[bytes, ...]) -> PictureParts:
@@ -239,5 +239,5 @@ def _owner(who: Actor, *, shared: bool) -> OwnerId:
     if not shared:
         return who.viewer.personal
     if who.viewer.server_memory is None:
-        raise NotAllowedError(texts.NO_SERVER)
+        raise NoServerError
     return who.viewer.server_memory

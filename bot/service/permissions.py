@@ -7,7 +7,20 @@ from datetime import timedelta
 
 import asyncpg
 
-from bot import texts
+from bot.errors import (
+    MemberLimitError,
+    MemoryFullError,
+    MemoryLockedError,
+    NoServerError,
+    NothingToTrainOnError,
+    NotYoursError,
+    OnlyAdminsShareError,
+    OnlyRolesShareError,
+    PicturesFullError,
+    ServerFullError,
+    TrainingConsentMissingError,
+    TrainingPausedError,
+)
 from db import concepts, erasure, rate_limits, servers, training
 from db.rate_limits import Limit
 from db.types import NO_CHANNEL, Channel, Concept, OwnerId, ServerSettings, Viewer, WhoMayShare
@@ -27,14 +40,6 @@ ASKS_OF_SERVER = Limit("ask", 300, timedelta(seconds=0.5))
 REMEMBERS_OF_SERVER = Limit("remember", 200, timedelta(seconds=10))
 OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}
 """What all members of a server may do together; a member's own limit holds besides."""
-
-
-class NotAllowedError(Exception):
-    """The person may not do this; the text says who may."""
-
-
-class LimitReachedError(Exception):
-    """The memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,13 @@ async def check_room(
 ) -> None:
     """Check that the viewer's own memory has room. Raises LimitReachedError."""
     if await concepts.count(connection, viewer.personal) + more > maximum:
-        raise LimitReachedError(texts.memory_full(maximum))
+        raise MemoryFullError(maximum)
 
 
 def check_pictures(references: int) -> None:
     """Check that one concept may have so many pictures. Raises LimitReachedError."""
     if references > MAX_REFERENCES:
-        raise LimitReachedError(texts.pictures_full(MAX_REFERENCES))
+        raise PicturesFullError(MAX_REFERENCES)
 
 
 async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId:
@@ -81,18 +86,18 @@ async def check_may_share(connection: asyncpg.Connection, who: Actor) -> OwnerId
     """
     shared = who.viewer.server_memory
     if shared is None:
-        raise NotAllowedError(texts.NO_SERVER)
+        raise NoServerError
     settings = await servers.settings_of(connection, shared)
     _check_lock(settings, who)
     if not who.is_admin:
         if settings.who_may_share is WhoMayShare.ADMINS:
-            raise NotAllowedError(texts.ONLY_ADMINS_SHARE)
+            raise OnlyAdminsShareError
         if settings.who_may_share is WhoMayShare.ROLES and not who.roles & set(settings.sharing_roles):
-            raise NotAllowedError(texts.ONLY_ROLES_SHARE)
+            raise OnlyRolesShareError
         if await servers.count_by_member(connection, shared, who.user_id) >= settings.max_per_member:
-            raise LimitReachedError(texts.member_full(settings.max_per_member))
+            raise MemberLimitError(settings.max_per_member)
     if await concepts.count(connection, shared) >= settings.max_per_server:
-        raise LimitReachedError(texts.server_full(settings.max_per_server))
+        raise ServerFullError(settings.max_per_server)
     return shared
 
 
@@ -108,7 +113,7 @@ async def check_may_change(connection: asyncpg.Connection, who: Actor, concept: 
     if not concept.is_shared:
         return
     if not who.is_admin and concept.created_by != who.user_id:
-        raise NotAllowedError(texts.not_yours(concept.name))
+        raise NotYoursError(concept.name)
     _check_lock(await servers.settings_of(connection, concept.owner_id), who)
 
 
@@ -116,11 +121,11 @@ async def check_may_learn(connection: asyncpg.Connection, viewer: Viewer, owner:
     """Check that there is something in a memory that may be learned from. Raises NotAllowedError."""
     if owner == viewer.personal:
         if not await erasure.may_train(connection, viewer):
-            raise NotAllowedError(texts.CONSENT_FIRST)
+            raise TrainingConsentMissingError
     elif not (await servers.settings_of(connection, owner)).trains:
-        raise NotAllowedError(texts.LEARNING_PAUSED)
+        raise TrainingPausedError
     if not (await training.changes_since_last_run(connection, owner)).total:
-        raise NotAllowedError(texts.NOTHING_TO_LEARN)
+        raise NothingToTrainOnError
 
 
 async def count_learning(connection: asyncpg.Connection, owner: OwnerId) -> None:
@@ -137,4 +142,4 @@ def may_speak_in(settings: ServerSettings, channels: set[int]) -> bool:
 
 def _check_lock(settings: ServerSettings, who: Actor) -> None:
     if settings.locked and not who.is_admin:
-        raise NotAllowedError(texts.LOCKED)
+        raise MemoryLockedError

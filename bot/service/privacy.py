@@ -20,6 +20,8 @@ from bot.archive.schema import (
     ArchivedEmbedding,
     ArchivedReference,
     ArchiveError,
+    ArchiveProblem,
+    ProblemKind,
 )
 from bot.archive.writer import write_archives
 from bot.service import learning, permissions
@@ -32,7 +34,8 @@ from db.archives import Arriving, WholeConcept
 from db.names import name_key
 from db.pool import viewing
 from db.types import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
-from model_worker.api.images import ImageError, decode_picture
+from model_worker.api.errors import ImageError
+from model_worker.api.images import decode_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,14 +239,15 @@ def _named(name: str, parts: Sequence[bytes]) -> list[Export]:
     return [Export(f"{name}-{number}-of-{len(parts)}.zip", part) for number, part in enumerate(parts, start=1)]
 
 
-def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[str, ...]:
-    problems = []
+def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProblem, ...]:
+    problems: list[ArchiveProblem] = []
     for concept in found:
         for reference in concept.references:
             try:
                 decode_picture(reference.picture)
-            except ImageError as problem:
-                problems.append(f"A picture of “{texts.quoted(concept.name)}”: {problem}")
+            except ImageError as error:
+                kind = ProblemKind.PICTURE_UNREADABLE
+                problems.append(ArchiveProblem(kind=kind, concept=concept.name, cause=error))
                 if len(problems) == MAX_PROBLEMS:
                     return tuple(problems)
     return tuple(problems)

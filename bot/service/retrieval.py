@@ -10,12 +10,13 @@ from itertools import chain
 import asyncpg
 
 from bot.service.verification import lowered, verified
-from bot.service.worker_client import UnknownEmbedderError, WorkerClient
+from bot.service.worker_client import WorkerClient
 from db import reindexing, search
 from db.concepts import owners
 from db.pool import viewing
 from db.recall import recall
 from db.types import Box, Calibration, Embedded, OwnerId, Reference, Region, RetrievalResult, Viewer
+from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.protocol import Perception, ReferenceView, Tag
 
 log = logging.getLogger("keepsake.seeing")

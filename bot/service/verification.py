@@ -14,10 +14,11 @@ from hashlib import sha256
 import asyncpg
 
 from bot.service.thumbnails import LARGE, thumbnail
-from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerRefusedError, WorkerUnavailableError
+from bot.service.worker_client import WorkerClient
 from db import concepts
 from db.pool import viewing
 from db.types import Calibration, Match, Viewer
+from model_worker.api.errors import WorkerError
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import Candidate, VerifyRequest
 
@@ -73,7 +74,7 @@ async def _asked(
     ]
     try:
         said = await worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
-    except (WorkerUnavailableError, WorkerBusyError, WorkerRefusedError) as problem:
+    except WorkerError as problem:
         log.warning("The writer wasn't asked: %s", problem)
         return {}
     return {match.region: probability for (match, _), probability in zip(shown, said, strict=True)}

@@ -14,6 +14,13 @@ from typing import Any
 import aiohttp
 
 from db.types import Box
+from model_worker.api.errors import (
+    AnswerBrokeOffError,
+    WorkerError,
+    WorkerRefusedError,
+    WorkerUnavailableError,
+    error_from_wire,
+)
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import (
     GenerateRequest,
@@ -40,31 +47,6 @@ GetAdapter = Callable[[], Awaitable[bytes | None]]
 """Returns an adapter's file, None when it is gone."""
 NOT_WITH_ADAPTER = frozenset({404, 500})
 """How the worker answers a question for an adapter that it lacks, or that breaks it."""
-
-
-class WorkerUnavailableError(Exception):
-    """The worker can't be reached, or went away in the middle."""
-
-    def __init__(
-        self, sentence: str = "My eyes and voice can't be reached just now. Please try again in a moment."
-    ) -> None:
-        super().__init__(sentence)
-
-
-class WorkerBusyError(Exception):
-    """The worker has too much to do, or isn't ready yet; ``seconds`` is when to try again."""
-
-    def __init__(self, seconds: int, sentence: str) -> None:
-        super().__init__(sentence)
-        self.seconds = seconds
-
-
-class WorkerRefusedError(Exception):
-    """The worker can't use what it was sent; the text is a sentence for the person who sent it."""
-
-
-class UnknownEmbedderError(WorkerRefusedError):
-    """The worker has no pack that makes the embeddings which were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +90,7 @@ class WorkerClient:
         ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than
         the worker's own.
 
-        Raises UnknownEmbedderError, and WorkerUnavailableError, WorkerBusyError and WorkerRefusedError, as everything
-        here.
+        Raises UnknownEmbedderError, ImageError, and any other WorkerError, as everything here.
         """
         about: dict[str, object] = {"embedding_id": embedding_id, "categories": list(categories)}
         return perception_from_json(await self._about(picture, "/perceive", about))
@@ -146,11 +127,11 @@ class WorkerClient:
             async for line in response.content:
                 said: dict[str, Any] = json.loads(line)
                 if "error" in said:
-                    raise WorkerUnavailableError(said["error"])
+                    raise error_from_wire(said["error"])
                 if said.get("done"):
                     return
                 yield said["text"]
-        raise WorkerUnavailableError("My answer broke off in the middle. Please ask again in a moment.")
+        raise AnswerBrokeOffError
 
     @asynccontextmanager
     async def _answering(
@@ -186,7 +167,7 @@ class WorkerClient:
         except WorkerRefusedError as problem:
             self._refused_adapters.add(name)
             return str(problem)
-        except (WorkerUnavailableError, WorkerBusyError) as problem:
+        except WorkerError as problem:
             return str(problem)
 
     async def sees_pictures(self) -> bool:
@@ -264,7 +245,7 @@ class WorkerClient:
                     await _check(response)
                 yield response
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
-            raise WorkerUnavailableError from error
+            raise WorkerUnavailableError(detail=str(error)) from error
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -276,14 +257,11 @@ class WorkerClient:
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
+    """Raise what the worker answered, if it isn't what was asked for."""
     if response.status < 400:
         return
     try:
-        sentence = str((await response.json())["error"])
-    except (ValueError, KeyError, aiohttp.ContentTypeError):
-        sentence = f"The worker answered {response.status}."
-    if response.status == 503:
-        raise WorkerBusyError(int(response.headers.get("Retry-After", "5")), sentence)
-    if response.status in {401, 500}:
-        raise WorkerUnavailableError(sentence)
-    raise UnknownEmbedderError(sentence) if response.status == 409 else WorkerRefusedError(sentence)
+        error = (await response.json())["error"]
+    except (ValueError, KeyError, TypeError, aiohttp.ContentTypeError):
+        raise WorkerUnavailableError(detail=f"it answered {response.status}") from None
+    raise error_from_wire(error)

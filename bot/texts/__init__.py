@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 
 from bot.service.reports import MARKS, Example, Learning, Report
+from bot.texts.formatting import MESSAGE_LENGTH, ago, day, names_of, one_line, plural, quoted, shortened
 from db.adapters import PromotionEntry
 from db.training import RunState, TrainingRun
 from db.types import AuditEntry, Concept, Erased, ServerSettings, SetAside, Stored, WhoMayShare
 
-MESSAGE_LENGTH = 2000
 LONGEST_INFO = 1200
 """Characters of info on a card, after escaping: of 4,000 for all of it."""
 
@@ -20,24 +18,8 @@ THINKING = "💭 Thinking…"
 WHO_IS_THIS = "Who is in this picture?"
 NOTHING_TO_SAY = "I have nothing to say to that."
 
-UNEXPECTED = "Something went wrong on my side; it is in my log. Nothing was changed. Please try again."
-NOT_HERE = "You can't do that here."
-NOT_IN_THIS_CHANNEL = "The admins of this server don't want me in this channel."
-NO_PICTURE_THERE = "That message has no picture."
-CANNOT_FETCH = "I couldn't fetch that file from Discord. Please send it again."
-NO_SERVER = "There is no server's memory here: use this on a server that I'm a member of."
-ONLY_ADMINS_SHARE = "On this server only the admins share. You can remember it for yourself."
-ONLY_ROLES_SHARE = "On this server only some roles may share. You can remember it for yourself."
-LOCKED = "The admins have locked this server's memory: nothing in it changes for now."
-ONLY_WHO_ASKED = "Only who asked can answer that, and only while the answer is kept."
-NOBODY_THERE = "Nobody is recognised there (any more)."
-PART_UNKNOWN = "That part of the picture isn't known (any more)."
 WHO_IS_IT = "Who is it?"
 
-LIMIT_OF_MEMBER = "A member's limit"
-LIMIT_OF_SERVER = "The server's limit"
-RETENTION = "The days that answers are kept"
-AGE = "The age in days"
 
 EMPTY_MEMORY = "Nothing yet. Use `/remember`, or “Remember this” on a message with a picture."
 NOTHING_FOUND = "Nothing like that. Try other words, or take the filter away."
@@ -49,15 +31,8 @@ SHARE_WARNING = (
 )
 UNDONE_HINT = "Ten minutes to undo it."
 
-QUIET_FROM = "The hour that quiet begins"
-QUIET_TO = "The hour that quiet ends"
 LEARNING_PAUSED = "Learning is paused: the admins of this server resume it."
 PAUSED_MEANWHILE = "it was paused"
-CONSENT_FIRST = "I learn only from what you allow me to: press “Allow training” first."
-TAUGHT_ELSEWHERE = "The model that answers runs on a server elsewhere, so I can't teach it."
-NOTHING_TO_LEARN = (
-    "There is nothing yet that I may learn from: things with pictures, remembered by people who allow training."
-)
 LEARNING_ASKED = "Learning is asked for; it begins as soon as there is time."
 NOT_LEARNED = "Nothing was learned so far."
 LEARNED_HINT = (
@@ -164,47 +139,6 @@ def unshared(name: str) -> str:
     return f"**{quoted(name)}** isn't shared any more and is yours alone again."
 
 
-def unknown_name(name: str, alike: Sequence[str]) -> str:
-    """Say that nobody is called that, and what might have been meant."""
-    hint = f" Did you mean {' or '.join(f'“{quoted(item)}”' for item in alike)}?" if alike else ""
-    return f"I don't remember anyone or anything called “{quoted(name[:64])}”.{hint}"
-
-
-def not_yours(name: str) -> str:
-    """Say who may change a shared concept."""
-    return f"“{quoted(name)}” is in the server's memory: only who shared it, or who may manage the server, changes it."
-
-
-def memory_full(maximum: int) -> str:
-    """Say that a memory is full."""
-    return f"This memory is full ({maximum:,} concepts). Forget some first."
-
-
-def member_full(maximum: int) -> str:
-    """Say that a member has shared enough."""
-    return f"On this server a member shares at most {plural(maximum, 'memory', 'memories')}. Take one back first."
-
-
-def server_full(maximum: int) -> str:
-    """Say that a server's memory is full."""
-    return f"This server's memory is full ({maximum:,}). Its admins can make room."
-
-
-def pictures_full(maximum: int) -> str:
-    """Say that a concept has enough pictures."""
-    return f"I keep at most {maximum} pictures of one. Remove one first."
-
-
-def too_large(size: int, largest: int) -> str:
-    """Say that a file is too large."""
-    return f"That file has {size / 1e6:.0f} MB; I take at most {largest / 1e6:.0f} MB."
-
-
-def wrong_number(what: str, maximum: int) -> str:
-    """Say what a number has to be."""
-    return f"{what} has to be a whole number from 0 to {maximum:,}."
-
-
 def title(concept: Concept) -> str:
     """Return a concept's name and category, as a heading line."""
     details = f" · {quoted(concept.category)}" if concept.category else ""
@@ -213,7 +147,7 @@ def title(concept: Concept) -> str:
 
 def entry(concept: Concept) -> str:
     """Return a concept as a line of a list."""
-    said = quoted(_shortened(one_line(concept.info), 140)) or "*nothing said yet*"
+    said = quoted(shortened(one_line(concept.info), 140)) or "*nothing said yet*"
     seen = f" · recognised {concept.times_recognised}×" if concept.times_recognised else ""
     return f"{title(concept)}\n{said}\n-# {plural(concept.references, 'picture')}{seen}"
 
@@ -223,10 +157,10 @@ def details(concept: Concept) -> str:
     said = "\n".join(f"> {line}" for line in quoted(concept.info).splitlines()) or "> *nothing said yet*"
     where = f" in <#{concept.learned.channel_id}>" if concept.learned.server_id else ""
     lines = [
-        _shortened(said, LONGEST_INFO),
-        f"-# {plural(concept.references, 'picture')} · learned {_day(concept.created_at)}{where}",
+        shortened(said, LONGEST_INFO),
+        f"-# {plural(concept.references, 'picture')} · learned {day(concept.created_at)}{where}",
         f"-# recognised {concept.times_recognised}×"
-        + (f", the last time {_day(concept.last_seen)}" if concept.last_seen else ""),
+        + (f", the last time {day(concept.last_seen)}" if concept.last_seen else ""),
         f"-# {'Shared: everyone on this server knows it' if concept.is_shared else 'Yours alone'}"
         + (f" · it is <@{concept.linked_user}>" if concept.linked_user else ""),
     ]
@@ -273,11 +207,13 @@ def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
     """Return what an import would do."""
     lines = ["## This is what would happen"]
     if new:
-        lines.append(f"- {plural(len(new), 'concept')} with {plural(pictures, 'picture')} would be new: {_names(new)}")
+        lines.append(
+            f"- {plural(len(new), 'concept')} with {plural(pictures, 'picture')} would be new: {names_of(new)}"
+        )
     else:
         lines.append(f"- {IMPORTED_NOTHING}")
     if known:
-        lines.append(f"- {plural(len(known), 'name')} you have already, and they stay as they are: {_names(known)}")
+        lines.append(f"- {plural(len(known), 'name')} you have already, and they stay as they are: {names_of(known)}")
     return "\n".join([*lines, "Nothing has changed so far. It is all or nothing."])
 
 
@@ -341,12 +277,12 @@ def promotion(item: PromotionEntry) -> str:
     what = f"version {item.adapter_id[:8]}" if item.adapter_id else "nothing of what was learned"
     who = f" by <@{item.actor}>" if item.actor else ""
     now = " **(in use)**" if item.is_in_use else ""
-    return f"-# {_ago(item.at)} {what}{now}: {_briefly(item.why, 120)}{who}"
+    return f"-# {ago(item.at)} {what}{now}: {_briefly(item.why, 120)}{who}"
 
 
 def proposal(set_aside: SetAside) -> str:
     """Return a line about what somebody wants to share."""
-    return f"**{quoted(set_aside.name)}** by <@{set_aside.set_by}>, {_day(set_aside.created_at)}"
+    return f"**{quoted(set_aside.name)}** by <@{set_aside.set_by}>, {day(set_aside.created_at)}"
 
 
 def purge_member(user_id: int) -> str:
@@ -365,33 +301,6 @@ def purged(count: int) -> str:
     return f"{plural(count, 'concept')} gone, for good."
 
 
-def plural(count: int, text: str, many: str | None = None) -> str:
-    """Return a number with its noun."""
-    return f"{count:,} {text if count == 1 else many or text + 's'}"
-
-
-def quoted(text: str) -> str:
-    """Return a person's text with nothing in it that Discord would format, link or ping."""
-    harmless = _MARKDOWN.sub(lambda found: f"{found[2] or ''}\\{found[1] or found[3]}", text)
-    return harmless.replace("@", "@\u200b")
-
-
-def one_line(text: str) -> str:
-    """Return a text without its line breaks."""
-    return " ".join(text.split())
-
-
-def split(text: str, longest: int = MESSAGE_LENGTH) -> list[str]:
-    """Split a text into messages: after a sentence where possible, else after a word."""
-    parts = []
-    rest = text.strip()
-    while len(rest) > longest:
-        cut = _last_end(rest[:longest])
-        parts.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    return [*parts, rest] if rest or not parts else parts
-
-
 def _learning(item: Learning) -> Iterator[str]:
     if item.history:
         yield _used(item, item.history[0])
@@ -407,20 +316,20 @@ def _learning(item: Learning) -> Iterator[str]:
 def _used(item: Learning, latest: PromotionEntry) -> str:
     """Say since when what was learned is in use, or isn't any more."""
     if latest.adapter_id is None:
-        return f"What I learned isn't in use: {_briefly(latest.why)} {_ago(latest.at)}."
+        return f"What I learned isn't in use: {_briefly(latest.why)} {ago(latest.at)}."
     gain = item.report.better_by if item.is_of_latest_run and item.report is not None else None
-    return f"Last learned {_ago(latest.at)}: {_briefly(latest.why) if gain is None else f'better by {gain:.2f}'}."
+    return f"Last learned {ago(latest.at)}: {_briefly(latest.why) if gain is None else f'better by {gain:.2f}'}."
 
 
 def _run(item: Learning, run: TrainingRun) -> Iterator[str]:
     """Say how a run is, or how it ended without something to use."""
-    ended = _ago(run.finished_at or run.changed_at)
+    ended = ago(run.finished_at or run.changed_at)
     if run.state is RunState.RUNNING:
         steps = f", step {run.step:,} of {run.steps:,}" if run.steps else ""
-        silence = f" No news since {_ago(run.changed_at)}." if item.is_silent else ""
-        yield f"Learning: {_briefly(run.phase) or 'beginning'}{steps}, begun {_ago(run.started_at)}.{silence}"
+        silence = f" No news since {ago(run.changed_at)}." if item.is_silent else ""
+        yield f"Learning: {_briefly(run.phase) or 'beginning'}{steps}, begun {ago(run.started_at)}.{silence}"
     elif run.withdrawn_at is not None:
-        yield f"Something that I learned from was taken away {_ago(run.withdrawn_at)}, and with it what I learned."
+        yield f"Something that I learned from was taken away {ago(run.withdrawn_at)}, and with it what I learned."
     elif run.state is RunState.REFUSED:
         why = f" ({_briefly(item.report.why)})" if item.report is not None and item.report.why else ""
         yield f"I tried {ended} and didn't get better, so nothing changed{why}."
@@ -449,33 +358,4 @@ def _example(example: Example) -> str:
 
 def _briefly(text: str, longest: int = LONGEST_REASON) -> str:
     """Return a text as part of a line."""
-    return _shortened(quoted(one_line(text)), longest).removesuffix(".")
-
-
-_MARKDOWN = re.compile(r"([\\*_~|`<\[\]])|^(\s*)([#>+-]|\d+[.)])(?=\s|>|#)", re.MULTILINE)
-
-
-def _last_end(text: str) -> int:
-    """Return where to cut: after the last sentence, else line, else word, in the text's second half."""
-    ends = [text.rfind(mark) + 1 for mark in (". ", "! ", "? ", ".\n", "。", "\n")]
-    for end in (max(ends), text.rfind(" ") + 1):
-        if end > len(text) // 2:
-            return end
-    return len(text)
-
-
-def _names(names: Sequence[str], maximum: int = 8) -> str:
-    shown = ", ".join(quoted(name) for name in names[:maximum])
-    return f"{shown} and {len(names) - maximum:,} more" if len(names) > maximum else shown
-
-
-def _shortened(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1].rstrip("\\ ") + "…"
-
-
-def _ago(moment: datetime) -> str:
-    return f"<t:{int(moment.timestamp())}:R>"
-
-
-def _day(moment: datetime) -> str:
-    return f"<t:{int(moment.timestamp())}:D>"
+    return shortened(quoted(one_line(text)), longest).removesuffix(".")

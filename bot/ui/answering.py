@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import discord
 
-from bot import texts
 from bot.service.assistant import Assistant, Question
+from bot.texts.formatting import quoted
 from bot.ui.annotate import annotated
 from bot.ui.buttons import buttons_for
 from bot.ui.stream import AnswerSurface, speak
@@ -31,7 +31,7 @@ async def answer(assistant: Assistant, question: Question, place: AnswerSurface)
 def _certainties(recognised: Sequence[Match]) -> str:
     """Return a line with the number, name and certainty of each recognition."""
     parts = [
-        f"{number} **{texts.quoted(match.concept.name)}** {certainty(match.probability)}"
+        f"{number} **{quoted(match.concept.name)}** {certainty(match.probability)}"
         for number, match in enumerate(recognised, start=1)
     ]
     return f"\n-# {' · '.join(parts)}" if parts else ""

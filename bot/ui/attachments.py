@@ -6,17 +6,13 @@ from collections.abc import Sequence
 
 import discord
 
-from bot import texts
+from bot.errors import FileNotFetchedError, FileTooLargeError
 from model_worker.api.images import LARGEST_BYTES
 
 LARGEST_FILE = 50_000_000
 """Bytes of an archive: more than one part of an export has."""
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
-
-
-class AttachmentError(Exception):
-    """There is no picture where one is needed, or it can't be fetched."""
 
 
 def picture_in(attachments: Sequence[discord.Attachment]) -> discord.Attachment | None:
@@ -34,15 +30,15 @@ def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attac
 
 
 async def read(attachment: discord.Attachment) -> bytes:
-    """Read a picture. Raises AttachmentError when it is too large, or gone."""
+    """Read a picture. Raises FileTooLargeError, and FileNotFetchedError when it is gone."""
     return await read_file(attachment, LARGEST_BYTES)
 
 
 async def read_file(attachment: discord.Attachment, largest: int = LARGEST_FILE) -> bytes:
-    """Read any file. Raises AttachmentError when it is larger than ``largest`` bytes, or gone."""
+    """Read any file. Raises FileTooLargeError above ``largest`` bytes, FileNotFetchedError when it is gone."""
     if attachment.size > largest:
-        raise AttachmentError(texts.too_large(attachment.size, largest))
+        raise FileTooLargeError(attachment.size, largest)
     try:
         return await attachment.read()
     except discord.HTTPException as error:
-        raise AttachmentError(texts.CANNOT_FETCH) from error
+        raise FileNotFetchedError from error

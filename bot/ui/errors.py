@@ -1,61 +1,36 @@
-"""The one place where what went wrong becomes a sentence for the person who asked."""
+"""Telling a person what went wrong: in the words of `bot.texts`, where only they see it if that can be."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
 
-from bot import texts
-from bot.archive.schema import ArchiveError
-from bot.service.governance import InvalidNumberError
-from bot.service.permissions import LimitReachedError, NotAllowedError
-from bot.service.worker_client import WorkerBusyError, WorkerRefusedError, WorkerUnavailableError
-from bot.ui.attachments import AttachmentError
-from db.errors import (
-    DatabaseUnavailableError,
-    NameTakenError,
-    NothingToRollBackError,
-    NotRememberedError,
-    ObjectedError,
-    RateLimitedError,
-)
-from db.names import InvalidTextError
+from bot.texts.errors import NOT_HERE, for_error, unexpected
+from bot.texts.formatting import MESSAGE_LENGTH
+from db.errors import UserFacingError
 
 log = logging.getLogger("keepsake.bot")
-
-SPOKEN = (
-    *(
-        DatabaseUnavailableError,
-        NameTakenError,
-        NothingToRollBackError,
-        NotRememberedError,
-        ObjectedError,
-        RateLimitedError,
-        InvalidTextError,
-    ),
-    *(NotAllowedError, LimitReachedError, AttachmentError, InvalidNumberError, ArchiveError),
-    *(WorkerUnavailableError, WorkerBusyError, WorkerRefusedError),
-)
-"""Their text is a sentence that a person may read."""
 
 Item = TypeVar("Item")
 QUIET = discord.AllowedMentions.none()
 
 
 def sentence_for(error: BaseException) -> str:
-    """Return what to tell the person; logs what nobody expected."""
+    """Return what to tell the person. What nobody expected is logged under a number that they are told."""
     cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
-    if isinstance(cause, SPOKEN):
-        return str(cause)[: texts.MESSAGE_LENGTH]
+    if isinstance(cause, UserFacingError):
+        return for_error(cause)[:MESSAGE_LENGTH]
     if isinstance(cause, app_commands.CheckFailure):
-        return texts.NOT_HERE
-    log.error("Unexpected", exc_info=cause)
-    return texts.UNEXPECTED
+        return NOT_HERE
+    number = secrets.token_hex(4)
+    log.error("Unexpected (%s)", number, exc_info=cause)
+    return unexpected(number)
 
 
 async def tell(interaction: discord.Interaction[Any], error: BaseException) -> None:
@@ -71,7 +46,7 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
         else:
             await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=QUIET)
     except discord.HTTPException as gone:
-        log.warning("Nobody could be told “%s”: %s", sentence, gone)
+        log.warning("Nobody could be told about %s: %s", type(error).__name__, gone)
 
 
 def explained(

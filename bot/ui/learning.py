@@ -11,15 +11,15 @@ import discord
 from discord import ui
 
 from bot import texts
+from bot.errors import ModelElsewhereError
 from bot.service import learning
 from bot.service.assistant import Assistant
-from bot.service.permissions import NotAllowedError
 from bot.service.reports import Learning
-from bot.service.worker_client import WorkerUnavailableError
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
 from db.errors import DatabaseUnavailableError
 from db.types import OwnerId, Viewer
+from model_worker.api.errors import WorkerUnavailableError
 
 RED = discord.ButtonStyle.danger
 Change = Callable[[Any, Viewer, OwnerId], Awaitable[None]]
@@ -108,7 +108,7 @@ def _learns_now(desk: TrainingPanel) -> Act:
     async def learn(pool: Any, viewer: Viewer, owner: OwnerId) -> None:
         with contextlib.suppress(WorkerUnavailableError):  # asking waits for the trainer, not for the worker
             if not await desk.assistant.worker.takes_adapters():
-                raise NotAllowedError(texts.TAUGHT_ELSEWHERE)
+                raise ModelElsewhereError
         await learning.learn_now(pool, viewer, owner)
 
     return _changes(desk, learn, desk.card)

@@ -16,6 +16,7 @@ from bot.service.assistant import Assistant
 from bot.service.memories import Card, Page, Wanted
 from bot.service.permissions import MAX_REFERENCES, Actor
 from bot.service.thumbnails import LARGE, thumbnail
+from bot.texts.formatting import quoted
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.buttons import Undo
@@ -98,8 +99,8 @@ async def _list(here: BrowseState, page: Page, *, on_server: bool) -> Shown:
 
 def _heading(page: Page) -> str:
     whose = "This server's memory" if page.wanted.shared else "Your memory"
-    found = f" · found by “{texts.quoted(page.wanted.search)}”" if page.wanted.search else ""
-    only = f" · only {texts.quoted(page.wanted.category)}" if page.wanted.category else ""
+    found = f" · found by “{quoted(page.wanted.search)}”" if page.wanted.search else ""
+    only = f" · only {quoted(page.wanted.category)}" if page.wanted.category else ""
     number = f"\n-# page {page.wanted.page + 1}" if page.wanted.page or page.has_more else ""
     return f"## {whose} · {page.total:,}{found}{only}{number}"
 

@@ -1,4 +1,4 @@
-"""Pictures from strangers: decoded by content, within limits, upright; or refused with a sentence."""
+"""Pictures from strangers: decoded by content, within limits, upright; or refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import warnings
 
 import pillow_heif
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from model_worker.api.errors import (
+    ImageBrokenError,
+    ImageEmptyError,
+    ImageError,
+    ImageFormatError,
+    ImageTooLargeError,
+    ImageTooLongError,
+    ImageTooSmallError,
+    TooManyPixelsError,
+)
 
 LARGEST_BYTES = 20 * 1024 * 1024
 LARGEST_PIXELS = 50_000_000
@@ -34,15 +45,11 @@ START_OF_SCAN = 0xDA
 JFIF, JFIF_LENGTH = 0xE0, 16
 """The header that says which kind of JPEG it is, without a thumbnail."""
 
-warnings.filterwarnings("ignore", module=r"PIL\.")  # our own limits and sentences say it
+warnings.filterwarnings("ignore", module=r"PIL\.")  # our own limits say it
 pillow_heif.register_heif_opener()
 Image.MAX_IMAGE_PIXELS = LARGEST_PIXELS
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 PngImagePlugin.MAX_TEXT_MEMORY = 1024 * 1024
-
-
-class ImageError(ValueError):
-    """Bytes that can't be used as a picture; the text is a sentence for the person who sent them."""
 
 
 def decode_picture(data: bytes) -> Image.Image:
@@ -52,19 +59,17 @@ def decode_picture(data: bytes) -> Image.Image:
     another format, truncated or broken.
     """
     if len(data) > LARGEST_BYTES:
-        raise ImageError(f"That picture has {len(data) / 1e6:.0f} MB; I take at most 20 MB.")
+        raise ImageTooLargeError(len(data), LARGEST_BYTES)
     if not data:
-        raise ImageError("That picture is empty.")
+        raise ImageEmptyError
     try:
         return _decode(data)
     except ImageError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageError("That picture has too many pixels; I take at most 50 megapixels.") from error
+        raise TooManyPixelsError(None, LARGEST_PIXELS) from error
     except Exception as error:  # a hostile file makes the libraries raise nearly anything
-        raise ImageError(
-            "I can't read that picture: it is broken, or not all of it arrived. Please send it again as PNG or JPEG."
-        ) from error
+        raise ImageBrokenError from error
 
 
 def encode_jpeg(picture: Image.Image, longest: int = WORKING_SIDE) -> bytes:
@@ -109,7 +114,7 @@ def _decode(data: bytes) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
-        raise ImageError("That isn't a picture I can read. I take JPEG, PNG, WebP, GIF, BMP, HEIC and AVIF.") from error
+        raise ImageFormatError from error
     with opened:
         _check_size(*opened.size)
         opened.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a large JPEG is decoded at a fraction of its size
@@ -133,12 +138,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _check_size(width: int, height: int) -> None:
     if width * height > LARGEST_PIXELS:
-        megapixels = width * height / 1e6
-        raise ImageError(f"That picture has {megapixels:.0f} megapixels; I take at most 50.")
+        raise TooManyPixelsError(width * height, LARGEST_PIXELS)
     if min(width, height) < SMALLEST_SIDE:
-        raise ImageError(f"That picture is too small: {width} × {height} pixels.")
+        raise ImageTooSmallError(width, height)
     if max(width, height) > LONGEST_SIDE:
-        raise ImageError(f"That picture is too long: {width} × {height} pixels.")
+        raise ImageTooLongError(width, height)
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:

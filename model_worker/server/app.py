@@ -19,10 +19,22 @@ from aiohttp import web
 from PIL import Image
 
 from db.types import Box
+from model_worker.api.errors import (
+    AnswerBrokeOffError,
+    ImageTooLargeError,
+    ModelsFailedError,
+    ModelsLoadingError,
+    QuestionTooLongError,
+    WorkerBusyError,
+    WorkerError,
+    WorkerRefusedError,
+    WorkerUnavailableError,
+    WrongTokenError,
+    error_to_wire,
+)
 from model_worker.api.images import (
     LARGEST_BYTES,
     WORKING_SIDE,
-    ImageError,
     decode_picture,
     encode_jpeg,
     is_plain_jpeg,
@@ -40,7 +52,7 @@ from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
 from model_worker.perception.windows import cropped
-from model_worker.server.batching import Batcher, WorkerFullError, in_a_thread_that_ends
+from model_worker.server.batching import Batcher, in_a_thread_that_ends
 from model_worker.server.embedders import LARGEST_BATCH, DetectionRequest, Embedder, EmbedderPool, ReferenceRequest
 from model_worker.server.image_cache import CachedImage, ImageCache
 from model_worker.server.loading import (
@@ -50,7 +62,6 @@ from model_worker.server.loading import (
     LoadFormer,
     Looks,
     Models,
-    UnknownEmbedderError,
     load_former,
 )
 from model_worker.server.metrics import Metrics
@@ -59,6 +70,8 @@ from model_worker.server.streaming import GenerationQueue
 log = logging.getLogger("keepsake.worker")
 
 MAX_WAITING = 32
+LOADING_SECONDS = 5
+"""After how long it is worth asking again whether the models are loaded."""
 HELD_BYTES = 256 * 1024 * 1024
 LONGEST_QUESTION = 64 * 1024
 LARGEST_ADAPTER = 512 * 1024 * 1024
@@ -70,12 +83,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class RequestError(Exception):
-    """An answer other than 200, with a sentence."""
+    """A request that no client of ours sends, or that it knows what to do about; the text is for who reads the log."""
 
-    def __init__(self, status: int, sentence: str, retry_after: int | None = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
         self.status = status
-        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,33 +167,31 @@ class Worker:
             self._check_token(request)
             response = await handler(request)
         except RequestError as problem:
-            response = _problem(problem.status, str(problem), problem.retry_after)
-        except WorkerFullError as busy:
-            response = _problem(503, str(busy), busy.seconds)
-        except ImageError as problem:
-            response = _problem(422, str(problem))
+            response = _refusal(WorkerRefusedError(detail=str(problem)), problem.status)
+        except WorkerError as error:
+            response = _refusal(error, error.status)
         except web.HTTPRequestEntityTooLarge:
-            response = _problem(413, "That picture is too large; I take at most 20 MB.")
+            response = _refusal(ImageTooLargeError(None, LARGEST_BYTES), ImageTooLargeError.status)
         except web.HTTPException as error:
-            response = _problem(error.status, error.reason)
+            response = _refusal(WorkerRefusedError(detail=error.reason), error.status)
         except ConnectionError:
             raise
         except Exception:
             log.exception("A request failed")
-            response = _problem(500, "Something went wrong in the model worker; its log says what.")
+            response = _refusal(WorkerUnavailableError(detail="something went wrong; the worker's log says what"), 500)
         self._measures.count(name, response.status, time.monotonic() - started)
         return response
 
     def _check_token(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self._token.encode()):
-            raise RequestError(401, "The worker wants its token (KEEPSAKE_WORKER_TOKEN).")
+            raise WrongTokenError(detail="The worker wants its token (KEEPSAKE_WORKER_TOKEN).")
 
     def _ready(self) -> Queues:
         if self._failure is not None:
-            raise RequestError(503, self._failure, 60)
+            raise ModelsFailedError(detail=self._failure)
         if self._desks is None:
-            raise RequestError(503, "The models are still loading; try again in 5 s.", 5)
+            raise ModelsLoadingError(LOADING_SECONDS)
         return self._desks
 
     async def _take_picture(self, request: web.Request) -> web.StreamResponse:
@@ -250,10 +260,7 @@ class Worker:
         embedding_id = data.get("embedding_id")
         if embedding_id is not None and not isinstance(embedding_id, str):
             raise RequestError(400, "“embedding_id” has to be text.")
-        try:
-            return await self._ready().eyes.that_make(embedding_id)
-        except UnknownEmbedderError as error:
-            raise RequestError(409, str(error)) from error
+        return await self._ready().eyes.that_make(embedding_id)
 
     async def _picture_of(self, request: web.Request) -> tuple[str, CachedImage, dict[str, object]]:
         data = _json_object(await request.text())
@@ -268,7 +275,7 @@ class Worker:
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
         if len(text) > LONGEST_QUESTION:
-            raise RequestError(413, "That question, with all that belongs to it, is too long.")
+            raise QuestionTooLongError
         try:
             question = request_from_json(text)
         except (KeyError, TypeError, ValueError) as error:
@@ -291,9 +298,11 @@ class Worker:
                 await _send(response, {"done": True})
             except ConnectionError:
                 raise
+            except WorkerError as error:
+                await _send(response, {"error": error_to_wire(error)})
             except Exception:
                 log.exception("An answer broke off")
-                await _send(response, {"error": "The answer broke off; the worker's log says why."})
+                await _send(response, {"error": error_to_wire(AnswerBrokeOffError(detail="the worker's log says why"))})
             await response.write_eof()
         finally:
             await pieces.aclose()
@@ -369,7 +378,7 @@ class Worker:
 
 
 async def _read_adapter(request: web.Request) -> bytes:
-    """Return a body that may be larger than a picture. Raises Problem when it is too large."""
+    """Return a body that may be larger than a picture. Raises RequestError when it is too large."""
     parts, size = [], 0
     async for part in request.content.iter_chunked(1024 * 1024):
         parts.append(part)
@@ -394,9 +403,9 @@ def _stored(held: CachedImage) -> tuple[bytes, Image.Image]:
     return jpeg, decode_picture(jpeg)
 
 
-def _problem(status: int, sentence: str, retry_after: int | None = None) -> web.Response:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return web.json_response({"error": sentence}, status=status, headers=headers)
+def _refusal(error: WorkerError, status: int) -> web.Response:
+    headers = {"Retry-After": str(error.seconds)} if isinstance(error, WorkerBusyError) else {}
+    return web.json_response({"error": error_to_wire(error)}, status=status, headers=headers)
 
 
 async def _send(response: web.StreamResponse, line: dict[str, object]) -> None:

@@ -12,16 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from model_worker.api.errors import WorkerBusyError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class WorkerFullError(Exception):
-    """Too much waits already; ``seconds`` is when to try again."""
-
-    def __init__(self, seconds: int) -> None:
-        super().__init__(f"I'm busy; try again in {seconds} s.")
-        self.seconds = seconds
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +36,7 @@ class Batcher(Generic[Item, Result]):
     largest : int
         Items a batch.
     max_waiting : int
-        More than these are refused with `WorkerFullError`.
+        More than these are refused with `WorkerBusyError`.
 
     """
 
@@ -65,9 +59,9 @@ class Batcher(Generic[Item, Result]):
         return self._runner is not None and not self._runner.done()
 
     async def do(self, item: Item) -> Result:
-        """Wait for an item's result. Raises Busy, and whatever the work raised."""
+        """Wait for an item's result. Raises WorkerBusyError, and whatever the work raised."""
         if len(self._waiting) >= self._max_waiting:
-            raise WorkerFullError(self.seconds_to_wait())
+            raise WorkerBusyError(self.seconds_to_wait())
         job: Job[Item, Result] = Job(item, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         if self._runner is None or self._runner.done():

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from db.types import Box, Region
+from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.batching import Batcher, in_a_thread_that_ends
-from model_worker.server.loading import Detections, LoadFormer, Sees, UnknownEmbedderError
+from model_worker.server.loading import Detections, LoadFormer, Sees
 
 log = logging.getLogger("keepsake.worker")
 
@@ -96,12 +97,12 @@ class EmbedderPool:
 
     async def _opened(self, embedding_id: str) -> Embedder:
         if embedding_id in self._lacking:
-            raise UnknownEmbedderError(self._lacking[embedding_id])
+            raise UnknownEmbedderError(embedding_id, detail=self._lacking[embedding_id])
         try:
             sees = await in_a_thread_that_ends(lambda: self._load_former(embedding_id))
         except UnknownEmbedderError as error:
-            self._lacking[embedding_id] = str(error)  # looking again takes as long; a restart does
-            log.warning("%s", error)
+            self._lacking[embedding_id] = error.detail  # looking again takes as long; a restart does
+            log.warning("No embedder for %s: %s", embedding_id, error.detail)
             raise
         return Embedder(sees, self._max_waiting)
 

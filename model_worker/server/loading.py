@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from PIL import Image
 
 from db.types import Box, Calibration, Region
+from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.packs import (
     OnePass,
     Pack,
@@ -102,10 +103,6 @@ class Models:
     verification: Verification | None = None
 
 
-class UnknownEmbedderError(Exception):
-    """No pack here makes the embeddings that were asked for, or its models can't be loaded."""
-
-
 Load = Callable[[], Models]
 LoadFormer = Callable[[str], Sees]
 """From an embedding id to what sees in the pack that makes such embeddings. Raises UnknownEmbedderError."""
@@ -121,12 +118,12 @@ def load_former(embedding_id: str) -> Sees:
     """Load what sees in the pack that makes embeddings of this id: seconds. Raises UnknownEmbedderError."""
     pack = pack_that_makes(embedding_id)
     if pack is None:
-        raise UnknownEmbedderError(f"No pack here makes embeddings “{embedding_id}”, which this memory goes by.")
+        raise UnknownEmbedderError(embedding_id, detail=f"no pack here makes embeddings {embedding_id}")
     try:
         return load_perceiver(pack)
     except (PackError, RuntimeError) as error:
         raise UnknownEmbedderError(
-            f"This memory goes by the pack “{pack.name}”, which can't be loaded: {error}"
+            embedding_id, detail=f"the pack “{pack.name}”, which makes them, can't be loaded: {error}"
         ) from error
 
 

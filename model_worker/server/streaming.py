@@ -45,7 +45,7 @@ class GenerationQueue:
         return self._batcher.at_work
 
     async def stream(self, asked: GenerationInput) -> AsyncGenerator[str, None]:
-        """Yield an answer's pieces. Leaving early stops it. Raises Busy, and whatever the writer raised."""
+        """Yield an answer's pieces. Leaving early stops it. Raises WorkerBusyError, and whatever the writer raised."""
         reader = Reader(asked, asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))
         try:

@@ -23,13 +23,13 @@ from bot.service import memories
 from bot.service.assistant import Assistant, Question
 from bot.service.permissions import Actor
 from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
-from bot.service.worker_client import UnknownEmbedderError, WorkerClient
+from bot.service.worker_client import WorkerClient
 from db import concepts, reindexing, trash
 from db.pool import viewing
 from db.roles import app_url
 from db.types import Box, Channel, Verdict, Viewer, server_owner
+from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.loading import Sees
-from model_worker.server.loading import UnknownEmbedderError as NotThere
 from tests.model_worker.test_server import TOKEN, Served, served
 from tests.support.fake_models import FakePerceiver
 
@@ -53,12 +53,12 @@ def new() -> FakePerceiver:
 
 def only_old(embedding_id: str) -> Sees:
     if embedding_id != "old/1":
-        raise NotThere(f"No pack here makes {embedding_id}.")
+        raise UnknownEmbedderError(embedding_id)
     return old()
 
 
 def nothing(embedding_id: str) -> Sees:
-    raise NotThere(f"No pack here makes {embedding_id}.")
+    raise UnknownEmbedderError(embedding_id)
 
 
 @asynccontextmanager
@@ -329,8 +329,9 @@ async def _moving(database_url: str, worker: Served) -> asyncio.subprocess.Proce
 async def test_a_worker_without_that_pack_says_so(pool: asyncpg.Pool) -> None:
     async with served(new(), load_former=nothing) as worker:
         for _ in range(2):
-            with pytest.raises(UnknownEmbedderError, match="No pack here makes other/1"):
+            with pytest.raises(UnknownEmbedderError) as raised:
                 await worker.client.perceive(of("red"), "other/1")
+            assert raised.value.embedding_id == "other/1"
             with pytest.raises(UnknownEmbedderError):
                 await worker.client.refer(of("red"), Box(0, 0, 1, 1), embedding_id="other/1")
         assert (await worker.client.perceive(of("red"), "new/1")).calibration.embedding_id == "new/1"

@@ -17,8 +17,8 @@ from PIL import Image
 from bot.demo.pictures import png
 from bot.service.assistant import Assistant, Question
 from bot.service.permissions import Actor
-from bot.service.worker_client import WorkerRefusedError
 from db.types import Box, Channel, Viewer
+from model_worker.api.errors import WorkerRefusedError
 from model_worker.api.packs import PackError, Verification, load_pack
 from model_worker.api.protocol import Candidate, VerifyRequest
 from model_worker.evaluation.identification import EmptyFolderError

@@ -19,7 +19,20 @@ import pytest
 from db import concepts, corrections, sightings
 from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
 from db.maintenance import delete_what_is_due
-from db.names import InvalidTextError, check_category, check_info, check_name, name_key
+from db.names import (
+    AngleBracketsError,
+    ControlCharactersError,
+    InvalidTextError,
+    InvisibleTextError,
+    PingsManyError,
+    SeveralLinesError,
+    TextField,
+    TextTooLongError,
+    check_category,
+    check_info,
+    check_name,
+    name_key,
+)
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
@@ -65,31 +78,32 @@ def test_names_of_any_script(given: str, cleaned: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("given", "error"),
     [
-        ("", "visible"),
-        ("   ", "visible"),
-        ("\u200b\u200d", "visible"),
-        ("\u3164", "visible"),
-        ("\u0301", "visible"),
-        ("x" * 65, "at most 64 characters; this one has 65"),
-        ("two\nlines", "one line"),
-        ("two\u2028lines", "one line"),
-        ("bell\x07", "control"),
-        ("nul\x00", "control"),
-        ("half\ud83d", "control"),
-        ("<image>", "< or >"),
-        ("<@1234>", "< or >"),
-        ("＜image＞", "< or >"),
-        ("@everyone", "@everyone"),
-        ("hi @HERE", "@everyone or @here"),
-        ("@\u200beveryone", "@everyone"),
-        ("＠everyone", "@everyone"),
+        ("", InvisibleTextError),
+        ("   ", InvisibleTextError),
+        ("\u200b\u200d", InvisibleTextError),
+        ("\u3164", InvisibleTextError),
+        ("\u0301", InvisibleTextError),
+        ("x" * 65, TextTooLongError),
+        ("two\nlines", SeveralLinesError),
+        ("two\u2028lines", SeveralLinesError),
+        ("bell\x07", ControlCharactersError),
+        ("nul\x00", ControlCharactersError),
+        ("half\ud83d", ControlCharactersError),
+        ("<image>", AngleBracketsError),
+        ("<@1234>", AngleBracketsError),
+        ("＜image＞", AngleBracketsError),
+        ("@everyone", PingsManyError),
+        ("hi @HERE", PingsManyError),
+        ("@\u200beveryone", PingsManyError),
+        ("＠everyone", PingsManyError),
     ],
 )
-def test_names_that_cannot_be(given: str, sentence: str) -> None:
-    with pytest.raises(InvalidTextError, match=sentence):
+def test_names_that_cannot_be(given: str, error: type[InvalidTextError]) -> None:
+    with pytest.raises(error) as raised:
         check_name(given)
+    assert raised.value.field is TextField.NAME
 
 
 @pytest.mark.parametrize(
@@ -120,10 +134,12 @@ def test_info_and_category() -> None:
     assert check_info(" Likes tuna.\r\nHates baths.\x00 ") == "Likes tuna.\nHates baths."
     assert check_info("") == check_category("") == ""
     assert check_category(" stuffed  toy ") == "stuffed toy"
-    with pytest.raises(InvalidTextError, match="1,000"):
+    with pytest.raises(TextTooLongError) as info:
         check_info("x" * 1001)
-    with pytest.raises(InvalidTextError, match="64"):
+    assert (info.value.field, info.value.length, info.value.max_length) == (TextField.INFO, 1001, 1000)
+    with pytest.raises(TextTooLongError) as category:
         check_category("x" * 65)
+    assert (category.value.field, category.value.length, category.value.max_length) == (TextField.CATEGORY, 65, 64)
 
 
 # --- remember
@@ -176,7 +192,7 @@ async def test_remembering_is_all_or_nothing(pool: asyncpg.Pool, broken: dict[st
 async def test_a_name_is_taken_without_regard_to_case(pool: asyncpg.Pool, name: str, other: str) -> None:
     async with viewing(pool, ANNA) as connection:
         await concepts.remember(connection, a_concept(MINE, name))
-        with pytest.raises(NameTakenError, match="already remembered"):
+        with pytest.raises(NameTakenError):
             await concepts.remember(connection, a_concept(MINE, other, seed=1))
         # The transaction goes on, and other owners have names of their own.
         await concepts.remember(connection, a_concept(OURS, other, seed=1))
@@ -394,7 +410,7 @@ async def test_the_database_goes_away_and_comes_back(own_server: tuple[EmbeddedP
     server, url = own_server
     pool = await open_pool(url)
     try:
-        with pytest.raises(DatabaseUnavailableError, match="can't be reached"):  # noqa: PT012
+        with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
             async with viewing(pool, ANNA) as connection:
                 await concepts.remember(connection, a_concept(MINE, "Half"))
                 await asyncio.to_thread(server.stop)

@@ -13,9 +13,17 @@ import psycopg
 import pytest
 
 from db import concepts, corrections, erasure, merging, rate_limits, search, servers, sightings, trash
-from db.errors import NameTakenError, NotRememberedError, ObjectedError, RateLimitedError, duration
+from db.errors import (
+    CannotMergeError,
+    LastReferenceError,
+    NameTakenError,
+    NotRememberedError,
+    ObjectedError,
+    RateLimitedError,
+    UndoExpiredError,
+)
 from db.maintenance import delete_what_is_due, known_servers
-from db.names import InvalidTextError
+from db.names import TextTooLongError
 from db.pool import open_pool, viewing
 from db.rate_limits import Limit
 from db.roles import app_url
@@ -118,11 +126,11 @@ async def test_undo_is_for_who_forgot_it_and_only_for_a_while(pool: asyncpg.Pool
     async with viewing(pool, ANNA) as connection:
         gone = await trash.forget_for_now(connection, mug, 1)
     for viewer, owner in ((BO, SERVER), (BO, BO.personal), (ELSEWHERE, server_owner(20))):
-        with pytest.raises(NotRememberedError, match="can't be undone"):
+        with pytest.raises(UndoExpiredError):
             async with viewing(pool, viewer) as connection:
                 await trash.undo(connection, owner, gone.set_aside_id)
     run_as_administrator(database_url, "UPDATE set_aside SET expires_at = now()")
-    with pytest.raises(NotRememberedError, match="can't be undone"):
+    with pytest.raises(UndoExpiredError):
         async with viewing(pool, ANNA) as connection:
             await trash.undo(connection, SERVER, gone.set_aside_id)
     assert (await delete_what_is_due(pool))["set_aside"] == 1
@@ -189,7 +197,7 @@ async def test_what_is_too_long_together_is_not_merged_and_nothing_is_lost(
 ) -> None:
     concept, two = await remember(pool, ANNA, "Mochi", "a" * 600), await remember(pool, ANNA, "Rex", "b" * 600)
     before = rows(database_url)
-    with pytest.raises(InvalidTextError, match="at most 1,000"):
+    with pytest.raises(TextTooLongError):
         async with viewing(pool, ANNA) as connection:
             await merging.merge(connection, ANNA, concept, two)
     assert rows(database_url) == before
@@ -198,7 +206,7 @@ async def test_what_is_too_long_together_is_not_merged_and_nothing_is_lost(
 async def test_only_two_of_one_memory_are_merged(pool: asyncpg.Pool) -> None:
     mochi, mug = await remember(pool, ANNA, "Mochi"), await remember(pool, ANNA, "The mug", owner=SERVER)
     for kept, other in ((mochi, mug), (mug, mochi), (mochi, mochi)):
-        with pytest.raises(NotRememberedError):
+        with pytest.raises(CannotMergeError):
             async with viewing(pool, ANNA) as connection:
                 await merging.merge(connection, ANNA, kept, other)
 
@@ -213,7 +221,7 @@ async def test_the_last_picture_stays(pool: asyncpg.Pool) -> None:
         shown = await concepts.avatar(connection, mochi)
         assert shown is not None
         assert shown.picture == second.picture
-        with pytest.raises(NotRememberedError, match="only picture"):
+        with pytest.raises(LastReferenceError):
             await concepts.remove_reference(connection, mochi, second.reference_id)
 
 
@@ -509,7 +517,7 @@ async def test_limits_allow_a_burst_then_say_when_to_come_back_even_after_a_rest
             await rate_limits.use(connection, ANNA.personal, limit)
     restarted = await open_pool(app_url(database_url), largest=1)
     try:
-        with pytest.raises(RateLimitedError, match="2 minutes") as refused:
+        with pytest.raises(RateLimitedError) as refused:
             async with viewing(restarted, ANNA) as connection:
                 await rate_limits.use(connection, ANNA.personal, limit)
         assert 95 <= refused.value.seconds <= 100
@@ -537,14 +545,6 @@ async def test_many_at_once_get_no_more_than_the_limit(pool: asyncpg.Pool) -> No
         return True
 
     assert sum(await asyncio.gather(*(use() for _ in range(20)))) == 5
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "1 second"), (1, "1 second"), (40, "40 seconds"), (61, "2 minutes"), (3600, "60 minutes"), (3601, "2 hours")],
-)
-def test_waiting_times_are_said_in_words(seconds: int, words: str) -> None:
-    assert duration(seconds) == words
 
 
 async def test_only_what_is_due_is_taken_care_of(pool: asyncpg.Pool, database_url: str) -> None:

@@ -17,7 +17,17 @@ import pytest
 from PIL import ExifTags, Image
 from skimage import data as skimage_data
 
-from model_worker.api.images import LARGEST_BYTES, ImageError, decode_picture, encode_jpeg
+from model_worker.api.errors import (
+    ImageBrokenError,
+    ImageEmptyError,
+    ImageError,
+    ImageFormatError,
+    ImageTooLargeError,
+    ImageTooLongError,
+    ImageTooSmallError,
+    TooManyPixelsError,
+)
+from model_worker.api.images import LARGEST_BYTES, decode_picture, encode_jpeg
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
 ORIENTATION = ExifTags.Base.Orientation
@@ -172,34 +182,35 @@ def test_a_jpeg_for_keeps_says_nothing_but_pixels() -> None:
 def test_half_a_picture_is_refused(form: str) -> None:
     data = saved(cat(), form)
 
-    with pytest.raises(ImageError, match="broken|isn't a picture"):
+    with pytest.raises((ImageBrokenError, ImageFormatError)):
         decode_picture(data[: len(data) // 2])
 
 
 @pytest.mark.parametrize(
-    ("data", "sentence"),
+    ("data", "error"),
     [
-        (b"", "empty"),
-        (b"%PDF-1.7 not a picture at all", "isn't a picture"),
-        (saved(cat(), "TIFF"), "isn't a picture"),
-        (saved(cat(), "ICO"), "isn't a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "isn't a picture"),
-        (bytes(LARGEST_BYTES + 1), "at most 20 MB"),
-        (saved(Image.new("L", (8, 8)), "PNG"), "too small"),
-        (png(10_000, 6_000), "megapixels"),
-        (png(1, 50_000_000), "too small"),
-        (png(100, 400_000), "too long"),
-        (png(0, 100), "I can't read|isn't a picture"),
+        (b"", ImageEmptyError),
+        (b"%PDF-1.7 not a picture at all", ImageFormatError),
+        (saved(cat(), "TIFF"), ImageFormatError),
+        (saved(cat(), "ICO"), ImageFormatError),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", ImageFormatError),
+        (bytes(LARGEST_BYTES + 1), ImageTooLargeError),
+        (saved(Image.new("L", (8, 8)), "PNG"), ImageTooSmallError),
+        (png(10_000, 6_000), TooManyPixelsError),
+        (png(1, 50_000_000), ImageTooSmallError),
+        (png(100, 400_000), ImageTooLongError),
+        (png(0, 100), (ImageBrokenError, ImageFormatError)),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_a_sentence(data: bytes, sentence: str) -> None:
-    with pytest.raises(ImageError, match=sentence):
+def test_what_cannot_be_used_is_refused(data: bytes, error: type[ImageError]) -> None:
+    with pytest.raises(error):
         decode_picture(data)
 
 
-def test_any_damage_gives_a_picture_or_a_sentence() -> None:
+def test_any_damage_gives_a_picture_or_is_refused() -> None:
     chance = np.random.default_rng(7)
     small = cat().resize((90, 60))
+    refused: list[ImageError] = []
 
     for form in FORMATS:
         whole = np.frombuffer(saved(small, form), np.uint8)
@@ -209,8 +220,9 @@ def test_any_damage_gives_a_picture_or_a_sentence() -> None:
             damaged[places] = chance.integers(0, 256, 6)
             try:
                 assert decode_picture(damaged.tobytes()).mode == "RGB"
-            except ImageError as problem:
-                assert str(problem).endswith(".")
+            except ImageError as error:
+                refused.append(error)
+    assert refused
 
 
 def test_several_threads_read_at_once() -> None:
@@ -275,7 +287,8 @@ READ_ALONE = """
 import io, json, sys
 from pathlib import Path
 from PIL import Image
-from model_worker.api.images import ImageError, decode_picture
+from model_worker.api.errors import ImageError
+from model_worker.api.images import decode_picture
 
 def peak():  # of this program alone, unlike getrusage, which also counts what it was started from
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -415,7 +415,7 @@ async def test_bad_input_of_every_command_gets_a_sentence(
 async def test_commands_say_so_when_the_memory_is_away(server: Server, admin: Any, command: str) -> None:
     server.pool.terminate()
     result = await admin.slash(server.channel, command)
-    assert "memory can't be reached" in result.response.content
+    assert "can't reach my memory" in result.response.content
 
 
 def test_where_only_the_user_has_the_bot_there_is_no_servers_memory() -> None:

@@ -17,7 +17,7 @@ from bot.demo import pictures
 from bot.runtime.worker_process import WorkerProcess
 from bot.service.assistant import Assistant, Question
 from bot.service.permissions import Actor
-from bot.service.worker_client import WorkerBusyError, WorkerClient, WorkerUnavailableError
+from bot.service.worker_client import WorkerClient
 from db import concepts
 from db.errors import DatabaseUnavailableError
 from db.pool import open_pool, viewing
@@ -25,6 +25,7 @@ from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
 from db.types import Viewer
+from model_worker.api.errors import WorkerBusyError, WorkerUnavailableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
 
@@ -270,7 +271,7 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
 
-        with pytest.raises(WorkerUnavailableError, match="try again"):
+        with pytest.raises(WorkerUnavailableError):
             await assistant.remember(Actor(viewer), "The cup", CUP[1])
         async with viewing(pool, viewer) as connection:
             assert await concepts.count(connection, viewer.personal) == 1
@@ -313,7 +314,7 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
     try:
         await assistant.remember(Actor(viewer), "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
-        with pytest.raises(DatabaseUnavailableError, match="try again"):
+        with pytest.raises(DatabaseUnavailableError):
             await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
 
         await asyncio.to_thread(database.start)

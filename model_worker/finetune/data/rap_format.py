@@ -20,7 +20,8 @@ from typing import Any
 
 from PIL import Image
 
-from model_worker.api.images import LARGEST_BYTES, ImageError, decode_picture, encode_jpeg
+from model_worker.api.errors import ImageError
+from model_worker.api.images import LARGEST_BYTES, decode_picture, encode_jpeg
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.finetune.data.samples import Task, TrainingSample
 from model_worker.generation.multimodal.rap_prompt import IMAGE

@@ -1,0 +1,67 @@
+"""What is said about a memory that was sent as a file: what is wrong with it, each problem in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bot.archive.schema import ArchiveProblem, ProblemKind
+from bot.texts.formatting import quoted
+
+LONGEST_FILE_NAME = 60
+
+
+def problem(item: ArchiveProblem, cause: str = "") -> str:
+    """Return what is wrong, as a sentence; ``cause`` is the sentence about the problem's own cause."""
+    return SENTENCES[item.kind](item, cause)
+
+
+def _file(item: ArchiveProblem) -> str:
+    """Return which file it is about: of a zip, or the one that was sent."""
+    printable = "".join(character for character in item.file if character.isprintable())
+    return f"“{quoted(printable[:LONGEST_FILE_NAME])}” in that zip" if item.file else "That file"
+
+
+def _concept(item: ArchiveProblem) -> str:
+    """Return which concept it is about, as far as that is known."""
+    return f"“{quoted(item.concept)}”" if item.concept else "one of the memories"
+
+
+SENTENCES: dict[ProblemKind, Callable[[ArchiveProblem, str], str]] = {
+    ProblemKind.NESTED_TOO_DEEPLY: lambda _, __: "That file is nested too deeply to be a memory.",
+    ProblemKind.NOT_A_ZIP: lambda _, __: "That isn't a zip file that I can read, or not all of it arrived.",
+    ProblemKind.TOO_MANY_FILES: lambda item, _: (
+        f"That zip has {item.count:,} files; I take at most {item.max_count:,}."
+    ),
+    ProblemKind.DUPLICATE_FILES: lambda _, __: "That zip has two files with the same name.",
+    ProblemKind.ENCRYPTED: lambda _, __: "That zip is encrypted. Please send it without a password.",
+    ProblemKind.FILE_BROKEN: lambda item, _: f"{_file(item)} is broken.",
+    ProblemKind.FILE_NOT_UNPACKED: lambda item, _: f"{_file(item)} can't be unpacked.",
+    ProblemKind.FILE_TOO_LARGE: lambda item, _: f"{_file(item)} is too large, or everything in it together is.",
+    ProblemKind.FILE_NOT_JSON: lambda item, _: f"{_file(item)} isn't JSON that I can read.",
+    ProblemKind.WITHOUT_PICTURES: lambda _, __: (
+        "That file only names pictures. Please put it into a zip, together with them."
+    ),
+    ProblemKind.NO_MEMORY: lambda _, __: (
+        "I can't find a memory in that zip: neither one that I exported, nor one from RAP."
+    ),
+    ProblemKind.UNKNOWN_VERSION: lambda _, __: "That zip was exported by a version of me that I don't know.",
+    ProblemKind.EMPTY: lambda _, __: "There is nothing in that memory.",
+    ProblemKind.NOT_A_DICTIONARY: lambda item, _: f"In that memory, “{item.field}” isn't a dictionary.",
+    ProblemKind.NOT_A_LIST: lambda item, _: (
+        f"In {_concept(item) if item.concept else 'that memory'}, “{item.field}” isn't a list."
+    ),
+    ProblemKind.NOT_AN_OBJECT: lambda item, _: f"Part of {_concept(item)} isn't written as it should be.",
+    ProblemKind.NOT_TEXT: lambda item, _: f"Something in {_concept(item)} should be text, but isn't.",
+    ProblemKind.INVALID_TEXT: lambda item, cause: f"About {_concept(item)}: {cause}",
+    ProblemKind.SAME_NAME: lambda item, _: f"{_concept(item)} and “{quoted(item.other)}” are the same name to me.",
+    ProblemKind.NAMED_TWICE: lambda item, _: f"{_concept(item)} is in that memory twice.",
+    ProblemKind.NO_PICTURE: lambda item, _: f"There is no picture of {_concept(item)}.",
+    ProblemKind.PICTURE_MISSING: lambda item, _: f"A picture of {_concept(item)} isn't in the zip.",
+    ProblemKind.PICTURE_CHANGED: lambda item, _: f"A picture of {_concept(item)} isn't the one that was exported.",
+    ProblemKind.PICTURE_UNREADABLE: lambda item, cause: f"A picture of {_concept(item)}: {cause}",
+    ProblemKind.INVALID_BOX: lambda item, _: f"A box around {_concept(item)} isn't within its picture.",
+    ProblemKind.INVALID_EMBEDDING: lambda item, _: f"An embedding of {_concept(item)} can't be read.",
+    ProblemKind.INVALID_COUNT: lambda item, _: f"{_concept(item)} has a count that can't be right.",
+    ProblemKind.INVALID_VERDICT: lambda item, _: f"A correction of {_concept(item)} says neither “right” nor “wrong”.",
+}
+"""The words for each kind of problem; a kind without words is found by the tests."""
