@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := demo
 
-.PHONY: install demo run test lint doctor clean
+.PHONY: install demo run test test-fast coverage lint types doctor clean
 
 install: $(VENV)/.installed
 
@@ -28,12 +28,22 @@ run: install
 doctor: install
 	@$(BIN)/keepsake doctor
 
+# Everything: real models, real processes, whole journeys. Under fifteen minutes on two cores.
 test: install
 	$(BIN)/python -m pytest
+
+# What a change is tried with again and again: under ninety seconds.
+test-fast: install
+	$(BIN)/python -m pytest -m "not slow"
+
+coverage: install
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=xml
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	$(BIN)/mypy
 
 clean:

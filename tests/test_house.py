@@ -1,152 +1,180 @@
-"""The house as a whole: its commands as a person types them, and which room may know which."""
+"""The house as a whole, in rules that read like the README's sentences: which room may know which, and how code is
+written in all of them. They read the code's text, so they hold for files that no test imports.
+"""
 
 from __future__ import annotations
 
-import json
-import os
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import psutil
 import pytest
 
-from bot.demo import pictures
+ROOT = Path(__file__).parents[1]
+ROOMS = ("bot", "model_worker", "db")
+LONGEST_FUNCTION = 42
+"""Lines: what the longest function had when this was written. The median is 6."""
 
 
-def run(*command: str, home: Path, seconds: int = 240) -> subprocess.CompletedProcess[str]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"DISCORD_TOKEN", "DATABASE_URL", "WORKER_URL", "KEEPSAKE_WORKER_TOKEN"}
-    }
-    return subprocess.run(
-        [sys.executable, *command],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        env={**environment, "KEEPSAKE_HOME": str(home)},
-    )
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def files_in(*folders: str) -> list[Path]:
+    found = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    assert found, f"there is nothing in {folders}"
+    return found
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Yield the full names of what a file imports, wherever in the file it does."""
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def those_who_import(folder: str, *forbidden: str) -> list[str]:
+    return [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files_in(folder)
+        for name in imports_of(path)
+        if any(name == module or name.startswith(f"{module}.") for module in forbidden)
+    ]
+
+
+# --- Three rooms, in this order: bot → model_worker → db.
+
+
+def test_the_database_knows_no_other_room() -> None:
+    assert those_who_import("db", "bot", "model_worker") == []
+
+
+def test_the_worker_does_not_know_the_bot() -> None:
+    assert those_who_import("model_worker", "bot") == []
+
+
+def test_the_bot_knows_only_the_workers_face() -> None:
+    strangers = [line for line in those_who_import("bot", "model_worker") if " model_worker.api" not in line]
+    assert strangers == []
+
+
+def test_the_workers_face_is_free_of_models() -> None:
+    inner = tuple(f"model_worker.{room}" for room in ("server", "perception", "generation", "finetune", "evaluation"))
+    assert those_who_import("model_worker/api", *inner, "torch", "transformers", "timm", "open_clip", "peft") == []
+
+
+def test_discord_is_known_where_people_are_met_and_nowhere_else() -> None:
+    for folder in ("db", "model_worker", "bot/service", "bot/archive", "bot/texts", "bot/runtime"):
+        assert those_who_import(folder, "discord", "simcord") == []
+
+
+def test_only_the_simulated_discord_of_the_demo_is_simulated() -> None:
+    strangers = [line for line in those_who_import("bot", "simcord") if not line.startswith("bot/demo/")]
+    assert strangers == []
 
 
 @pytest.mark.parametrize(
-    ("room", "forbidden"),
+    ("modules", "forbidden"),
     [
-        (
-            "bot.cli, bot.client, bot.cogs.chat, bot.cogs.ask, bot.cogs.remember, bot.runtime.doctor",
-            "torch transformers timm",
-        ),
-        ("bot.runtime.jobs, bot.cogs.memories, bot.cogs.privacy, bot.cogs.server", "torch transformers timm simcord"),
-        (
-            "bot.service.assistant, bot.service.memories, bot.service.governance, bot.archive.reader",
-            "discord torch",
-        ),
-        (
-            "db.setup.cli, db.recall, db.concepts, db.sightings, db.corrections, db.setup.health, db.erasure",
-            "torch discord model_worker bot",
-        ),
-        ("model_worker.cli, model_worker.server.app, model_worker.generation.starter.writer", "discord bot simcord"),
+        ("bot.client, bot.cogs.chat, bot.runtime.jobs, bot.runtime.doctor", "torch transformers timm simcord"),
+        ("bot.service.memories, bot.service.privacy, bot.service.governance, bot.archive.reader", "discord torch"),
+        ("db.setup.cli, db.recall, db.concepts, db.setup.health", "torch discord model_worker bot"),
+        ("model_worker.cli, model_worker.server.app", "discord bot simcord"),
     ],
 )
-def test_no_room_knows_what_it_should_not(room: str, forbidden: str, tmp_path: Path) -> None:
-    code = f"import sys, {room}\nprint(sorted(set({forbidden.split()!r}) & {{m.split('.')[0] for m in sys.modules}}))"
-    assert run("-c", code, home=tmp_path).stdout.strip() == "[]"
-
-
-@pytest.mark.slow
-def test_the_demo_is_as_expected_and_leaves_nothing_running(tmp_path: Path) -> None:
-    before = {process.pid for process in psutil.process_iter()}
-
-    ran = run("-m", "bot.cli", "demo", "--out", str(tmp_path / "out"), home=tmp_path)
-
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    transcript = (tmp_path / "out" / "transcript.md").read_text()
-    assert "I see Chelsea on the left" in transcript
-    assert (tmp_path / "out" / "picture-01.jpg").stat().st_size > 10_000
-    ours = [
-        process.info["name"]
-        for process in psutil.process_iter(["name", "cmdline", "status"])
-        if process.pid not in before
-        and process.info["status"] != psutil.STATUS_ZOMBIE
-        and any("model_worker" in word or "keepsake-demo" in word for word in process.info["cmdline"] or ())
-    ]
-    assert ours == []
-
-
-@pytest.mark.slow
-def test_the_doctor_finds_everything_in_order_or_says_what_to_do(tmp_path: Path) -> None:
-    fine = run("-m", "bot.cli", "doctor", home=tmp_path / "home")
-    assert fine.returncode == 0, fine.stdout + fine.stderr
-    for part in ("token", "database", "weights", "worker", "disk", "gpu"):
-        assert part in fine.stdout
-    assert "pgvector" in fine.stdout
-
-    os.environ["KEEPSAKE_PACK"] = "none-such"
-    try:
-        wrong = run("-m", "bot.cli", "doctor", home=tmp_path / "home")
-    finally:
-        del os.environ["KEEPSAKE_PACK"]
-    assert wrong.returncode == 1
-    assert "starter" in wrong.stdout
-
-
-@pytest.mark.slow
-def test_a_part_that_cannot_start_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_text("in the way")
-    ran = run("-m", "bot.cli", "up", home=file / "home")
-    assert ran.returncode == 1
-    assert ran.stderr.splitlines()[-2].startswith("database: ")
-
-
-@pytest.mark.slow
-def test_the_evaluations_run_on_any_pictures(tmp_path: Path) -> None:
-    photos, scenes = tmp_path / "photos", tmp_path / "scenes"
-    things = {
-        "cat": (pictures.cat(), pictures.cat_again()),
-        "cup": (pictures.cup(), pictures.cup_again()),
-        "motorcycle": (pictures.motorcycle(), pictures.motorcycle_again()),
-    }
-    for name, shown in things.items():
-        (photos / name).mkdir(parents=True)
-        for number, picture in enumerate(shown):
-            picture.save(photos / name / f"{number:02}.jpg")
-    scenes.mkdir()
-    both = pictures.cat_and_cup()
-    both.save(scenes / "both.jpg")
-    truth = {
-        "memory": {name: ["00.jpg", "01.jpg"] for name in things},
-        "scenes": [{"image": "both.jpg", "concepts": {"cat": [40, 40, 460, 357], "cup": [500, 77, 920, 357]}}],
-    }
-    (scenes / "truth.json").write_text(json.dumps(truth))
-    out = tmp_path / "out.json"
-
-    nothing = run("-m", "model_worker.cli", "evaluate", "identify", str(tmp_path / "nowhere"), home=tmp_path)
-    assert nothing.returncode == 2
-    assert "nowhere" in nothing.stderr.splitlines()[-1]
-
-    identify = run("-m", "model_worker.cli", "evaluate", "identify", str(photos), "--json", str(out), home=tmp_path)
-    assert identify.returncode == 0, identify.stderr
-    known = json.loads(out.read_text())
-    assert {"top1", "top2", "auroc", "stranger_rejection", "ms_per_image"} <= set(known)
-    assert known["top1"] == 1.0
-
-    found = run(
-        "-m",
-        "model_worker.cli",
-        "evaluate",
-        "scenes",
-        str(scenes),
-        "--photos",
-        str(photos),
-        "--json",
-        str(out),
-        home=tmp_path,
+def test_what_is_loaded_in_the_end_keeps_to_the_rooms_too(modules: str, forbidden: str) -> None:
+    code = (
+        f"import sys, {modules}\nprint(sorted(set({forbidden.split()!r}) & {{m.split('.')[0] for m in sys.modules}}))"
     )
-    assert found.returncode == 0, found.stderr
-    scores = json.loads(out.read_text())
-    assert {"precision", "recall", "f1", "mean_iou", "ms_per_image"} <= set(scores)
-    assert scores["f1"] == 1.0
-    assert scores["mean_iou"] > 0.8
-    assert out.with_suffix(".png").stat().st_size > 1000
+    ran = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+# --- No way in a circle.
+
+
+def test_no_file_imports_itself_by_a_detour() -> None:
+    modules = {module_of(path): path for path in files_in(*ROOMS)}
+    arrows = {
+        module: {target for name in imports_of(path) if (target := _nearest(name, modules)) and target != module}
+        for module, path in modules.items()
+    }
+    done: set[str] = set()
+    for module in arrows:
+        assert _circle_from(module, arrows, [], done) == []
+
+
+def _nearest(name: str, modules: dict[str, Path]) -> str | None:
+    return name if name in modules else next((m for m in (name.rpartition(".")[0],) if m in modules), None)
+
+
+def _circle_from(module: str, arrows: dict[str, set[str]], way: list[str], done: set[str]) -> list[str]:
+    if module in way:
+        return [*way[way.index(module) :], module]
+    if module in done:
+        return []
+    for target in sorted(arrows[module]):
+        if circle := _circle_from(target, arrows, [*way, module], done):
+            return circle
+    done.add(module)
+    return []
+
+
+# --- How code is written in all of them.
+
+
+def functions_in(*folders: str) -> Iterator[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in files_in(*folders):
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield path, node
+
+
+def test_functions_are_short() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name} has {length} lines"
+        for path, node in functions_in(*ROOMS)
+        if (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_a_variable_is_called_what_it_is() -> None:
+    nameless = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files_in(*ROOMS, "tests")
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Name) and node.id == "one") or (isinstance(node, ast.arg) and node.arg == "one")
+    ]
+    assert nameless == []
+
+
+SQL = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "TRUNCATE ", "ALTER TABLE ", "CREATE ")
+
+
+def test_sql_is_in_the_database_room_only() -> None:
+    strangers = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.value.strip()[:40]}"
+        for path in files_in("bot", "model_worker")
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip().startswith(SQL)
+    ]
+    assert strangers == []
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {*ROOMS, "stories", "support"}

@@ -217,9 +217,11 @@ async def _server_ms(pictures: Sequence[Image.Image]) -> float:
 @asynccontextmanager
 async def _serving(models: Models, pictures: Sequence[Image.Image]) -> Any:
     """Serve models on a free port, with these pictures held; gives a session and the address."""
-    runner = web.AppRunner(Worker(lambda: models, TOKEN, max_waiting=MAX_WAITING).app(), access_log=None)
+    runner = web.AppRunner(
+        Worker(lambda: models, TOKEN, max_waiting=MAX_WAITING).app(), access_log=None, shutdown_timeout=1
+    )
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1).start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session:

@@ -41,10 +41,14 @@ async def _serve(worker: Worker, host: str, port: int, *, with_parent: bool) -> 
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(
-        worker.app(), handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS
+        worker.app(),
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
-    site = web.TCPSite(runner, host, port, shutdown_timeout=SHUTDOWN_SECONDS)
+    site = web.TCPSite(runner, host, port)
     try:
         await site.start()
         bound = runner.addresses[0]

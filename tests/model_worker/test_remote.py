@@ -74,9 +74,9 @@ def served() -> Iterator[Served]:
     async def serve() -> None:
         app = web.Application(client_max_size=50_000_000)
         app.add_routes([web.post("/v1/chat/completions", state.answer)])
-        runner = web.AppRunner(app, handler_cancellation=True)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1).start()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         state.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
         ready.set()
         await done.wait()

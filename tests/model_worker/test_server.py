@@ -70,9 +70,9 @@ async def served(
     worker = Worker(
         load or (lambda: Models("fake", sees, writes)), TOKEN, max_waiting=max_waiting, load_former=load_former
     )
-    runner = web.AppRunner(worker.app(), handler_cancellation=True)
+    runner = web.AppRunner(worker.app(), handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, shutdown_timeout=1)
+    site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     client = WorkerClient(url, TOKEN)
