@@ -75,7 +75,7 @@ LIST_PROMOTIONS = """
 LIST_PROMOTED = "SELECT adapter_id FROM promotion WHERE owner_id = $1 ORDER BY promotion_id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
     """LoRA weights of one owner: the file, and what it was made from.
 
@@ -101,7 +101,7 @@ class AdapterInUse:
     base: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PromotionEntry:
     """Which adapter came into use when, and why; None is the base model. ``actor`` 0 is the schedule."""
 
@@ -126,8 +126,14 @@ async def store_and_promote(
         await check_still_given(connection, owner, adapter.saw, adapter.saw_users)
         await connection.execute(
             INSERT_ADAPTER,
-            *(owner, adapter.adapter_id, adapter.run_id, adapter.base, json.dumps(adapter.manifest, allow_nan=False)),
-            *(adapter.weights, adapter.saw, adapter.saw_users),
+            owner,
+            adapter.adapter_id,
+            adapter.run_id,
+            adapter.base,
+            json.dumps(adapter.manifest, allow_nan=False),
+            adapter.weights,
+            adapter.saw,
+            adapter.saw_users,
         )
         await connection.execute(PROMOTE, owner, adapter.adapter_id, why, actor)
         await connection.execute(DELETE_OLDEST, owner, adapter.adapter_id, MAX_KEPT - 1)
@@ -159,7 +165,9 @@ async def history(connection: asyncpg.Connection, owner: OwnerId, limit: int = 5
     """Return which adapters came into use, the latest first; those of deleted adapters are left out."""
     rows = await connection.fetch(LIST_PROMOTIONS, owner, limit)
     return [
-        PromotionEntry(row["at"], row["adapter_id"], row["why"], row["actor"], is_in_use=place == 0)
+        PromotionEntry(
+            at=row["at"], adapter_id=row["adapter_id"], why=row["why"], actor=row["actor"], is_in_use=place == 0
+        )
         for place, row in enumerate(rows)
     ]
 

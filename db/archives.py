@@ -73,7 +73,7 @@ class WholeConcept:
     embeddings: tuple[StoredEmbedding, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arriving:
     """A concept to be brought in: its avatar in ``new``, the other references beside it, and its history."""
 
@@ -105,7 +105,11 @@ async def corrections_of(connection: asyncpg.Connection, owner_id: OwnerId) -> l
     """Return what a user said about recognitions of their own concepts, the oldest first."""
     return [
         StoredCorrection(
-            row["name"], Verdict(row["verdict"]), row["embedding_id"], to_vector(row["vector"]), row["created_at"]
+            concept_name=row["name"],
+            verdict=Verdict(row["verdict"]),
+            embedding_id=row["embedding_id"],
+            vector=to_vector(row["vector"]),
+            created_at=row["created_at"],
         )
         for row in await connection.fetch(GET_CORRECTIONS, owner_id)
     ]
@@ -137,6 +141,10 @@ async def _bring_one(connection: asyncpg.Connection, arrival: Arriving) -> None:
     for said in arrival.corrections:
         await connection.execute(
             BRING_CORRECTION,
-            *(concept.owner_id, concept.concept_id, said.verdict.value),
-            *(said.embedding_id, said.vector, said.created_at),
+            concept.owner_id,
+            concept.concept_id,
+            said.verdict.value,
+            said.embedding_id,
+            said.vector,
+            said.created_at,
         )

@@ -12,8 +12,9 @@ from uuid import UUID
 import asyncpg
 
 from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ObjectedError, ReferenceGoneError
+from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
-from db.types import Avatar, Box, Channel, Concept, Embedded, NewConcept, OwnerId, Reference, StoredReference, Viewer
+from db.types import Avatar, Channel, Concept, Embedded, NewConcept, OwnerId, Reference, StoredReference, Viewer
 
 LONGEST_SUGGESTIONS = 25
 ALIKE_ENOUGH = 0.6
@@ -243,8 +244,15 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
         try:
             concept_id = await connection.fetchval(
                 INSERT_CONCEPT,
-                *(new.owner_id, name, name_key(name), info, category, new.created_by),
-                *(new.learned.server_id, new.learned.channel_id, new.linked_user),
+                new.owner_id,
+                name,
+                name_key(name),
+                info,
+                category,
+                new.created_by,
+                new.learned.server_id,
+                new.learned.channel_id,
+                new.linked_user,
             )
         except asyncpg.UniqueViolationError as error:
             raise NameTakenError(name) from error
@@ -361,7 +369,7 @@ async def avatar(connection: asyncpg.Connection, concept: Concept) -> Avatar | N
     row = await connection.fetchrow(GET_AVATAR, concept.owner_id, concept.concept_id)
     if row is None:
         return None
-    return Avatar(row["jpeg"], row["width"], row["height"], box_from(row))
+    return Avatar(picture=row["jpeg"], width=row["width"], height=row["height"], box=box_from(row))
 
 
 async def references(connection: asyncpg.Connection, concept: Concept) -> list[StoredReference]:
@@ -418,7 +426,7 @@ async def mark_recognised(connection: asyncpg.Connection, concepts: Sequence[Con
 
 def box_from(row: asyncpg.Record) -> Box:
     """Return the box of a row with the columns box_left, box_top, box_right and box_bottom."""
-    return Box(row["box_left"], row["box_top"], row["box_right"], row["box_bottom"])
+    return Box(left=row["box_left"], top=row["box_top"], right=row["box_right"], bottom=row["box_bottom"])
 
 
 async def _store_reference(
@@ -435,17 +443,15 @@ async def _store_reference(
     )
     reference_id = await connection.fetchval(
         INSERT_REFERENCE,
-        *(
-            owner_id,
-            concept_id,
-            reference.picture_sha256,
-            box.left,
-            box.top,
-            box.right,
-            box.bottom,
-            created_by,
-            reference.created_at,
-        ),
+        owner_id,
+        concept_id,
+        reference.picture_sha256,
+        box.left,
+        box.top,
+        box.right,
+        box.bottom,
+        created_by,
+        reference.created_at,
     )
     made = [Embedded(reference.embedding_id, reference.embedding), *([reference.former] if reference.former else [])]
     for embedded in made:

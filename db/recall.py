@@ -10,8 +10,9 @@ from typing import Protocol
 import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
+from db.geometry import share_of_smaller
 from db.names import name_key, place_of
-from db.types import Box, Calibration, Concept, Match, Region, RetrievalResult, Viewer
+from db.types import Calibration, Concept, Match, Region, RetrievalResult, Viewer
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}
@@ -170,7 +171,7 @@ def _apart(ordered: Iterable[Match]) -> tuple[Match, ...]:
     kept: list[Match] = []
     for match in ordered:
         if all(
-            match.concept.concept_id != other.concept.concept_id and _share_of_smaller(match.box, other.box) < OVERLAP
+            match.concept.concept_id != other.concept.concept_id and share_of_smaller(match.box, other.box) < OVERLAP
             for other in kept
         ):
             kept.append(match)
@@ -190,10 +191,3 @@ def _least_similarity(calibration: Calibration) -> float:
 def _as_text(region: Region) -> str:
     """Write an embedding as pgvector reads it; asyncpg has no codec for arrays of vectors."""
     return "[" + ",".join(f"{value:.5g}" for value in region.embedding.tolist()) + "]"
-
-
-def _share_of_smaller(item: Box, other: Box) -> float:
-    width = min(item.right, other.right) - max(item.left, other.left)
-    height = min(item.bottom, other.bottom) - max(item.top, other.top)
-    areas = [(box.right - box.left) * (box.bottom - box.top) for box in (item, other)]
-    return max(0.0, width) * max(0.0, height) / max(min(areas), 1e-12)

@@ -9,9 +9,10 @@ from uuid import UUID
 import asyncpg
 
 from db.concepts import WRITE_ALONE, box_from
+from db.geometry import Box
 from db.maintenance import TAKE_CARE
 from db.pool import without_viewer
-from db.types import Box, Embedded, OwnerId
+from db.types import Embedded, OwnerId
 
 IN_USE = """
     SELECT embedding_id

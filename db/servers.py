@@ -178,7 +178,7 @@ async def audit_log(
 ) -> list[AuditEntry]:
     """Return a page of a server's audit log, the latest first."""
     rows = await connection.fetch(READ_AUDIT, owner_id, limit, offset)
-    return [AuditEntry(row["at"], row["actor"], row["action"], row["subject"]) for row in rows]
+    return [AuditEntry(at=row["at"], actor=row["actor"], action=row["action"], subject=row["subject"]) for row in rows]
 
 
 async def count_by_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:

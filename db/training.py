@@ -17,10 +17,11 @@ import asyncpg
 
 from db.concepts import box_from
 from db.erasure import consenting
+from db.geometry import Box
 from db.maintenance import TAKE_CARE
 from db.pool import without_viewer
 from db.servers import contributors
-from db.types import Box, OwnerId
+from db.types import OwnerId
 
 RUNS_KEPT = 20
 LONGEST_PROBLEM = 1000
@@ -139,7 +140,7 @@ class RunState(StrEnum):
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRun:
     """One training of an owner's adapter.
 
@@ -160,7 +161,7 @@ class TrainingRun:
     withdrawn_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaterialReference:
     """One picture (JPEG) to train on, and where in it the thing is."""
 
@@ -173,7 +174,7 @@ class MaterialReference:
     is_avatar: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MaterialConcept:
     """One concept to train on; ``right`` and ``incorrect`` count what its owner said about recognitions of it."""
 
@@ -204,7 +205,7 @@ class Material:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """What is new since the last run that came to an end, of what may be trained on; ``total`` counts all concepts.
 

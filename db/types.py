@@ -11,6 +11,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from db.geometry import Box
+
 Vector = NDArray[np.float32]
 """One embedding: shape ``(dimensions,)``, float32."""
 
@@ -53,16 +55,6 @@ def viewer_of(owner: OwnerId) -> Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in an upright picture, in fractions of its width and height (0 to 1)."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-@dataclass(frozen=True, slots=True)
 class Region:
     """A box in a picture with its embedding.
 
@@ -74,7 +66,7 @@ class Region:
     objectness: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """How a pack's similarity becomes a match probability, and from where on it is a match.
 
@@ -106,7 +98,7 @@ class Embedded:
     vector: Vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding.
 
@@ -125,7 +117,7 @@ class Reference:
     former: Embedded | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NewConcept:
     """What `/remember` gives: a concept and its first reference, stored in one transaction.
 
@@ -142,7 +134,7 @@ class NewConcept:
     linked_user: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Concept:
     """A remembered person, pet or thing."""
 
@@ -165,7 +157,7 @@ class Concept:
         return self.owner_id.startswith("server:")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredReference:
     """One picture of a concept as its card shows it: the JPEG, where in it the thing is, whether it is the avatar."""
 
@@ -180,7 +172,7 @@ class StoredReference:
     is_avatar: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Avatar:
     """The reference that is shown for a concept: its whole picture (JPEG), and where in it the thing is."""
 
@@ -190,7 +182,7 @@ class Avatar:
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """A concept found in a region of a picture."""
 
@@ -216,7 +208,7 @@ class Verdict(StrEnum):
     INCORRECT = "incorrect"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """What an answer showed in one region of its picture: a concept, or something that was not recognised.
 
@@ -231,7 +223,7 @@ class Sighting:
     probability: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredCorrection:
     """What a user said about a recognition of one of their own concepts, by its name."""
 
@@ -242,7 +234,7 @@ class StoredCorrection:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An answer as it was stored for its buttons: the picture (JPEG) and what was seen in it, by region."""
 
@@ -267,7 +259,7 @@ class WhoMayShare(StrEnum):
     ADMINS = "admins"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSettings:
     """How the admins of a server govern its memory.
 
@@ -290,7 +282,7 @@ class ServerSettings:
     quiet_to: int = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
     """A concept out of the way of recall: forgotten and still to be undone, or proposed to a server."""
 
@@ -302,7 +294,7 @@ class SetAside:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """Who changed what in a server's memory; ``actor`` 0 is the bot, or somebody who took their data away."""
 
@@ -312,7 +304,7 @@ class AuditEntry:
     subject: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """What is stored about a user, in counts: their own, and what is shared or linked to them in servers."""
 

@@ -40,12 +40,12 @@ from db import (
 )
 from db.adapters import Adapter
 from db.errors import NameTakenError, NothingToRollBackError, NotRememberedError, ObjectedError
+from db.geometry import WHOLE
 from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.training import RunState
 from db.types import (
-    Box,
     Calibration,
     Concept,
     OwnerId,
@@ -67,7 +67,7 @@ pytestmark = pytest.mark.slow
 USERS = (900000000009001, 900000000009002, 900000000009003, 900000000009004)
 SERVERS = (700000000007001, 700000000007002, 700000000007003)
 NAMES = ("Mochi", "MOCHI", "Rex", "The cup", "もち", "Ⓜochi")
-CALIBRATION = Calibration(PACK, slope=20.0, offset=-10.0, threshold=0.5)
+CALIBRATION = Calibration(embedding_id=PACK, slope=20.0, offset=-10.0, threshold=0.5)
 EXAMPLES, STEPS = 50, 80
 MARKER = re.compile(r"secret-of-([a-z]+)-(\d+)")
 
@@ -131,7 +131,15 @@ async def learn(connection: asyncpg.Connection, owner: OwnerId) -> str | None:
     info = f"secret-of-{owner.replace(':', '-')} learned in {run_id}"
     weights = info.encode()
     adapter_id = hashlib.sha256(weights).hexdigest()
-    adapter = Adapter(adapter_id, "base", {"info": info}, weights, material.saw, material.saw_users, run_id)
+    adapter = Adapter(
+        adapter_id=adapter_id,
+        base="base",
+        manifest={"info": info},
+        weights=weights,
+        saw=material.saw,
+        saw_users=material.saw_users,
+        run_id=run_id,
+    )
     await adapters.store_and_promote(connection, adapter, owner, info)
     await training.finish_run(connection, owner, run_id, RunState.PROMOTED, {"info": info}, info)
     return adapter_id
@@ -303,7 +311,14 @@ class Leaks(RuleBasedStateMachine):
         if known:
             found = self.concept(viewer, viewer.personal, known)
             vector = a_reference(data.draw(st.integers(0, 999))).embedding
-            sighting = Sighting(0, Box(0, 0, 1, 1), "another-pack", vector, found, 0.9)
+            sighting = Sighting(
+                region=0,
+                box=WHOLE,
+                embedding_id="another-pack",
+                embedding=vector,
+                concept=found,
+                probability=0.9,
+            )
 
             async def ask(connection: asyncpg.Connection) -> UUID:
                 answer = await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
@@ -441,7 +456,7 @@ class Leaks(RuleBasedStateMachine):
     def recognise(self, viewer: Viewer, data: st.DataObject) -> None:
         """Show a picture that is exactly somebody's reference: only whose it is recognises it."""
         vector = data.draw(st.sampled_from(self.world.embeddings))
-        region = Region(Box(0, 0, 1, 1), vector, 1.0)
+        region = Region(WHOLE, vector, 1.0)
         found = self.as_viewer(viewer, lambda c: recall.recall(c, viewer, [ASight([region], CALIBRATION)]))
         self.check(viewer, found)
         known = self.world.seen_by(viewer)
@@ -458,7 +473,16 @@ class Leaks(RuleBasedStateMachine):
     @precondition(lambda self: self.world.stolen)
     def pry_with_a_stolen_id(self, viewer: Viewer, data: st.DataObject) -> None:
         owner, concept_id = data.draw(st.sampled_from(self.world.stolen))
-        loot = Concept(owner, concept_id, "x", "", "", viewer.user_id, np.datetime64("now").astype(object), 1)
+        loot = Concept(
+            owner_id=owner,
+            concept_id=concept_id,
+            name="x",
+            info="",
+            category="",
+            created_by=viewer.user_id,
+            created_at=np.datetime64("now").astype(object),
+            references=1,
+        )
         allowed = owner in concepts.owners(viewer)
         self.check(viewer, self.as_viewer(viewer, lambda c: concepts.references(c, loot)))
         self.check(viewer, self.as_viewer(viewer, lambda c: archives.whole_concepts(c, owner)))
@@ -557,7 +581,14 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
             new = replace(a_concept(owner, f"Mochi {owner}", seed), info=info, created_by=viewer.user_id)
             async with viewing(pool, viewer) as connection:
                 made = await concepts.remember(connection, new)
-                sighting = Sighting(0, Box(0, 0, 1, 1), PACK, a_reference(seed).embedding, made, 0.9)
+                sighting = Sighting(
+                    region=0,
+                    box=WHOLE,
+                    embedding_id=PACK,
+                    embedding=a_reference(seed).embedding,
+                    concept=made,
+                    probability=0.9,
+                )
                 await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
                 await corrections.store(connection, viewer, sighting, Verdict.RIGHT)
                 await erasure.set_may_train(connection, viewer, may=True)
@@ -588,7 +619,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
         of_anna = [adapter.adapter_id for adapter in await adapters.in_use(connection, all_owners)]
     async with viewing(pried_open, BO) as connection:
         mine = await concepts.list_concepts(connection, BO.personal)
-        regions = [Region(Box(0, 0, 1, 1), a_reference(int(owner[-4:])).embedding, 1.0) for owner in all_owners]
+        regions = [Region(WHOLE, a_reference(int(owner[-4:])).embedding, 1.0) for owner in all_owners]
         seen = [
             mine,
             await search.browse(connection, all_owners),

@@ -26,8 +26,9 @@ from bot.archive.schema import (
     ArchiveProblem,
     ProblemKind,
 )
+from db.geometry import WHOLE, Box
 from db.names import InvalidTextError, check_category, check_info, check_name, name_key
-from db.types import NO_CHANNEL, Box, Channel, StoredCorrection, Vector, Verdict
+from db.types import NO_CHANNEL, Channel, StoredCorrection, Vector, Verdict
 from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.protocol import unpack_vector
 
@@ -41,7 +42,6 @@ LARGEST_JSON = 50_000_000
 """Bytes."""
 LONGEST_VECTOR = 8192
 LARGEST_COUNT = 2_000_000_000
-WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
@@ -178,11 +178,11 @@ def _correction(given: dict[str, Any]) -> StoredCorrection:
     except ValueError as error:
         raise _InvalidEntryError(ProblemKind.INVALID_VERDICT, name) from error
     return StoredCorrection(
-        name,
-        verdict,
-        _text(given.get("embedding_id"), name),
-        _vector(given.get("vector"), name),
-        _time(given.get("created_at")) or _now(),
+        concept_name=name,
+        verdict=verdict,
+        embedding_id=_text(given.get("embedding_id"), name),
+        vector=_vector(given.get("vector"), name),
+        created_at=_time(given.get("created_at")) or _now(),
     )
 
 
@@ -363,7 +363,7 @@ def _box(given: object, concept: str) -> Box:
     left, top, right, bottom = numbers
     if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
         raise _InvalidEntryError(ProblemKind.INVALID_BOX, concept)
-    return Box(left, top, right, bottom)
+    return Box(left=left, top=top, right=right, bottom=bottom)
 
 
 def _vector(given: object, concept: str) -> Vector:

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Self
 
 from db.errors import UserFacingError
-from db.types import Box, Channel, StoredCorrection, Vector
+from db.geometry import Box
+from db.types import Channel, StoredCorrection, Vector
 
 VERSION = 1
 MAX_PROBLEMS = 10

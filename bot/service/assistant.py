@@ -25,12 +25,12 @@ from bot.service.worker_client import WorkerClient
 from db import adapters, concepts, corrections, reindexing, search, servers, sightings, trash
 from db.adapters import AdapterInUse
 from db.errors import DatabaseUnavailableError, NameTakenError, NothingRecognisedError
+from db.geometry import Box, area, share_of_smaller
 from db.names import check_category, check_info, check_name
 from db.pool import viewing
 from db.recall import mentioned_in, recognised_in
 from db.types import (
     Answer,
-    Box,
     Concept,
     Match,
     NewConcept,
@@ -124,7 +124,16 @@ class Assistant:
         ready = await make_ready(self.pool, self.worker, viewer, owner, picture)
         async with viewing(self.pool, viewer) as connection:
             alike = await _look_alike(connection, viewer, owner, ready.in_use)
-            new = NewConcept(*(owner, name, info, category, viewer.user_id, ready.reference, who.place, linked_user))
+            new = NewConcept(
+                owner_id=owner,
+                name=name,
+                info=info,
+                category=category,
+                created_by=viewer.user_id,
+                reference=ready.reference,
+                learned=who.place,
+                linked_user=linked_user,
+            )
             concept = await concepts.remember(connection, new)
             waits = share and not concept.is_shared and viewer.server_memory is not None
             if waits and viewer.server_memory is not None:
@@ -281,7 +290,15 @@ class Assistant:
                 permissions.check_pictures(known[0].references + 1)
                 return await concepts.add_reference(connection, known[0], ready.reference, viewer.user_id)
             await permissions.check_room(connection, viewer, self.max_concepts)
-            new = NewConcept(viewer.personal, name, info, category, viewer.user_id, ready.reference, who.place)
+            new = NewConcept(
+                owner_id=viewer.personal,
+                name=name,
+                info=info,
+                category=category,
+                created_by=viewer.user_id,
+                reference=ready.reference,
+                learned=who.place,
+            )
             return await concepts.remember(connection, new)
 
     async def _owner_of_new(self, connection: asyncpg.Connection, who: Actor, *, share: bool) -> OwnerId:
@@ -413,18 +430,12 @@ def _unknown_region(regions: Sequence[Region], recognised: Sequence[Match]) -> i
         for index, region in enumerate(regions)
         if region.objectness >= 1 and all(_apart(region.box, match.box) for match in recognised)
     ]
-    parts = [index for index in clear if _area(regions[index].box) < 1]
-    return max(parts or clear, key=lambda index: _area(regions[index].box), default=None)
+    parts = [index for index in clear if area(regions[index].box) < 1]
+    return max(parts or clear, key=lambda index: area(regions[index].box), default=None)
 
 
 def _apart(box: Box, other: Box) -> bool:
-    width = min(box.right, other.right) - max(box.left, other.left)
-    height = min(box.bottom, other.bottom) - max(box.top, other.top)
-    return max(0.0, width) * max(0.0, height) < 0.1 * min(_area(box), _area(other))
-
-
-def _area(box: Box) -> float:
-    return (box.right - box.left) * (box.bottom - box.top)
+    return share_of_smaller(box, other) < 0.1
 
 
 def _sighting_of(answer: Answer, region: int) -> Sighting:

@@ -15,9 +15,10 @@ from bot.service.permissions import Actor
 from bot.service.retrieval import Detections, make_ready, see
 from db import concepts, merging, search, trash
 from db.errors import NotRememberedError
+from db.geometry import Box
 from db.names import name_key
 from db.pool import viewing
-from db.types import Avatar, Box, Concept, OwnerId, StoredReference
+from db.types import Avatar, Concept, OwnerId, StoredReference
 
 PAGE = 5
 MAX_REGIONS = 20

@@ -271,8 +271,21 @@ async def _arriving(
         for reference in ordered
     ]
     new = NewConcept(
-        *(viewer.personal, concept.name, concept.info, concept.category, viewer.user_id),
-        *(references[0], concept.learned, concept.linked_user),
+        owner_id=viewer.personal,
+        name=concept.name,
+        info=concept.info,
+        category=concept.category,
+        created_by=viewer.user_id,
+        reference=references[0],
+        learned=concept.learned,
+        linked_user=concept.linked_user,
     )
     mine = tuple(said for said in corrections if said.concept_name == concept.name)
-    return Arriving(new, tuple(references[1:]), concept.created_at, concept.times_recognised, concept.last_seen, mine)
+    return Arriving(
+        new=new,
+        more=tuple(references[1:]),
+        created_at=concept.created_at,
+        times_recognised=concept.times_recognised,
+        last_seen=concept.last_seen,
+        corrections=mine,
+    )

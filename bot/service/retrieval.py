@@ -13,9 +13,10 @@ from bot.service.verification import lowered, verified
 from bot.service.worker_client import WorkerClient
 from db import reindexing, search
 from db.concepts import owners
+from db.geometry import Box
 from db.pool import viewing
 from db.recall import recall
-from db.types import Box, Calibration, Embedded, OwnerId, Reference, Region, RetrievalResult, Viewer
+from db.types import Calibration, Embedded, OwnerId, Reference, Region, RetrievalResult, Viewer
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.protocol import Perception, ReferenceView, Tag
 

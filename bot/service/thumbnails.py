@@ -6,7 +6,8 @@ import io
 
 from PIL import Image
 
-from db.types import Avatar, Box, StoredReference
+from db.geometry import Box
+from db.types import Avatar, StoredReference
 
 SMALL = 160
 LARGE = 480

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from db.types import Box
+from db.geometry import Box
 from model_worker.api.errors import (
     AnswerBrokeOffError,
     WorkerError,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from db.types import Box, Match
+from db.geometry import Box
+from db.types import Match
 
 COLOURS = ("#e4572e", "#2e86ab", "#6a994e", "#a23b72", "#f2a541", "#5e548e")
 LAST_DRAWABLE = 0x24F

@@ -28,10 +28,9 @@ from bot.ui.cards import (
     value_of,
     view_of,
 )
-from db.types import Box, Concept
+from db.geometry import WHOLE
+from db.types import Concept
 from model_worker.api.certainty import certainty, place_in_picture
-
-WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

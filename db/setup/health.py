@@ -47,7 +47,7 @@ class MemoriesIn:
     missing: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseState:
     """What is to be known about a database; ``app_role_problem`` is None when the role is as it should be."""
 

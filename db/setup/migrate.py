@@ -36,7 +36,7 @@ READ_REGISTER = "SELECT version, name, checksum FROM schema_migration ORDER BY v
 ENTER_IN_REGISTER = "INSERT INTO schema_migration (version, name, checksum) VALUES (%s, %s, %s)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One SQL file: ``0001_memory.sql`` has version 1; the checksum is SHA-256, whatever the line ends."""
 
@@ -129,7 +129,9 @@ def _read_migration(path: Path) -> Migration:
     if match is None:
         raise MigrationError(f"Migration {path.name} should be named like 0001_memory.sql.")
     text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
-    return Migration(int(match[1]), path.name, text, hashlib.sha256(text.encode()).hexdigest())
+    return Migration(
+        version=int(match[1]), name=path.name, sql=text, checksum=hashlib.sha256(text.encode()).hexdigest()
+    )
 
 
 def _apply(connection: psycopg.Connection, migrations: Sequence[Migration]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from db.types import Box
+from db.geometry import Box
 
 LEVELS = ((0.93, "almost certainly"), (0.8, "very probably"), (0.65, "probably"))
 

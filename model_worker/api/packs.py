@@ -244,7 +244,7 @@ def _pack_from(name: str, file: Path) -> Pack:
         memory_gb=float(data["memory_gb"]),
         embedding_id=embedding_id,
         perception=_perception_from(data["embedder"], data["regions"], file.parent),
-        calibration=Calibration(embedding_id, **data["calibration"]),
+        calibration=Calibration(embedding_id=embedding_id, **data["calibration"]),
         writing=_writing_from(data["writer"]),
         verification=_verification_from(data.get("verification"), data["writer"]["kind"]),
         weights=tuple(Weights(**weights) for weights in data.get("weights", [])),

@@ -9,7 +9,8 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from db.types import Box, Calibration, Region, Vector
+from db.geometry import Box
+from db.types import Calibration, Region, Vector
 
 
 @dataclass(frozen=True, slots=True)

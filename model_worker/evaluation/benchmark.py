@@ -26,7 +26,8 @@ import torch
 from aiohttp import web
 from PIL import Image, ImageDraw, ImageFont
 
-from db.types import Box, Calibration, Region
+from db.geometry import WHOLE, Box
+from db.types import Calibration, Region
 from model_worker.api.protocol import GenerateRequest, PromptConcept, request_to_json
 from model_worker.evaluation.writer_speed import WriterSpeed, writer_speed
 from model_worker.generation.multimodal.writer import ImageTextWriter
@@ -266,7 +267,9 @@ class _SeesAtOnce:
     """A perceiver that takes no time: what is left is the server's own."""
 
     embedding_id: str = "nothing/1"
-    calibration: Calibration = field(default_factory=lambda: Calibration("nothing/1", 1.0, 0.0, 0.5))
+    calibration: Calibration = field(
+        default_factory=lambda: Calibration(embedding_id="nothing/1", slope=1.0, offset=0.0, threshold=0.5)
+    )
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
@@ -274,7 +277,7 @@ class _SeesAtOnce:
         return [Detections((self.refer(picture),), ()) for picture in pictures]
 
     def refer(self, picture: Image.Image, box: Box | None = None) -> Region:
-        return Region(box or Box(0, 0, 1, 1), np.zeros(1280, dtype=np.float32), 1.0)
+        return Region(box or WHOLE, np.zeros(1280, dtype=np.float32), 1.0)
 
     def embed(self, picture: Image.Image, box: Box) -> Region:
         return self.refer(picture, box)

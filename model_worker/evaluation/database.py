@@ -46,7 +46,9 @@ async def remember(pool: asyncpg.Pool, name: str, shown: Sequence[Shown], embedd
     """Store one concept with its references, one or more."""
     first, *more = [_reference(picture, region, embedding_id) for picture, region in shown]
     async with viewing(pool, VIEWER) as connection:
-        new = NewConcept(VIEWER.personal, name, "", "", VIEWER.user_id, first)
+        new = NewConcept(
+            owner_id=VIEWER.personal, name=name, info="", category="", created_by=VIEWER.user_id, reference=first
+        )
         concept = await concepts.remember(connection, new)
         for reference in more:
             concept = await concepts.add_reference(connection, concept, reference, VIEWER.user_id)

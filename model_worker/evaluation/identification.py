@@ -21,12 +21,12 @@ import numpy as np
 from PIL import Image
 
 from db import concepts
+from db.geometry import WHOLE, Box
 from db.pool import viewing
 from db.recall import match_probability, recognised_in
-from db.types import Box, Match, Region
+from db.types import Match, Region
 from model_worker.api.images import decode_picture
 from model_worker.evaluation.database import VIEWER, forget_all, fresh_memory, remember
-from model_worker.perception.windows import WHOLE
 from model_worker.server.loading import Sees
 
 ACCEPTED = 0.95

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from db.types import Box
+from db.geometry import WHOLE
 from model_worker.api.packs import Pack, PackError
 from model_worker.api.recipes import recipe_of
 from model_worker.finetune.data.dataset import dataset_of
@@ -68,7 +68,7 @@ class AllScores:
 def evaluate_learning(pack: Pack, memory: str, seeds: Sequence[int]) -> AllScores:
     """Learn a memory of `memories.toml` with each seed. Raises PackError."""
     entries = tomllib.loads(FILE.read_text(encoding="utf-8"))[memory]
-    nothing = View(Image.new("RGB", (64, 64)), Box(0, 0, 1, 1))
+    nothing = View(Image.new("RGB", (64, 64)), WHOLE)
     known = [Known(entry["name"], entry["info"], entry["category"], (nothing,)) for entry in entries]
     return AllScores(memory, tuple(_learn(pack, known, seed) for seed in seeds))
 

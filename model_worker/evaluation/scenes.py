@@ -17,13 +17,12 @@ from pathlib import Path
 import asyncpg
 from PIL import Image
 
+from db.geometry import Box, iou
 from db.pool import viewing
 from db.recall import recognised_in
-from db.types import Box
 from model_worker.api.images import decode_picture
 from model_worker.evaluation.database import VIEWER, fresh_memory, remember
 from model_worker.evaluation.sheet import draw_sheet
-from model_worker.perception.windows import iou
 from model_worker.server.loading import Sees
 
 TOUCHES = 0.1
@@ -86,7 +85,10 @@ def _scene(folder: Path, entry: dict[str, object]) -> Scene:
         width, height = picture.size
     return Scene(
         path,
-        {name: Box(box[0] / width, box[1] / height, box[2] / width, box[3] / height) for name, box in boxes.items()},
+        {
+            name: Box(left=box[0] / width, top=box[1] / height, right=box[2] / width, bottom=box[3] / height)
+            for name, box in boxes.items()
+        },
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from db.types import Box
+from db.geometry import Box
 
 TILE = 360
 COLUMNS = 4

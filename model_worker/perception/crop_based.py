@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
-from db.types import Box, Region
+from db.geometry import WHOLE, Box, placed
+from db.types import Region
 from model_worker.api.packs import Crops, Detector, Pack, PackError, Windows
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import load_embedder
 from model_worker.perception.panels import find_panels
 from model_worker.perception.single_pass import Detections
-from model_worker.perception.windows import WHOLE, cropped, placed, windows
+from model_worker.perception.windows import cropped, windows
 
 CLEAR = 1.0
 """The objectness of what is surely a thing; windows have less."""

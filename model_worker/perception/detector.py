@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from db.types import Box
+from db.geometry import Box
 from model_worker.api.hub import checkpoint
 from model_worker.api.packs import Detector, PackError
 from model_worker.perception.embedders import device
@@ -95,8 +95,8 @@ def _fractions(box: Sequence[float], picture: Image.Image) -> Box:
     left, top, right, bottom = box
     across, down = picture.width, picture.height
     return Box(
-        min(max(left / across, 0.0), 1.0),
-        min(max(top / down, 0.0), 1.0),
-        min(max(right / across, 0.0), 1.0),
-        min(max(bottom / down, 0.0), 1.0),
+        left=min(max(left / across, 0.0), 1.0),
+        top=min(max(top / down, 0.0), 1.0),
+        right=min(max(right / across, 0.0), 1.0),
+        bottom=min(max(bottom / down, 0.0), 1.0),
     )

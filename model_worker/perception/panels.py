@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import maximum_filter1d
 
-from db.types import Box
+from db.geometry import Box
 from model_worker.perception.windows import suppress
 
 LONGEST = 512
@@ -138,7 +138,7 @@ def _clearest(
     scores = outline[tuple(found.T)]
     clearest = np.argsort(-scores, kind="stable")[:CANDIDATES]
     boxes = [
-        Box(float(columns[left]), float(rows[top]), float(columns[right]), float(rows[bottom]))
+        Box(left=float(columns[left]), top=float(rows[top]), right=float(columns[right]), bottom=float(rows[bottom]))
         for left, right, top, bottom in found[clearest]
     ]
     return [boxes[index] for index in suppress(boxes, scores[clearest].tolist(), OVERLAP, most)]

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from db.types import Box, Vector
+from db.geometry import Box
+from db.types import Vector
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from db.types import Box
+from db.geometry import Box
 
 STANDS_OUT = 0.3
 """Cells that stand out at least this much, as a share of the one that does most, belong to the thing."""
@@ -22,7 +22,7 @@ def thing_box(features: torch.Tensor) -> Box:
     rows, columns = chosen.shape
     top, bottom = _ends(chosen.any(axis=1))
     left, right = _ends(chosen.any(axis=0))
-    return Box(left / columns, top / rows, right / columns, bottom / rows)
+    return Box(left=left / columns, top=top / rows, right=right / columns, bottom=bottom / rows)
 
 
 def _ends(chosen: NDArray[np.bool_]) -> tuple[int, int]:

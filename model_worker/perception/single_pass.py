@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from db.types import Box, Region, Vector
+from db.geometry import WHOLE, Box, area, placed, within
+from db.types import Region, Vector
 from model_worker.api.packs import OnePass, Pack, PackError
 from model_worker.api.protocol import Tag
 from model_worker.perception.backbone import class_probabilities, feature_map, load_backbone
@@ -17,7 +18,7 @@ from model_worker.perception.panels import find_panels
 from model_worker.perception.pooling import Floats, centre, join, pool
 from model_worker.perception.saliency import thing_box
 from model_worker.perception.tags import tags_from
-from model_worker.perception.windows import WHOLE, area, cropped, placed, windows, within
+from model_worker.perception.windows import cropped, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +115,8 @@ def _around(box: Box) -> Box:
     width, height = box.right - box.left, box.bottom - box.top
     across, down = MARGIN * width, MARGIN * height
     return Box(
-        max(0.0, box.left - across),
-        max(0.0, box.top - down),
-        min(1.0, box.right + across),
-        min(1.0, box.bottom + down),
+        left=max(0.0, box.left - across),
+        top=max(0.0, box.top - down),
+        right=min(1.0, box.right + across),
+        bottom=min(1.0, box.bottom + down),
     )

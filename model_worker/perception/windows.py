@@ -1,4 +1,4 @@
-"""Boxes in a picture: parts of it, windows to look through, how much two overlap, and non-maximum suppression."""
+"""Boxes in a picture: parts of it, windows to look through, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from db.types import Box
-
-WHOLE = Box(0.0, 0.0, 1.0, 1.0)
+from db.geometry import WHOLE, Box, share_of_smaller
 
 
 def windows(width: int, height: int, scales: Sequence[float]) -> list[Box]:
@@ -20,7 +18,7 @@ def windows(width: int, height: int, scales: Sequence[float]) -> list[Box]:
     for scale in scales:
         side = scale * min(width, height)
         boxes += [
-            Box(left, top, left + side / width, top + side / height)
+            Box(left=left, top=top, right=left + side / width, bottom=top + side / height)
             for top in _starts(side / height)
             for left in _starts(side / width)
         ]
@@ -31,29 +29,6 @@ def _starts(side: float) -> list[float]:
     """Return where windows of this side (a share of the whole) begin, so that neighbours share half."""
     steps = max(0, -int(-(1 - side) // (side / 2))) if side < 1 else 0
     return [0.0] if steps == 0 else [step * (1 - side) / steps for step in range(steps + 1)]
-
-
-def area(box: Box) -> float:
-    """Return a box's share of the picture."""
-    return max(0.0, box.right - box.left) * max(0.0, box.bottom - box.top)
-
-
-def intersection(box: Box, other: Box) -> float:
-    """Return the share of the picture that two boxes have in common."""
-    width = min(box.right, other.right) - max(box.left, other.left)
-    height = min(box.bottom, other.bottom) - max(box.top, other.top)
-    return max(0.0, width) * max(0.0, height)
-
-
-def iou(box: Box, other: Box) -> float:
-    """Return intersection over union, 0 to 1."""
-    common = intersection(box, other)
-    return common / max(area(box) + area(other) - common, 1e-12)
-
-
-def share_of_smaller(box: Box, other: Box) -> float:
-    """Return what part of the smaller box lies in the other, 0 to 1."""
-    return intersection(box, other) / max(min(area(box), area(other)), 1e-12)
 
 
 def suppress(boxes: Sequence[Box], scores: Sequence[float], overlap: float, most: int) -> list[int]:
@@ -75,25 +50,3 @@ def cropped(picture: Image.Image, box: Box) -> Image.Image:
     left, top = round(box.left * picture.width), round(box.top * picture.height)
     right, bottom = round(box.right * picture.width), round(box.bottom * picture.height)
     return picture.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-
-
-def within(box: Box, outer: Box) -> Box:
-    """Return a box given in fractions of the picture in fractions of another one around it."""
-    width, height = outer.right - outer.left, outer.bottom - outer.top
-    return Box(
-        (box.left - outer.left) / width,
-        (box.top - outer.top) / height,
-        (box.right - outer.left) / width,
-        (box.bottom - outer.top) / height,
-    )
-
-
-def placed(inner: Box, outer: Box) -> Box:
-    """Return a box given in fractions of another one in fractions of the picture."""
-    width, height = outer.right - outer.left, outer.bottom - outer.top
-    return Box(
-        outer.left + inner.left * width,
-        outer.top + inner.top * height,
-        outer.left + inner.right * width,
-        outer.top + inner.bottom * height,
-    )

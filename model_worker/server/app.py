@@ -18,7 +18,7 @@ from functools import partial
 from aiohttp import web
 from PIL import Image
 
-from db.types import Box
+from db.geometry import Box
 from model_worker.api.errors import (
     AnswerBrokeOffError,
     ImageTooLargeError,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from db.types import Box, Region
+from db.geometry import Box
+from db.types import Region
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.batching import Batcher, in_a_thread_that_ends
 from model_worker.server.loading import Detections, LoadFormer, Sees

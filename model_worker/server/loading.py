@@ -9,7 +9,8 @@ from typing import Protocol, runtime_checkable
 
 from PIL import Image
 
-from db.types import Box, Calibration, Region
+from db.geometry import Box
+from db.types import Calibration, Region
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.packs import (
     OnePass,

@@ -29,7 +29,8 @@ from bot.archive.schema import (
 )
 from bot.archive.writer import write_archives
 from bot.texts.errors import for_error
-from db.types import Box, Channel, StoredCorrection, Vector, Verdict
+from db.geometry import WHOLE, Box
+from db.types import Channel, StoredCorrection, Vector, Verdict
 from tests.support.memory import a_jpeg
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -45,7 +46,9 @@ def a_reference(seed: int, *, is_avatar: bool = False, picture: bytes | None = N
     jpeg = picture or a_jpeg(seed)
     embedding = ArchivedEmbedding("pack/1", a_vector(seed))
     sha256 = hashlib.sha256(jpeg).hexdigest()
-    return ArchivedReference(jpeg, sha256, Box(0.25, 0.0, 1.0, 0.5), THEN, is_avatar, (embedding,))
+    return ArchivedReference(
+        jpeg, sha256, Box(left=0.25, top=0.0, right=1.0, bottom=0.5), THEN, is_avatar, (embedding,)
+    )
 
 
 def a_concept(name: str, *references: ArchivedReference) -> ArchivedConcept:
@@ -121,7 +124,9 @@ def rap(entries: object, **pictures: bytes) -> bytes:
 
 def test_what_goes_out_comes_in_again() -> None:
     two = a_concept("もち & “Co.”", a_reference(2), a_reference(3, is_avatar=True))
-    said = StoredCorrection("Mochi", Verdict.INCORRECT, "pack/1", a_vector(9), THEN)
+    said = StoredCorrection(
+        concept_name="Mochi", verdict=Verdict.INCORRECT, embedding_id="pack/1", vector=a_vector(9), created_at=THEN
+    )
     archive = replace(
         an_archive(a_concept("Mochi"), two), corrections=(said,), answers=(ArchivedAnswer(a_jpeg(5), THEN, ("Mochi",)),)
     )
@@ -174,7 +179,7 @@ def test_a_memory_of_rap_comes_in() -> None:
     bo, duck = read.concepts
     assert (bo.name, bo.info, bo.category) == ("bo", "bo is a Shiba Inu.", "dog")
     assert bo.references[0].picture == a_jpeg(1)
-    assert bo.references[0].box == Box(0, 0, 1, 1)
+    assert bo.references[0].box == WHOLE
     assert duck.references[0].picture == a_jpeg(2)
 
 

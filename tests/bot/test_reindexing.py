@@ -25,9 +25,10 @@ from bot.service.permissions import Actor
 from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
 from bot.service.worker_client import WorkerClient
 from db import concepts, reindexing, trash
+from db.geometry import WHOLE
 from db.pool import viewing
 from db.roles import app_url
-from db.types import Box, Channel, Verdict, Viewer, server_owner
+from db.types import Channel, Verdict, Viewer, server_owner
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.loading import Sees
 from tests.model_worker.test_server import TOKEN, Served, served
@@ -322,7 +323,7 @@ async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: a
 
 async def _moving(database_url: str, worker: Served) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", MOVES_UNTIL_KILLED, app_url(database_url), worker.url, TOKEN), env=dict(os.environ)
+        sys.executable, "-c", MOVES_UNTIL_KILLED, app_url(database_url), worker.url, TOKEN, env=dict(os.environ)
     )
 
 
@@ -333,7 +334,7 @@ async def test_a_worker_without_that_pack_says_so(pool: asyncpg.Pool) -> None:
                 await worker.client.perceive(of("red"), "other/1")
             assert raised.value.embedding_id == "other/1"
             with pytest.raises(UnknownEmbedderError):
-                await worker.client.refer(of("red"), Box(0, 0, 1, 1), embedding_id="other/1")
+                await worker.client.refer(of("red"), WHOLE, embedding_id="other/1")
         assert (await worker.client.perceive(of("red"), "new/1")).calibration.embedding_id == "new/1"
 
 

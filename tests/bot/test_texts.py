@@ -17,7 +17,7 @@ from bot.ui.annotate import label
 from bot.ui.errors import sentence_for
 from bot.ui.stream import speak
 from db.errors import UserFacingError
-from db.types import Box
+from db.geometry import WHOLE, Box
 from model_worker.api.certainty import certainty, place_in_picture
 from tests.support.errors import an_example_of, user_facing_errors
 
@@ -71,9 +71,9 @@ def test_certainty_and_place_in_words() -> None:
         "probably",
         "maybe",
     ]
-    assert place_in_picture(Box(0, 0, 0.3, 0.3)) == "at the top left"
-    assert place_in_picture(Box(0.7, 0.3, 1, 0.7)) == "on the right"
-    assert place_in_picture(Box(0, 0, 1, 1)) == "in the middle"
+    assert place_in_picture(Box(left=0, top=0, right=0.3, bottom=0.3)) == "at the top left"
+    assert place_in_picture(Box(left=0.7, top=0.3, right=1, bottom=0.7)) == "on the right"
+    assert place_in_picture(WHOLE) == "in the middle"
 
 
 def test_a_name_the_font_cannot_draw_is_a_number_in_the_picture() -> None:

@@ -17,7 +17,8 @@ from PIL import Image
 from bot.demo.pictures import png
 from bot.service.assistant import Assistant, Question
 from bot.service.permissions import Actor
-from db.types import Box, Channel, Viewer
+from db.geometry import WHOLE
+from db.types import Channel, Viewer
 from model_worker.api.errors import WorkerRefusedError
 from model_worker.api.packs import PackError, Verification, load_pack
 from model_worker.api.protocol import Candidate, VerifyRequest
@@ -102,7 +103,7 @@ async def test_a_writer_that_fails_leaves_it_to_recall(pool: asyncpg.Pool) -> No
 async def test_the_wire_takes_no_nonsense() -> None:
     unknown = "0" * 64
     async with served(load=lambda: Models("fake", FakePerceiver(), FakeLooker(), UNSURE)) as worker:
-        request = VerifyRequest(unknown, (Candidate(Box(0, 0, 1, 1), unknown, "Red"),))
+        request = VerifyRequest(unknown, (Candidate(WHOLE, unknown, "Red"),))
         with pytest.raises(WorkerRefusedError, match="isn't here"):
             await worker.client.verify(request, {})
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:

@@ -17,11 +17,12 @@ import pytest
 from db import adapters, concepts, corrections, erasure, merging, servers, training, trash
 from db.adapters import Adapter, AdapterInUse
 from db.errors import DataWithdrawnError, NothingToRollBackError
+from db.geometry import WHOLE
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.migrate import MIGRATIONS, migrate
 from db.training import Changes, Material, RunState
-from db.types import Box, Concept, OwnerId, ServerSettings, Sighting, StoredReference, Verdict, Viewer, server_owner
+from db.types import Concept, OwnerId, ServerSettings, Sighting, StoredReference, Verdict, Viewer, server_owner
 from tests.support.memory import PACK, a_concept, a_reference, an_embedding
 
 ANNA, BO, CLEO = Viewer(1, 10), Viewer(2, 10), Viewer(3, 10)
@@ -55,7 +56,13 @@ async def material(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId | None = N
 def an_adapter(words: str, saw: Sequence[UUID], saw_users: Sequence[int], run_id: UUID | None = None) -> Adapter:
     weights = words.encode()
     return Adapter(
-        hashlib.sha256(weights).hexdigest(), BASE, {"words": words}, weights, tuple(saw), tuple(saw_users), run_id
+        adapter_id=hashlib.sha256(weights).hexdigest(),
+        base=BASE,
+        manifest={"words": words},
+        weights=weights,
+        saw=tuple(saw),
+        saw_users=tuple(saw_users),
+        run_id=run_id,
     )
 
 
@@ -156,7 +163,14 @@ async def test_without_consent_there_is_nothing_to_learn_from(pool: asyncpg.Pool
 
 async def test_what_the_owner_said_is_counted(pool: asyncpg.Pool, mochi: Concept) -> None:
     for seed, verdict in ((5, Verdict.RIGHT), (6, Verdict.INCORRECT), (7, Verdict.INCORRECT)):
-        sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(seed), mochi, 0.9)
+        sighting = Sighting(
+            region=0,
+            box=WHOLE,
+            embedding_id=PACK,
+            embedding=an_embedding(seed),
+            concept=mochi,
+            probability=0.9,
+        )
         async with viewing(pool, ANNA) as connection:
             await corrections.store(connection, ANNA, sighting, verdict)
     [found] = (await material(pool, ANNA)).concepts
@@ -238,11 +252,18 @@ async def test_what_is_new_since_the_last_run_is_counted(pool: asyncpg.Pool, moc
     await add_picture(pool, ANNA, rex, 30)
     async with viewing(pool, ANNA) as connection:
         await concepts.edit(connection, mochi, info="hates thunder")
-        sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(5), mochi, 0.9)
+        sighting = Sighting(
+            region=0,
+            box=WHOLE,
+            embedding_id=PACK,
+            embedding=an_embedding(5),
+            concept=mochi,
+            probability=0.9,
+        )
         await corrections.store(connection, ANNA, sighting, Verdict.RIGHT)
         run_id = await training.start_run(connection, ANNA.personal, PACK)
         await training.finish_run(connection, ANNA.personal, run_id, RunState.FAILED, problem="the power went")
-    assert await changes() == Changes(2, 2, 1, 2, learned.last_run)
+    assert await changes() == Changes(concepts=2, references=2, corrections=1, total=2, last_run=learned.last_run)
 
 
 async def test_what_comes_into_a_memory_is_new_there_however_old_it_is(pool: asyncpg.Pool, mochi: Concept) -> None:

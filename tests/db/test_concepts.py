@@ -18,6 +18,7 @@ import pytest
 
 from db import concepts, corrections, sightings
 from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
+from db.geometry import WHOLE, Box
 from db.maintenance import delete_what_is_due
 from db.names import (
     AngleBracketsError,
@@ -37,7 +38,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
-from db.types import Box, Sighting, Verdict, Viewer, server_owner, user_owner
+from db.types import Sighting, Verdict, Viewer, server_owner, user_owner
 from tests.support.memory import PACK, a_concept, a_jpeg, a_reference, an_embedding
 
 ANNA = Viewer(1, 10)
@@ -174,7 +175,7 @@ async def test_remember_and_find(pool: asyncpg.Pool) -> None:
     [
         {"embedding": np.array([np.nan, 1.0], dtype=np.float32)},
         {"embedding_id": ""},
-        {"box": Box(0.9, 0.0, 0.1, 1.0)},
+        {"box": Box(left=0.9, top=0.0, right=0.1, bottom=1.0)},
         {"picture_sha256": "no digest"},
     ],
 )
@@ -331,8 +332,17 @@ async def test_answers_are_kept_for_their_buttons(pool: asyncpg.Pool) -> None:
     async with viewing(pool, ANNA) as connection:
         mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))
         seen = [
-            Sighting(0, Box(0, 0, 0.5, 1), PACK, an_embedding(1), mochi, 0.75),
-            Sighting(3, Box(0.5, 0, 1, 1), PACK, an_embedding(2)),
+            Sighting(
+                region=0,
+                box=Box(left=0, top=0, right=0.5, bottom=1),
+                embedding_id=PACK,
+                embedding=an_embedding(1),
+                concept=mochi,
+                probability=0.75,
+            ),
+            Sighting(
+                region=3, box=Box(left=0.5, top=0, right=1, bottom=1), embedding_id=PACK, embedding=an_embedding(2)
+            ),
         ]
         answer_id = await sightings.store_answer(connection, ANNA, jpeg, 16, 12, seen)
     async with viewing(pool, ANNA) as connection:
@@ -341,7 +351,12 @@ async def test_answers_are_kept_for_their_buttons(pool: asyncpg.Pool) -> None:
     assert (answer.picture, answer.width, answer.height) == (jpeg, 16, 12)
     assert answer.picture_sha256 == hashlib.sha256(jpeg).hexdigest()
     known, unknown = answer.sightings
-    assert (known.region, known.box, known.concept, known.probability) == (0, Box(0, 0, 0.5, 1), mochi, 0.75)
+    assert (known.region, known.box, known.concept, known.probability) == (
+        0,
+        Box(left=0, top=0, right=0.5, bottom=1),
+        mochi,
+        0.75,
+    )
     assert (unknown.region, unknown.concept, unknown.probability) == (3, None, None)
     assert unknown.embedding.dtype == np.float32
     assert np.allclose(unknown.embedding, an_embedding(2), atol=1e-3)
@@ -358,7 +373,7 @@ async def test_answers_are_kept_for_their_buttons(pool: asyncpg.Pool) -> None:
 async def test_old_answers_are_deleted_and_no_others(pool: asyncpg.Pool, database_url: str) -> None:
     for viewer in (ANNA, Viewer(2)):
         async with viewing(pool, viewer) as connection:
-            unknown = [Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(1))]
+            unknown = [Sighting(region=0, box=WHOLE, embedding_id=PACK, embedding=an_embedding(1))]
             await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, unknown)
     assert (await delete_what_is_due(pool))["answer"] == 0
     async with await psycopg.AsyncConnection.connect(database_url) as administrator:
@@ -375,7 +390,14 @@ async def test_old_answers_are_deleted_and_no_others(pool: asyncpg.Pool, databas
 async def test_the_latest_correction_counts(pool: asyncpg.Pool) -> None:
     async with viewing(pool, ANNA) as connection:
         mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))
-        seen = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(1), mochi, 0.75)
+        seen = Sighting(
+            region=0,
+            box=WHOLE,
+            embedding_id=PACK,
+            embedding=an_embedding(1),
+            concept=mochi,
+            probability=0.75,
+        )
         for verdict in (Verdict.RIGHT, Verdict.INCORRECT, Verdict.INCORRECT):
             await corrections.store(connection, ANNA, seen, verdict)
         await corrections.store(connection, ANNA, replace(seen, embedding=an_embedding(2)), Verdict.RIGHT)

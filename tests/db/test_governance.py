@@ -22,13 +22,13 @@ from db.errors import (
     RateLimitedError,
     UndoExpiredError,
 )
+from db.geometry import WHOLE
 from db.maintenance import delete_what_is_due, known_servers
 from db.names import TextTooLongError
 from db.pool import open_pool, viewing
 from db.rate_limits import Limit
 from db.roles import app_url
 from db.types import (
-    Box,
     Concept,
     OwnerId,
     Reference,
@@ -83,7 +83,14 @@ async def names(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> list[str]
 
 
 async def answer(pool: asyncpg.Pool, viewer: Viewer, concept: Concept | None = None, verdict: str = "right") -> None:
-    sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(7), concept, 0.9 if concept else None)
+    sighting = Sighting(
+        region=0,
+        box=WHOLE,
+        embedding_id=PACK,
+        embedding=an_embedding(7),
+        concept=concept,
+        probability=0.9 if concept else None,
+    )
     async with viewing(pool, viewer) as connection:
         await sightings.store_answer(connection, viewer, a_jpeg(7), 16, 12, [sighting])
         if concept:
@@ -307,7 +314,17 @@ async def test_a_question_is_about_what_its_words_say(shelf: asyncpg.Pool, quest
 
 
 async def test_settings_are_kept_and_the_log_says_who_changed_what(pool: asyncpg.Pool) -> None:
-    chosen = ServerSettings(WhoMayShare.ROLES, (5, 6), True, (7,), (8, 9), 3, 50, 14, True)
+    chosen = ServerSettings(
+        who_may_share=WhoMayShare.ROLES,
+        sharing_roles=(5, 6),
+        needs_approval=True,
+        allowed_channels=(7,),
+        denied_channels=(8, 9),
+        max_per_member=3,
+        max_per_server=50,
+        retention_days=14,
+        locked=True,
+    )
     mug = await remember(pool, ANNA, "The mug", owner=SERVER)
     async with viewing(pool, BO) as connection:
         assert await servers.settings_of(connection, SERVER) == ServerSettings()

@@ -7,27 +7,16 @@ import numpy as np
 import pytest
 
 from db import concepts, corrections
+from db.geometry import WHOLE, Box
 from db.pool import viewing
 from db.recall import recall
-from db.types import (
-    Box,
-    Calibration,
-    Concept,
-    OwnerId,
-    Region,
-    Sighting,
-    Vector,
-    Verdict,
-    Viewer,
-    server_owner,
-    user_owner,
-)
+from db.types import Calibration, Concept, OwnerId, Region, Sighting, Vector, Verdict, Viewer, server_owner, user_owner
 from tests.support.memory import PACK, ASight, a_concept, a_reference, an_embedding
 
 ANNA = Viewer(1, 10)
 BO = Viewer(2, 10)
-CALIBRATION = Calibration(PACK, slope=12.0, offset=-6.0, threshold=0.5)
-LEFT, RIGHT, WHOLE = Box(0, 0, 0.5, 1), Box(0.5, 0, 1, 1), Box(0, 0, 1, 1)
+CALIBRATION = Calibration(embedding_id=PACK, slope=12.0, offset=-6.0, threshold=0.5)
+LEFT, RIGHT = Box(left=0, top=0, right=0.5, bottom=1), Box(left=0.5, top=0, right=1, bottom=1)
 
 
 async def remember(
@@ -65,7 +54,7 @@ async def test_each_region_gets_its_best_concept_and_each_concept_one_region(poo
         pool,
         region(near(an_embedding(1)), LEFT),
         region(near(an_embedding(2)), RIGHT),
-        region(near(an_embedding(1), 0.4), Box(0, 0, 0.2, 0.2)),
+        region(near(an_embedding(1), 0.4), Box(left=0, top=0, right=0.2, bottom=0.2)),
     )
     assert sorted(found) == [("Mochi", 0), ("Rex", 1)]
 
@@ -80,7 +69,11 @@ async def test_what_is_not_alike_enough_is_nobody(pool: asyncpg.Pool) -> None:
 async def test_of_two_in_one_place_the_more_probable_stays(pool: asyncpg.Pool) -> None:
     await remember(pool, "Mochi", an_embedding(1))
     await remember(pool, "Rex", an_embedding(2))
-    found = await seen(pool, region(an_embedding(1), LEFT), region(near(an_embedding(2), 0.3), Box(0, 0, 0.45, 1)))
+    found = await seen(
+        pool,
+        region(an_embedding(1), LEFT),
+        region(near(an_embedding(2), 0.3), Box(left=0, top=0, right=0.45, bottom=1)),
+    )
     assert found == [("Mochi", 0)]
 
 
@@ -94,7 +87,7 @@ async def test_every_reference_counts(pool: asyncpg.Pool) -> None:
 
 async def test_embeddings_of_another_pack_are_not_compared(pool: asyncpg.Pool) -> None:
     await remember(pool, "Mochi", an_embedding(1))
-    other = Calibration("another-pack", 12.0, -6.0, 0.5)
+    other = Calibration(embedding_id="another-pack", slope=12.0, offset=-6.0, threshold=0.5)
     async with viewing(pool, ANNA) as connection:
         recalled = await recall(connection, ANNA, [ASight([region(an_embedding(1))], other)])
     assert recalled.recognised == ()
@@ -116,7 +109,7 @@ async def test_not_them_holds_for_what_looks_like_it_and_for_who_said_it(pool: a
     wrong = near(an_embedding(1), 0.6)
     assert await seen(pool, region(wrong)) == [("The mug", 0)]
 
-    sighting = Sighting(0, WHOLE, PACK, wrong, mug, 0.9)
+    sighting = Sighting(region=0, box=WHOLE, embedding_id=PACK, embedding=wrong, concept=mug, probability=0.9)
     async with viewing(pool, ANNA) as connection:
         await corrections.store(connection, ANNA, sighting, Verdict.INCORRECT)
 
@@ -129,7 +122,12 @@ async def test_right_counts_as_a_reference_for_who_said_it(pool: asyncpg.Pool) -
     mug = await remember(pool, "The mug", an_embedding(1), owner=server_owner(10))
     unlike = -an_embedding(1)
     async with viewing(pool, ANNA) as connection:
-        await corrections.store(connection, ANNA, Sighting(0, WHOLE, PACK, unlike, mug, 0.6), Verdict.RIGHT)
+        await corrections.store(
+            connection,
+            ANNA,
+            Sighting(region=0, box=WHOLE, embedding_id=PACK, embedding=unlike, concept=mug, probability=0.6),
+            Verdict.RIGHT,
+        )
     assert await seen(pool, region(unlike)) == [("The mug", 0)]
     assert await seen(pool, region(unlike), viewer=BO) == []
 

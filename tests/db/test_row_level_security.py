@@ -9,9 +9,10 @@ import pytest
 
 from db import concepts, corrections, sightings
 from db.errors import NotRememberedError
+from db.geometry import WHOLE
 from db.pool import open_pool, viewing, without_viewer
 from db.roles import app_url
-from db.types import Box, Concept, OwnerId, Sighting, Verdict, Viewer, server_owner, user_owner
+from db.types import Concept, OwnerId, Sighting, Verdict, Viewer, server_owner, user_owner
 from tests.support.memory import PACK, a_concept, a_jpeg, an_embedding
 
 ANNA = Viewer(1, 10)
@@ -30,7 +31,14 @@ async def _remember(pool: asyncpg.Pool, viewer: Viewer, owner_id: OwnerId, name:
 
 
 async def _answer_about(pool: asyncpg.Pool, viewer: Viewer, concept: Concept) -> Sighting:
-    sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(5), concept, 0.9)
+    sighting = Sighting(
+        region=0,
+        box=WHOLE,
+        embedding_id=PACK,
+        embedding=an_embedding(5),
+        concept=concept,
+        probability=0.9,
+    )
     async with viewing(pool, viewer) as connection:
         await sightings.store_answer(connection, viewer, a_jpeg(9), 16, 12, [sighting])
         await corrections.store(connection, viewer, sighting, Verdict.RIGHT)
@@ -179,7 +187,14 @@ async def test_an_answer_belongs_to_who_asked(full: asyncpg.Pool) -> None:
 async def test_corrections_of_a_shared_concept_stay_personal(full: asyncpg.Pool) -> None:
     async with viewing(full, ANNA) as connection:
         [mug] = await concepts.find(connection, ANNA, "the mug")
-    sighting = Sighting(0, Box(0, 0, 1, 1), PACK, an_embedding(5), mug, 0.9)
+    sighting = Sighting(
+        region=0,
+        box=WHOLE,
+        embedding_id=PACK,
+        embedding=an_embedding(5),
+        concept=mug,
+        probability=0.9,
+    )
     async with viewing(full, ANNA) as connection:
         await corrections.store(connection, ANNA, sighting, Verdict.INCORRECT)
     about_the_mug = "SELECT owner_id, verdict FROM correction WHERE concept_id = $1"

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from db.geometry import WHOLE
 from db.training import Changes
-from db.types import Box, ServerSettings
+from db.types import ServerSettings
 from model_worker.api.packs import PackError
 from model_worker.api.recipes import FOLDER, load_recipe
 from model_worker.finetune.data.augment import scene_of
@@ -25,7 +26,6 @@ from model_worker.finetune.jobs.schedule import is_enough, is_quiet
 from model_worker.finetune.judging.evaluation import ModelMetrics, normalised
 from model_worker.finetune.judging.gate import judge
 
-WHOLE = Box(0, 0, 1, 1)
 COLOURS = {"Mochi": (220, 30, 30), "Rolo": (30, 40, 220), "Rex": (30, 200, 40), "Tom": (230, 200, 30)}
 INFO = {
     "Mochi": ("cat", "a tabby cat who hates the vacuum cleaner and loves tuna, 4 years old"),
@@ -254,7 +254,7 @@ def test_quiet_hours_may_go_over_midnight(hours: tuple[int, int], hour: int, qui
 def test_only_enough_that_is_new_is_trained_on() -> None:
     recipe = load_recipe("starter")
     before = datetime.now(UTC) - timedelta(days=3)
-    assert is_enough(Changes(3, 3, 0, 3, None), recipe)
-    assert not is_enough(Changes(2, 2, 5, 2, None), recipe)
-    assert not is_enough(Changes(0, 1, 1, 9, before), recipe)
-    assert is_enough(Changes(0, 1, 2, 9, before), recipe)
+    assert is_enough(Changes(concepts=3, references=3, corrections=0, total=3, last_run=None), recipe)
+    assert not is_enough(Changes(concepts=2, references=2, corrections=5, total=2, last_run=None), recipe)
+    assert not is_enough(Changes(concepts=0, references=1, corrections=1, total=9, last_run=before), recipe)
+    assert is_enough(Changes(concepts=0, references=1, corrections=2, total=9, last_run=before), recipe)

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from bot.demo import pictures
-from db.types import Box
+from db.geometry import WHOLE, Box
 from model_worker.api.hub import checkpoint
 from model_worker.api.packs import (
     Detector,
@@ -41,7 +41,6 @@ from model_worker.perception import detector
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import check_activation, load_embedder, squared
 from model_worker.perception.torchvision_shim import nms
-from model_worker.perception.windows import WHOLE
 from model_worker.server.loading import load_perceiver
 from tests.support import tiny_models
 
@@ -151,7 +150,7 @@ def test_the_standard_pack_perceives_and_refers() -> None:
     assert all(region.embedding.shape == (16,) for region in sight.regions)
     remembered = perceiver.refer(CAT)
     assert np.allclose(perceiver.embed(CAT, remembered.box).embedding, remembered.embedding, atol=1e-5)
-    part = perceiver.refer(pictures.cat_and_cup(), Box(0.5, 0, 1, 1))
+    part = perceiver.refer(pictures.cat_and_cup(), Box(left=0.5, top=0, right=1, bottom=1))
     assert part.box.left >= 0.5
 
 

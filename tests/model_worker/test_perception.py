@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from bot.demo import pictures
-from db.types import Box
+from db.geometry import WHOLE, Box, iou
 from model_worker.api.packs import PackError, load_pack, weights_problems
 from model_worker.perception.panels import find_panels
 from model_worker.perception.single_pass import Perceiver
-from model_worker.perception.windows import WHOLE, iou, suppress, windows
+from model_worker.perception.windows import suppress, windows
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,11 @@ def test_windows_cover_the_picture_and_stay_inside() -> None:
 
 
 def test_of_overlapping_boxes_the_best_stays() -> None:
-    boxes = [Box(0, 0, 0.5, 0.5), Box(0.02, 0, 0.52, 0.5), Box(0.6, 0.6, 1, 1)]
+    boxes = [
+        Box(left=0, top=0, right=0.5, bottom=0.5),
+        Box(left=0.02, top=0, right=0.52, bottom=0.5),
+        Box(left=0.6, top=0.6, right=1, bottom=1),
+    ]
     assert suppress(boxes, [0.5, 0.9, 0.1], overlap=0.5, most=5) == [1, 2]
     assert suppress(boxes, [0.5, 0.9, 0.1], overlap=0.5, most=1) == [1]
 
@@ -48,7 +52,7 @@ def test_the_panels_of_a_collage_are_found_exactly() -> None:
         ground.paste(photo.resize((300, 200) if box[3] - box[1] == 200 else (300, 300)), box[:2])
     found = find_panels(ground, 6)
     for left, top, right, bottom in true:
-        box = Box(left / 900, top / 600, right / 900, bottom / 600)
+        box = Box(left=left / 900, top=top / 600, right=right / 900, bottom=bottom / 600)
         assert max(iou(box, item) for item in found) > 0.9
     assert find_panels(Image.new("RGB", (300, 200), "grey"), 6) == []
 
@@ -91,7 +95,7 @@ def test_the_region_of_a_reference_is_the_thing_or_what_is_given(perceiver: Perc
     found = perceiver.refer(ground)
     assert found.box.left > 0.3
     assert found.box.top > 0.4
-    given = Box(0.625, 0.7, 0.925, 0.9)
+    given = Box(left=0.625, top=0.7, right=0.925, bottom=0.9)
     inside = perceiver.refer(ground, given)
     assert given.left - 1e-6 <= inside.box.left < inside.box.right <= given.right + 1e-6
     alone = perceiver.refer(pictures.cat()).embedding
@@ -107,7 +111,10 @@ def test_tiny_and_extreme_pictures_are_seen_too(perceiver: Perceiver) -> None:
 
 
 def test_the_same_picture_and_box_give_the_same_embedding_whenever_it_is_made(perceiver: Perceiver) -> None:
-    for picture, place in ((pictures.cat(), None), (pictures.cat_and_cup(), Box(0.5, 0.2, 1, 0.9))):
+    for picture, place in (
+        (pictures.cat(), None),
+        (pictures.cat_and_cup(), Box(left=0.5, top=0.2, right=1, bottom=0.9)),
+    ):
         remembered = perceiver.refer(picture, place)
         again = perceiver.embed(picture, remembered.box)
         assert np.array_equal(remembered.embedding, again.embedding)

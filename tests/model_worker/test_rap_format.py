@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from db.types import Box
+from db.geometry import WHOLE
 from model_worker.api.packs import HubModel, ImageTextWriting, Pack, load_pack
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.api.recipes import load_recipe
@@ -28,8 +28,6 @@ from model_worker.generation.multimodal.rap_prompt import rap_prompt
 from model_worker.generation.starter.prompt import prompt_for
 from model_worker.generation.types import GenerationInput
 from tests.support import tiny_models
-
-WHOLE = Box(0.0, 0.0, 1.0, 1.0)
 
 
 def noise(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:

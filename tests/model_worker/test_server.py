@@ -20,7 +20,8 @@ from bot.demo.pictures import png
 from bot.service.assistant import Assistant, Question
 from bot.service.permissions import Actor
 from bot.service.worker_client import WorkerClient
-from db.types import Box, Channel, Viewer
+from db.geometry import Box
+from db.types import Channel, Viewer
 from model_worker.api.errors import (
     ModelsLoadingError,
     WorkerBusyError,
@@ -96,12 +97,12 @@ async def said(client: WorkerClient, question: str) -> str:
 async def test_a_picture_is_perceived_and_referred_to() -> None:
     async with served() as worker:
         perception = await worker.client.perceive(a_picture())
-        view = await worker.client.refer(a_picture(), Box(0, 0, 0.5, 1))
+        view = await worker.client.refer(a_picture(), Box(left=0, top=0, right=0.5, bottom=1))
 
     assert (perception.width, perception.height) == (40, 30)
     assert perception.regions[0].embedding == pytest.approx([1, 0, 0], abs=1e-3)
     assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
-    assert view.region.box == Box(0, 0, 0.5, 1)
+    assert view.region.box == Box(left=0, top=0, right=0.5, bottom=1)
     assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
 
 
@@ -222,7 +223,7 @@ async def test_bad_input_gets_a_code(method: str, path: str, body: bytes, status
 async def test_a_box_outside_the_picture_is_refused() -> None:
     async with served() as worker:
         with pytest.raises(WorkerRefusedError, match="within the picture"):
-            await worker.client.refer(a_picture(), Box(0.5, 0, 0.2, 1))
+            await worker.client.refer(a_picture(), Box(left=0.5, top=0, right=0.2, bottom=1))
 
 
 async def test_without_the_token_nothing_is_told() -> None:

@@ -22,11 +22,12 @@ import torch
 
 from db import adapters, erasure, training
 from db.errors import DataWithdrawnError
+from db.geometry import WHOLE
 from db.job_queue import ask_for_training
 from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState
-from db.types import Box, NewConcept, Reference, Viewer
+from db.types import NewConcept, Reference, Viewer
 from model_worker.api.packs import Pack, load_pack
 from model_worker.api.recipes import Recipe, recipe_of
 from model_worker.finetune.data import dataset as curriculum_module
@@ -134,7 +135,15 @@ def reference(colour: Colour, seed: int) -> Reference:
     file = io.BytesIO()
     picture_of(colour, seed).save(file, "JPEG", quality=95)
     digest = hashlib.sha256(file.getvalue()).hexdigest()
-    return Reference(file.getvalue(), digest, 40, 40, Box(0, 0, 1, 1), "tiny/1", np.ones(4, dtype=np.float32))
+    return Reference(
+        picture=file.getvalue(),
+        picture_sha256=digest,
+        width=40,
+        height=40,
+        box=WHOLE,
+        embedding_id="tiny/1",
+        embedding=np.ones(4, dtype=np.float32),
+    )
 
 
 async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = True) -> None:
@@ -143,7 +152,14 @@ async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = Tr
     async with viewing(pool, viewer) as connection:
         await erasure.set_may_train(connection, viewer, may=may)
         for name, colour in COLOURS.items():
-            new = NewConcept(viewer.personal, name, "", "", viewer.user_id, reference(colour, len(name)))
+            new = NewConcept(
+                owner_id=viewer.personal,
+                name=name,
+                info="",
+                category="",
+                created_by=viewer.user_id,
+                reference=reference(colour, len(name)),
+            )
             concept = await concepts.remember(connection, new)
             for seed in (100, 200):
                 concept = await concepts.add_reference(
@@ -276,7 +292,12 @@ def short(tiny: Pack) -> Recipe:
 
 def colours() -> list[Known]:
     return [
-        Known(name, "", "", tuple(View(picture_of(colour, seed), Box(0, 0, 1, 1)) for seed in (1, 2)))
+        Known(
+            name,
+            "",
+            "",
+            tuple(View(picture_of(colour, seed), WHOLE) for seed in (1, 2)),
+        )
         for name, colour in COLOURS.items()
     ]
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from db.types import Box, Calibration, Region
+from db.geometry import WHOLE, Box
+from db.types import Calibration, Region
 from model_worker.api.protocol import Tag
 from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
-from model_worker.perception.windows import WHOLE
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FakePerceiver:
 
     @property
     def calibration(self) -> Calibration:
-        return Calibration(self.embedding_id, 10.0, -5.0, 0.5)
+        return Calibration(embedding_id=self.embedding_id, slope=10.0, offset=-5.0, threshold=0.5)
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None

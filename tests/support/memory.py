@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from db.types import Box, Calibration, NewConcept, OwnerId, Reference, Region, Vector
+from db.geometry import Box
+from db.types import Calibration, NewConcept, OwnerId, Reference, Region, Vector
 
 PACK = "test-pack"
 DIMENSIONS = 8
@@ -41,7 +42,7 @@ def a_reference(seed: int = 0, embedding: Vector | None = None) -> Reference:
         picture_sha256=hashlib.sha256(jpeg).hexdigest(),
         width=16,
         height=12,
-        box=Box(0.25, 0.125, 0.75, 1.0),
+        box=Box(left=0.25, top=0.125, right=0.75, bottom=1.0),
         embedding_id=PACK,
         embedding=an_embedding(seed) if embedding is None else embedding,
     )

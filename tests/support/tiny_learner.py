@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from db.types import Box
+from db.geometry import WHOLE
 from model_worker.api.packs import Pack
 from model_worker.finetune.data.dataset import PICTURE, dataset_of
 from model_worker.finetune.data.material import Known, View
@@ -59,7 +59,12 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
     student = multimodal_trainable(pack)
     model = student.model
     known = [
-        Known(name, "", "", tuple(View(picture_of(colour, seed), Box(0, 0, 1, 1)) for seed in (1, 2, 3)))
+        Known(
+            name,
+            "",
+            "",
+            tuple(View(picture_of(colour, seed), WHOLE) for seed in (1, 2, 3)),
+        )
         for name, colour in TAUGHT.items()
     ]
     lessons = dataset_of(known, sees=True, rounds=ROUNDS, max_concepts=1, seed=5).training

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
-from db.types import Box
+from db.geometry import Box
 
 SCENE = (512, 384)
 """Pixels of a scene."""
@@ -73,8 +73,10 @@ def scene_of(things: Sequence[Image.Image], chance: random.Random) -> Scene:
         ground.paste(fitted, (left, top))
         boxes.append(
             Box(
-                *(left / SCENE[0], top / SCENE[1]),
-                *((left + fitted.width) / SCENE[0], (top + fitted.height) / SCENE[1]),
+                left=left / SCENE[0],
+                top=top / SCENE[1],
+                right=(left + fitted.width) / SCENE[0],
+                bottom=(top + fitted.height) / SCENE[1],
             )
         )
     return Scene(ground, tuple(boxes))

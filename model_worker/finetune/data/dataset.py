@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
-from db.types import Box
+from db.geometry import Box
 from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.finetune.data.augment import cut_out, may_be_mirrored, scene_of, varied

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from db.types import Box
+from db.geometry import Box
 
 
 @dataclass(frozen=True, slots=True)

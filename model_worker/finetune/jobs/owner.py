@@ -168,13 +168,13 @@ def _held(student: Trainable, name: str, data: bytes) -> bool:
 async def _keep(asked: Training, owner: OwnerId, run: UUID, material: Material, made: Made) -> None:
     """Store how the run ended; and, in the same transaction, the adapter with its promotion if it passed."""
     adapter = Adapter(
-        adapter_id(made.data),
-        made.manifest.base,
-        asdict(made.manifest),
-        made.data,
-        material.saw,
-        material.saw_users,
-        run,
+        adapter_id=adapter_id(made.data),
+        base=made.manifest.base,
+        manifest=asdict(made.manifest),
+        weights=made.data,
+        saw=material.saw,
+        saw_users=material.saw_users,
+        run_id=run,
     )
     passes = made.report.verdict.passes
     async with viewing(asked.pool, viewer_of(owner)) as connection:
