@@ -60,7 +60,7 @@ async def setup(bot: Any) -> None:
         attachment = attachments.picture_in(message.attachments)
         if attachment is None:
             raise NoPictureError
-        question = Question(viewer_of(interaction), texts.WHO_IS_THIS, await attachments.read(attachment))
+        question = Question(viewer_of(interaction), texts.answers.WHO_IS_THIS, await attachments.read(attachment))
         await answer(assistant, question, InResponse(interaction))
 
     bot.tree.add_command(who_is_in_this)

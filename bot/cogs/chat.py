@@ -45,7 +45,7 @@ class Chat(commands.Cog):
         if not self._is_meant(message, earlier) or not await self._is_welcome(message):
             return
         attachment = _latest_picture([message, *earlier])
-        waiting = texts.THINKING if attachment is None else texts.LOOKING
+        waiting = texts.answers.THINKING if attachment is None else texts.answers.LOOKING
         try:
             first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET)
         except discord.Forbidden:

@@ -58,7 +58,7 @@ class Memory(commands.Cog):
         )
         is_twin = done.alike is not None and not done.concept.is_shared
         await interaction.edit_original_response(
-            content=texts.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
+            content=texts.memories.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
             view=TheSame.alone(done.alike, done.concept) if done.alike is not None and is_twin else None,
             allowed_mentions=QUIET,
         )
@@ -88,7 +88,7 @@ class Memory(commands.Cog):
         changed = await self._assistant.edit(
             who, concept, name=new_name, info=info, category=category, linked_user=linked
         )
-        await interaction.edit_original_response(content=texts.edited(changed), allowed_mentions=QUIET)
+        await interaction.edit_original_response(content=texts.memories.edited(changed), allowed_mentions=QUIET)
 
     @app_commands.command(name="forget", description="Forget someone or something; ten minutes to undo it.")
     @app_commands.describe(name="Whom or what")
@@ -98,7 +98,7 @@ class Memory(commands.Cog):
         who = actor_of(interaction)
         gone = await self._assistant.forget(who, await self._assistant.find(who.viewer, name))
         await interaction.edit_original_response(
-            content=texts.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
+            content=texts.memories.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
         )
 
     @edit.autocomplete("name")

@@ -57,7 +57,7 @@ async def learn(
     transcript.heading("Allowed, and asked for: the trainer takes it from the queue")
     card = await alice.slash("privacy")
     await alice.click(card, "Allow training")
-    expect(await alice.click(card, "Learn now"), has=["asked for"])
+    expect(await alice.click(card, "Learn now"), has=["queued"])
     run = await _until_learned(assistant, viewer, progress)
     if run.state is not RunState.PROMOTED:
         raise UnexpectedAnswerError(f"The training ended “{run.state}”: {run.problem or run.report}")
@@ -74,7 +74,7 @@ async def learn(
         raise UnexpectedAnswerError("The answers got worse.")
 
     transcript.heading("Taken back, in a second")
-    expect(await alice.click(learned, "Roll back"), lacks=["Last learned"])
+    expect(await alice.click(learned, "Roll back"), lacks=["Last trained"])
     await alice.slash("ask", question=HELD_OUT[0][0])
 
 

@@ -201,14 +201,14 @@ async def _take_away(alice: Participant, transcript: Transcript) -> None:
     expect(await alice.slash("memories"), has=["Nothing yet"], lacks=[CAT, CUP])
     plan = await alice.fill(card, "Import…", file=("keepsake.zip", exported.files["keepsake.zip"]))
     expect(plan, has=["2 concepts with 2 pictures would be new"])
-    expect(await alice.click(plan, "Import"), has=["2 concepts more"])
+    expect(await alice.click(plan, "Import"), has=["imported 2 concepts"])
     expect(await alice.slash("memories"), has=[CAT, CUP])
 
 
 async def _govern(carol: Participant, bob: Participant, transcript: Transcript) -> None:
     transcript.heading("The admins of the server govern what is shared")
     card = await carol.slash("server memory")
-    expect(card, has=["Who may share: everyone", "kept for 30 days"])
+    expect(card, has=["Who may share: everyone", "keep answers for 30 days"])
     expect(await carol.click(card, "Lock"), has=["locked"])
     cup = ("cup.png", pictures.png(pictures.cup()))
     expect(await bob.slash("remember", name="My cup", image=cup, share=True), has=["locked"])

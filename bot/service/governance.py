@@ -10,11 +10,10 @@ from uuid import UUID
 
 import asyncpg
 
-from bot import texts
 from bot.errors import InvalidNumberError, NoServerError, NumberField
 from bot.service import learning
 from bot.service.permissions import Actor
-from bot.service.reports import Learning
+from bot.service.reports import Learning, StopReason
 from db import concepts, servers, trash
 from db.pool import viewing
 from db.types import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Viewer
@@ -84,7 +83,7 @@ async def pause_learning(pool: asyncpg.Pool, who: Actor) -> None:
     """Learn no more from the server's memory till somebody resumes it; what goes on is stopped."""
     await change(pool, who, "paused learning", trains=False)
     async with viewing(pool, who.viewer) as connection:
-        await learning.stop(connection, owner_of(who), texts.PAUSED_MEANWHILE)
+        await learning.stop(connection, owner_of(who), StopReason.PAUSED)
 
 
 async def resume_learning(pool: asyncpg.Pool, who: Actor) -> None:

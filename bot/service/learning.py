@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncpg
 
 from bot.service import permissions
-from bot.service.reports import Learning
+from bot.service.reports import Learning, StopReason
 from db import adapters, job_queue, servers, training
 from db.pool import viewing
 from db.training import RunState
@@ -57,12 +57,12 @@ async def turn_off(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> None:
         await _note(connection, viewer, owner, "turned off what was learned")
 
 
-async def stop(connection: asyncpg.Connection, owner: OwnerId, why: str) -> None:
+async def stop(connection: asyncpg.Connection, owner: OwnerId, reason: StopReason) -> None:
     """Stop a run that goes on, and forget one that was asked for."""
     await job_queue.forget_training(connection, owner)
     run = await training.latest_run(connection, owner)
     if run is not None:
-        await training.finish_run(connection, owner, run.run_id, RunState.STOPPED, None, why)
+        await training.finish_run(connection, owner, run.run_id, RunState.STOPPED, None, reason)
 
 
 async def _note(connection: asyncpg.Connection, viewer: Viewer, owner: OwnerId, action: str) -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from bot import texts
 from bot.archive.reader import read_archive
 from bot.archive.schema import (
     MAX_PROBLEMS,
@@ -33,7 +32,7 @@ from db import archives, concepts, erasure
 from db.archives import Arriving, WholeConcept
 from db.names import name_key
 from db.pool import viewing
-from db.types import NewConcept, OwnerId, Stored, StoredCorrection, Viewer
+from db.types import Erased, NewConcept, OwnerId, Stored, StoredCorrection, Viewer
 from model_worker.api.errors import ImageError
 from model_worker.api.images import decode_picture
 
@@ -70,12 +69,14 @@ class ImportPlan:
         return sum(len(concept.references) for concept in self.new)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What was deleted, and when; nothing of it is stored."""
+    """What was deleted, and when; nothing of it is stored. ``objects`` is whether an objection to sharing stays."""
 
     number: str
-    text: str
+    at: datetime
+    erased: Erased
+    objects: bool
 
 
 async def report(pool: asyncpg.Pool, viewer: Viewer) -> Report:
@@ -164,8 +165,7 @@ async def erase(pool: asyncpg.Pool, viewer: Viewer) -> Receipt:
     async with viewing(pool, viewer) as connection:
         objects = await erasure.objects(connection, viewer.user_id)
         erased = await erasure.erase(connection, viewer)
-    number, at = secrets.token_hex(4), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return Receipt(number, texts.receipt(erased, number, at, objects=objects))
+    return Receipt(number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects)
 
 
 async def _own_archive(pool: asyncpg.Pool, viewer: Viewer) -> Archive:

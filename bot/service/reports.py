@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 
 from db.adapters import PromotionEntry
 from db.training import RunState, TrainingRun
@@ -14,6 +15,12 @@ SILENT_AFTER = timedelta(minutes=10)
 
 MARKS = ("recognition", "caption_recall", "caption_precision", "answers", "score", "general_loss")
 """What a model is examined in: shares from 0 to 1, but for the last one, where less is better."""
+
+
+class StopReason(StrEnum):
+    """Why a run was stopped, as it is kept with the run."""
+
+    PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,15 @@ class Learning:
     """How learning from a memory stands.
 
     ``run`` is the latest one; ``waits`` is whether another was asked for; ``history`` has what came into use, the
-    latest first; ``usable`` is how many concepts may be learned from, counted only while there was no run.
+    latest first; ``usable`` is how many concepts may be learned from, counted only while there was no run;
+    ``needed`` is how many that takes, None where it isn't known.
     """
 
     run: TrainingRun | None
     waits: bool
     history: tuple[PromotionEntry, ...]
     usable: int | None
+    needed: int | None = None
 
     @property
     def in_use(self) -> PromotionEntry | None:

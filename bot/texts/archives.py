@@ -1,13 +1,38 @@
-"""What is said about a memory that was sent as a file: what is wrong with it, each problem in a sentence."""
+"""What is said about a memory as a file: what importing it would do, and each thing that is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bot.archive.schema import ArchiveProblem, ProblemKind
-from bot.texts.formatting import quoted
+from bot.texts.formatting import names_of, plural, quoted
 
 LONGEST_FILE_NAME = 60
+
+EXPORTED = "This is everything I keep about you. Nobody else can see this message."
+IMPORT_HINT = "A zip that I exported, or a zip with a RAP memory file and its pictures."
+NOTHING_NEW = "There is nothing new in it: you have all of that already."
+
+
+def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
+    """Return what an import would do."""
+    lines = ["## This is what would happen"]
+    if new:
+        lines.append(
+            f"- {plural(len(new), 'concept')} with {plural(pictures, 'picture')} would be new: {names_of(new)}"
+        )
+    else:
+        lines.append(f"- {NOTHING_NEW}")
+    if known:
+        lines.append(
+            f"- You already have {plural(len(known), 'name')}, and I'd leave them as they are: {names_of(known)}"
+        )
+    return "\n".join([*lines, "Nothing has changed so far. I import all of it or nothing."])
+
+
+def imported(count: int) -> str:
+    """Say what was imported."""
+    return f"Done: I imported {plural(count, 'concept')}."
 
 
 def problem(item: ArchiveProblem, cause: str = "") -> str:

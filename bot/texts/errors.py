@@ -17,12 +17,12 @@ from model_worker.api import errors as worker
 NOT_HERE = "You can't do that here."
 
 NUMBERS = {
-    NumberField.MEMBER_LIMIT: "How much each member may share",
-    NumberField.SERVER_LIMIT: "How much the server remembers in all",
-    NumberField.RETENTION_DAYS: "How many days answers are kept",
-    NumberField.AGE_DAYS: "How many days old",
-    NumberField.QUIET_FROM: "The hour when quiet hours begin",
-    NumberField.QUIET_TO: "The hour when quiet hours end",
+    NumberField.MEMBER_LIMIT: "Enter a whole number of memories for each member",
+    NumberField.SERVER_LIMIT: "Enter a whole number of memories for the server",
+    NumberField.RETENTION_DAYS: "Enter a whole number of days",
+    NumberField.AGE_DAYS: "Enter their age as a whole number of days",
+    NumberField.QUIET_FROM: "Enter the hour when quiet hours begin, as a whole number",
+    NumberField.QUIET_TO: "Enter the hour when quiet hours end, as a whole number",
 }
 TEXTS = {TextField.NAME: "A name", TextField.CATEGORY: "A category", TextField.INFO: "What I should know"}
 
@@ -226,7 +226,7 @@ def _(error: bot.ServerFullError) -> str:
 
 @for_error.register
 def _(error: bot.InvalidNumberError) -> str:
-    return f"{NUMBERS[error.field]}: please enter a whole number from 0 to {error.max_value:,}."
+    return f"{NUMBERS[error.field]} (0 to {error.max_value:,})."
 
 
 @for_error.register

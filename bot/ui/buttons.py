@@ -72,7 +72,7 @@ class Right(AnswerButton, template=PATTERN.format(kind="right")):
     async def callback(self, interaction: Interaction) -> None:
         """Store it."""
         concept = await self.judged(interaction, Verdict.RIGHT)
-        await interaction.edit_original_response(content=texts.thanks(concept))
+        await interaction.edit_original_response(content=texts.answers.thanks(concept))
 
 
 class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
@@ -86,7 +86,7 @@ class NotThem(AnswerButton, template=PATTERN.format(kind="not_them")):
         concept = await self.judged(interaction, Verdict.INCORRECT)
         view = discord.ui.View(timeout=None)
         view.add_item(RememberThis(self.answer_id, self.region))
-        await interaction.edit_original_response(content=texts.sorry(concept), view=view)
+        await interaction.edit_original_response(content=texts.answers.sorry(concept), view=view)
 
 
 class RememberThis(AnswerButton, template=PATTERN.format(kind="remember")):
@@ -124,7 +124,7 @@ class NameIt(discord.ui.Modal, title="Remember this"):
         who, assistant = actor_of(interaction), assistant_of(interaction)
         answer = await assistant.answer_of(who.viewer, self._answer_id)
         concept = await assistant.remember_region(who, answer, self._region, self.name.value, self.info.value)
-        await interaction.edit_original_response(content=texts.remembered(concept))
+        await interaction.edit_original_response(content=texts.memories.remembered(concept))
 
 
 class Undo(
@@ -157,7 +157,7 @@ class Undo(
         who = actor_of(interaction)
         owner = who.viewer.personal if self._owner == "user" else owner_of(who)
         concept = await assistant_of(interaction).undo(who, owner, self._set_aside_id)
-        await interaction.edit_original_response(content=texts.brought_back(concept))
+        await interaction.edit_original_response(content=texts.memories.brought_back(concept))
 
 
 class TheSame(
@@ -192,7 +192,7 @@ class TheSame(
         kept = await memories.card(pool, who, who.viewer.personal, self._kept)
         other = await memories.card(pool, who, who.viewer.personal, self._other)
         concept = await memories.merge(pool, who, kept.concept, other.concept)
-        await interaction.edit_original_response(content=texts.merged(concept))
+        await interaction.edit_original_response(content=texts.memories.merged(concept))
 
 
 DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame)

@@ -42,7 +42,7 @@ class TrainingPanel:
 
 def learning_line(item: Learning) -> ui.TextDisplay[Any]:
     """Return the part of a card that says how learning stands."""
-    return ui.TextDisplay(texts.learning(item) or f"- {texts.NOT_LEARNED}")
+    return ui.TextDisplay(texts.learning.status(item))
 
 
 def learning_buttons(desk: TrainingPanel, item: Learning, *, may_learn: bool) -> list[Press]:
@@ -69,8 +69,8 @@ def follow_learning(
             now = await desk.look(interaction)
             if not now.is_under_way:
                 await desk.card(interaction)
-            elif line.content != texts.learning(now):
-                line.content = texts.learning(now)
+            elif line.content != texts.learning.status(now):
+                line.content = texts.learning.status(now)
                 await interaction.edit_original_response(view=view)
         except DatabaseUnavailableError:
             return True
@@ -85,10 +85,10 @@ def follow_learning(
 def _shows_learned(desk: TrainingPanel) -> Act:
     async def learned(interaction: Interaction) -> None:
         item = await desk.look(interaction)
-        parts = [f"## {desk.title}", texts.learning(item) or f"- {texts.NOT_LEARNED}"]
+        parts = [f"## {desk.title}", texts.learning.status(item)]
         if item.report is not None:
-            parts.append(texts.report(item.report))
-        parts += [texts.promotion(entry) for entry in item.history]
+            parts.append(texts.learning.report(item.report))
+        parts += [texts.learning.promotion(entry) for entry in item.history]
         roll_back, turn_off = (
             _changes(desk, change, _shows_learned(desk)) for change in (learning.roll_back, learning.turn_off)
         )
@@ -98,7 +98,7 @@ def _shows_learned(desk: TrainingPanel) -> Act:
             Press("Back", desk.card, custom_id="back"),
         ]
         text: ui.TextDisplay[Any] = ui.TextDisplay("\n".join(parts))
-        hint: ui.TextDisplay[Any] = ui.TextDisplay(texts.LEARNED_HINT)
+        hint: ui.TextDisplay[Any] = ui.TextDisplay(texts.learning.VERSIONS_HINT)
         await show(interaction, Shown(view_of(text, *rows(buttons), hint, colour=desk.colour), {}))
 
     return learned

@@ -16,7 +16,6 @@ from bot.service.assistant import Assistant
 from bot.service.memories import Card, Page, Wanted
 from bot.service.permissions import MAX_REFERENCES, Actor
 from bot.service.thumbnails import LARGE, thumbnail
-from bot.texts.formatting import quoted
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.buttons import Undo
@@ -83,12 +82,12 @@ async def _list(here: BrowseState, page: Page, *, on_server: bool) -> Shown:
     }
     items: list[ui.Item[ui.LayoutView]] = [ui.TextDisplay(_heading(page))]
     for number, (concept, avatar) in enumerate(page.entries):
-        text = ui.TextDisplay[ui.LayoutView](texts.entry(concept))
+        text = ui.TextDisplay[ui.LayoutView](texts.memories.entry(concept))
         picture = ui.Thumbnail[ui.LayoutView](f"attachment://{number}.jpg", description=concept.name)
         items.append(text if avatar is None else ui.Section(text, accessory=picture))
     if not page.entries:
         is_filtered = page.wanted.search or page.wanted.category
-        items.append(ui.TextDisplay(texts.NOTHING_FOUND if is_filtered else texts.EMPTY_MEMORY))
+        items.append(ui.TextDisplay(texts.memories.NOTHING_FOUND if is_filtered else texts.memories.EMPTY_MEMORY))
     if page.entries:
         items.append(ui.ActionRow(_opener(here, page)))
     if len(page.categories) > 1 or page.wanted.category:
@@ -98,11 +97,14 @@ async def _list(here: BrowseState, page: Page, *, on_server: bool) -> Shown:
 
 
 def _heading(page: Page) -> str:
-    whose = "This server's memory" if page.wanted.shared else "Your memory"
-    found = f" · found by “{quoted(page.wanted.search)}”" if page.wanted.search else ""
-    only = f" · only {quoted(page.wanted.category)}" if page.wanted.category else ""
-    number = f"\n-# page {page.wanted.page + 1}" if page.wanted.page or page.has_more else ""
-    return f"## {whose} · {page.total:,}{found}{only}{number}"
+    wanted = page.wanted
+    return texts.memories.heading(
+        page.total,
+        shared=wanted.shared,
+        search=wanted.search,
+        category=wanted.category,
+        page=wanted.page if wanted.page or page.has_more else None,
+    )
 
 
 def _opener(here: BrowseState, page: Page) -> Choose:
@@ -169,7 +171,7 @@ async def _card(here: BrowseState, card: Card) -> Shown:
     }
     numbered = enumerate(card.references[:MAX_REFERENCES], start=1)
     shown = next((number for number, reference in numbered if reference.is_avatar), 1)
-    heading = ui.TextDisplay[ui.LayoutView](f"## {texts.title(concept)}\n{texts.details(concept)}")
+    heading = ui.TextDisplay[ui.LayoutView](f"## {texts.memories.title(concept)}\n{texts.memories.details(concept)}")
     items: list[ui.Item[ui.LayoutView]] = [
         ui.Section(heading, accessory=ui.Thumbnail(f"attachment://{shown}.jpg", description=concept.name))
         if images
@@ -225,10 +227,15 @@ def _actions(here: BrowseState, card: Card) -> list[Press]:
         buttons.append(Press("Stop sharing", _unshares(here, concept), custom_id="unshare"))
     elif card.may_share:
         buttons.append(
-            Press("Share…", _confirms(here, concept, texts.SHARE_WARNING, "Share", _shares), custom_id="share")
+            Press("Share…", _confirms(here, concept, texts.memories.SHARE_WARNING, "Share", _shares), custom_id="share")
         )
     buttons.append(
-        Press("Forget…", _confirms(here, concept, texts.FORGET_WARNING, "Forget", _forgets), RED, custom_id="forget")
+        Press(
+            "Forget…",
+            _confirms(here, concept, texts.memories.FORGET_WARNING, "Forget", _forgets),
+            RED,
+            custom_id="forget",
+        )
     )
     return buttons
 
@@ -287,7 +294,7 @@ def _asks_merge(here: BrowseState, concept: Concept) -> Act:
 def _confirms(here: BrowseState, concept: Concept, warning: str, label: str, does: Does) -> Act:
     async def confirm(interaction: Interaction) -> None:
         items = [
-            ui.TextDisplay[ui.LayoutView](f"## {label} {texts.title(concept)}?\n{warning}"),
+            ui.TextDisplay[ui.LayoutView](f"## {label} {texts.memories.title(concept)}?\n{warning}"),
             ui.ActionRow[ui.LayoutView](
                 Press(label, does(here, concept), RED, custom_id="yes"),
                 Press("Don't", _opens(here, concept), custom_id="no"),
@@ -310,7 +317,7 @@ def _shares(here: BrowseState, concept: Concept) -> Act:
         await interaction.response.defer()
         shared = await memories.share(here.assistant.pool, here.standing(interaction), concept)
         await _again(interaction, here, shared or concept)
-        await whisper(interaction, texts.shared(shared))
+        await whisper(interaction, texts.memories.shared(shared))
 
     return share
 
@@ -320,7 +327,7 @@ def _unshares(here: BrowseState, concept: Concept) -> Act:
         await interaction.response.defer()
         await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
         await show_list(interaction, here)
-        await whisper(interaction, texts.unshared(concept.name))
+        await whisper(interaction, texts.memories.unshared(concept.name))
 
     return unshare
 
@@ -330,7 +337,7 @@ def _forgets(here: BrowseState, concept: Concept) -> Act:
         await interaction.response.defer()
         gone = await here.assistant.forget(here.standing(interaction), concept)
         await show_list(interaction, here)
-        await whisper(interaction, texts.forgotten(gone.name), view=Undo.alone(gone))
+        await whisper(interaction, texts.memories.forgotten(gone.name), view=Undo.alone(gone))
 
     return forget
 

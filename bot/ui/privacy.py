@@ -60,10 +60,10 @@ def _desk(assistant: Assistant) -> TrainingPanel:
 
 
 def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
-    consent = texts.CONSENT_ON if report.may_train else texts.CONSENT_OFF
-    objection = texts.OBJECTION_ON if report.objects else texts.OBJECTION_OFF
+    consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
+    objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
     return view_of(
-        ui.TextDisplay(f"## What I keep about you\n{texts.what_is_stored(report.stored)}"),
+        ui.TextDisplay(f"## What I keep about you\n{texts.privacy.what_is_stored(report.stored)}"),
         ui.Separator(),
         ui.TextDisplay(f"- {consent}\n- {objection}"),
         *([line] if report.may_train else []),
@@ -77,7 +77,7 @@ def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui
                 *(learning_buttons(_desk(assistant), report.learning, may_learn=True) if report.may_train else []),
             ]
         ),
-        ui.TextDisplay(texts.PRIVACY_RULES),
+        ui.TextDisplay(texts.privacy.RULES),
     )
 
 
@@ -95,7 +95,7 @@ def _objection_button(assistant: Assistant, report: Report) -> Press:
         deleted = await privacy.set_objects(assistant.pool, viewer_of(interaction), objects=not report.objects)
         await show_privacy(interaction, assistant)
         if deleted:
-            await whisper(interaction, texts.purged(deleted))
+            await whisper(interaction, texts.memories.deleted(deleted))
 
     return Press("Withdraw objection" if report.objects else "Forget me as a person", toggle, custom_id="object")
 
@@ -108,7 +108,7 @@ def _exports(assistant: Assistant) -> Act:
         for group in _groups(files, largest):
             await whisper(
                 interaction,
-                texts.EXPORT_DONE,
+                texts.archives.EXPORTED,
                 files=[discord.File(io.BytesIO(export.data), export.name) for export in group],
             )
 
@@ -128,7 +128,7 @@ def _groups(files: list[Export], largest: int) -> list[list[Export]]:
 
 def _asks_import(assistant: Assistant) -> Act:
     async def ask(interaction: Interaction) -> None:
-        field = upload("The file", "file", texts.IMPORT_HINT)
+        field = upload("The file", "file", texts.archives.IMPORT_HINT)
 
         async def plan(submitted: Interaction) -> None:
             await submitted.response.defer()
@@ -145,30 +145,31 @@ async def _show_plan(interaction: Interaction, assistant: Assistant, plan: Impor
         await pressed.response.defer()
         count = await privacy.carry_out(assistant, actor_of(pressed), plan)
         await show_privacy(pressed, assistant)
-        await whisper(pressed, texts.imported(count))
+        await whisper(pressed, texts.archives.imported(count))
 
     buttons = [Press("Back", _back(assistant), custom_id="back")]
     if plan.new:
         buttons.insert(0, Press("Import", carry_out, GREEN, custom_id="yes"))
-    said = texts.plan([concept.name for concept in plan.new], plan.pictures, plan.known)
+    said = texts.archives.plan([concept.name for concept in plan.new], plan.pictures, plan.known)
     await show(interaction, Shown(view_of(ui.TextDisplay(said), *rows(buttons)), {}))
 
 
 def _asks_deletion(assistant: Assistant) -> Act:
     async def ask(interaction: Interaction) -> None:
-        word = line(f"Type {texts.DELETE_WORD} to delete everything", "word", longest=10)
+        word = line(f"Type {texts.privacy.DELETE_WORD} to delete everything", "word", longest=10)
 
         async def delete(submitted: Interaction) -> None:
-            if value_of(word).strip().upper() != texts.DELETE_WORD:
-                await whisper(submitted, texts.NOT_DELETED)
+            if value_of(word).strip().upper() != texts.privacy.DELETE_WORD:
+                await whisper(submitted, texts.privacy.NOT_DELETED)
                 return
             await submitted.response.defer()
             receipt = await privacy.erase(assistant.pool, viewer_of(submitted))
             await show_privacy(submitted, assistant)
-            file = discord.File(io.BytesIO(receipt.text.encode()), f"keepsake-receipt-{receipt.number}.txt")
-            await whisper(submitted, f"```\n{receipt.text}\n```", file=file)
+            text = texts.privacy.receipt(receipt.erased, receipt.number, receipt.at, objects=receipt.objects)
+            file = discord.File(io.BytesIO(text.encode()), f"keepsake-receipt-{receipt.number}.txt")
+            await whisper(submitted, f"```\n{text}\n```", file=file)
 
-        warning: ui.TextDisplay[ui.LayoutView] = ui.TextDisplay(texts.DELETE_EVERYTHING)
+        warning: ui.TextDisplay[ui.LayoutView] = ui.TextDisplay(texts.privacy.DELETE_EVERYTHING)
         form = Ask("Delete everything", delete, word)
         form.add_item(warning)
         await interaction.response.send_modal(form)

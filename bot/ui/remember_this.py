@@ -51,7 +51,7 @@ async def offer_parts(interaction: Interaction, assistant: Assistant, pictures: 
     for place, picture in enumerate(look.pictures):
         boxes = [(number, part.box) for number, part in enumerate(look.parts, start=1) if part.picture == place]
         images[f"{place}.jpg"] = await asyncio.to_thread(numbered, picture, boxes)
-    items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WHICH_ONE)]
+    items: list[ui.Item[Any]] = [ui.TextDisplay(texts.memories.WHICH_ONE)]
     # One gallery each: of several in one, Discord would cut off the edges, where the numbers are.
     items += [ui.MediaGallery(discord.MediaGalleryItem(f"attachment://{name}")) for name in images]
     items.append(ui.ActionRow(_menu(assistant, look)))
@@ -97,7 +97,7 @@ def _form(assistant: Assistant, picture: bytes, part: Part) -> Ask:
 
 async def _ask_whether_the_same(interaction: Interaction, assistant: Assistant, naming: Naming, alike: Concept) -> None:
     items = [
-        ui.TextDisplay[ui.LayoutView](f"### {texts.same(alike)}"),
+        ui.TextDisplay[ui.LayoutView](f"### {texts.memories.same(alike)}"),
         ui.ActionRow[ui.LayoutView](
             Press(f"Yes, it's {alike.name}", _adds(assistant, naming, alike), discord.ButtonStyle.success),
             Press(f"No, it's {naming.name}", _remembers(assistant, naming)),
@@ -111,7 +111,7 @@ def _adds(assistant: Assistant, naming: Naming, alike: Concept) -> Act:
         await interaction.response.defer()
         who = actor_of(interaction)
         concept = await memories.add_picture(assistant, who, alike, naming.picture, naming.part.box)
-        await _say(interaction, texts.added(concept))
+        await _say(interaction, texts.memories.added(concept))
 
     return add
 
@@ -128,7 +128,9 @@ async def _remember(interaction: Interaction, assistant: Assistant, naming: Nami
     concept = await assistant.remember_part(
         actor_of(interaction), naming.picture, naming.part.box, naming.name, naming.info, naming.category
     )
-    await _say(interaction, texts.remembered(concept) if concept.references == 1 else texts.added(concept))
+    await _say(
+        interaction, texts.memories.remembered(concept) if concept.references == 1 else texts.memories.added(concept)
+    )
 
 
 async def _say(interaction: Interaction, text: str) -> None:

@@ -79,7 +79,7 @@ def _card(office: AdminPanel, overview: ServerCard, line: ui.TextDisplay[Any]) -
     settings = overview.settings
     items: list[ui.Item[Any]] = [
         ui.TextDisplay(
-            f"## This server's memory\n{texts.governed(settings, overview.concepts, len(overview.proposals))}"
+            f"## This server's memory\n{texts.servers.governed(settings, overview.concepts, len(overview.proposals))}"
         ),
         ui.ActionRow(_who_menu(office, settings.who_may_share)),
     ]
@@ -91,7 +91,7 @@ def _card(office: AdminPanel, overview: ServerCard, line: ui.TextDisplay[Any]) -
         *rows(_buttons(office, overview)),
         ui.Separator(),
         line,
-        ui.TextDisplay(texts.quiet_hours(settings)),
+        ui.TextDisplay(texts.learning.quiet_hours(settings)),
         ui.ActionRow(*_learning_buttons(office, overview)),
     ]
     return view_of(*items, colour=COLOUR)
@@ -232,9 +232,9 @@ def _asks_quiet_hours(office: AdminPanel, overview: ServerCard) -> Act:
 def _shows_proposals(office: AdminPanel) -> Act:
     async def proposals(interaction: Interaction) -> None:
         overview = await governance.overview(office.assistant.pool, office.standing(interaction))
-        items: list[ui.Item[Any]] = [ui.TextDisplay(texts.WAITING)]
+        items: list[ui.Item[Any]] = [ui.TextDisplay(texts.servers.WAITING)]
         for set_aside in overview.proposals[:MAX_PROPOSALS]:
-            items.append(ui.TextDisplay(texts.proposal(set_aside)))
+            items.append(ui.TextDisplay(texts.servers.proposal(set_aside)))
             items.append(
                 ui.ActionRow(
                     Press(
@@ -285,14 +285,16 @@ def _shows_audit(office: AdminPanel, page: int) -> Act:
 
 
 def _audit_text(entries: list[AuditEntry]) -> str:
-    return "\n".join(texts.audit_line(entry) for entry in entries) or texts.NOTHING_HAPPENED
+    return "\n".join(texts.servers.audit_line(entry) for entry in entries) or texts.servers.NOTHING_HAPPENED
 
 
 def _exports_audit(office: AdminPanel) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         data = await governance.audit_csv(office.assistant.pool, office.standing(interaction))
-        await whisper(interaction, texts.AUDIT_EXPORTED, file=discord.File(io.BytesIO(data), "keepsake-audit.csv"))
+        await whisper(
+            interaction, texts.servers.AUDIT_EXPORTED, file=discord.File(io.BytesIO(data), "keepsake-audit.csv")
+        )
 
     return export
 
@@ -300,7 +302,7 @@ def _exports_audit(office: AdminPanel) -> Act:
 def _shows_purge(office: AdminPanel) -> Act:
     async def purge(interaction: Interaction) -> None:
         items: list[ui.Item[Any]] = [
-            ui.TextDisplay(texts.PURGE),
+            ui.TextDisplay(texts.servers.PURGE),
             ui.ActionRow(_MemberMenu(office)),
             ui.ActionRow(
                 Press("What is old…", _asks_age(office), RED, custom_id="old"),
@@ -330,10 +332,10 @@ class _MemberMenu(ui.UserSelect[Any]):
             who = self._office.standing(pressed)
             gone = await governance.purge_member(self._office.assistant.pool, who, user.id)
             await show_server(pressed, self._office)
-            await whisper(pressed, texts.purged(gone))
+            await whisper(pressed, texts.memories.deleted(gone))
 
         items: list[ui.Item[Any]] = [
-            ui.TextDisplay(texts.purge_member(user.id)),
+            ui.TextDisplay(texts.servers.purge_member(user.id)),
             ui.ActionRow(Press("Purge", purge, RED, custom_id="yes"), _back(self._office)),
         ]
         await show(interaction, Shown(view_of(*items, colour=0xA23B72), {}))
@@ -347,7 +349,7 @@ def _asks_age(office: AdminPanel) -> Act:
             await submitted.response.defer()
             gone = await governance.purge_older(office.assistant.pool, office.standing(submitted), value_of(days))
             await show_server(submitted, office)
-            await whisper(submitted, texts.purged(gone))
+            await whisper(submitted, texts.memories.deleted(gone))
 
         await interaction.response.send_modal(Ask("Purge what is old", purge, days))
 
@@ -356,16 +358,16 @@ def _asks_age(office: AdminPanel) -> Act:
 
 def _asks_everything(office: AdminPanel) -> Act:
     async def ask(interaction: Interaction) -> None:
-        word = line(f"Type {texts.DELETE_WORD} to purge everything", "word", longest=10)
+        word = line(f"Type {texts.privacy.DELETE_WORD} to purge everything", "word", longest=10)
 
         async def purge(submitted: Interaction) -> None:
-            if value_of(word).strip().upper() != texts.DELETE_WORD:
-                await whisper(submitted, texts.NOT_DELETED)
+            if value_of(word).strip().upper() != texts.privacy.DELETE_WORD:
+                await whisper(submitted, texts.privacy.NOT_DELETED)
                 return
             await submitted.response.defer()
             gone = await governance.purge_all(office.assistant.pool, office.standing(submitted))
             await show_server(submitted, office)
-            await whisper(submitted, texts.purged(gone))
+            await whisper(submitted, texts.memories.deleted(gone))
 
         await interaction.response.send_modal(Ask("Purge everything", purge, word))
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import discord
 from discord.utils import MISSING
 
-from bot.texts import NOTHING_TO_SAY
+from bot.texts.answers import NOTHING_TO_SAY
 from bot.texts.formatting import quoted, split
 
 SECONDS_BETWEEN_EDITS = 1.0

@@ -399,10 +399,10 @@ async def test_learning_is_offered_to_who_allows_it_and_asked_for_once(server: S
     assert not {"learn", "learned"} & set(buttons(shown))
 
     await press(server.alice, shown, "consent")
-    assert "Nothing was learned so far. There is 1 thing to learn from, a few are needed." in said(shown)
+    assert "I haven't been trained yet. I can train on 1 concept so far" in said(shown)
     await press(server.alice, shown, "learn")
 
-    assert "Learning is asked for" in said(shown)
+    assert "Training is queued" in said(shown)
     assert buttons(shown)["learn"] is False
     assert jobs(database_url) == training_of(viewer.personal)
 
@@ -415,7 +415,7 @@ async def test_there_is_nothing_to_learn_from_in_an_empty_memory(server: Server,
     shown = await privacy_card(server, server.alice)
     await press(server.alice, shown, "consent")
     result = await press(server.alice, shown, "learn")
-    assert "nothing yet that I may learn from" in told(result).content
+    assert "nothing to train on yet" in told(result).content
     assert jobs(database_url) == []
 
 
@@ -428,7 +428,7 @@ async def test_a_model_elsewhere_cannot_be_taught_and_says_so(
     monkeypatch.setattr(WorkerClient, "takes_adapters", takes_none)
     shown = await privacy_card(server, server.alice)
     result = await press(server.alice, shown, "learn")
-    assert "runs on a server elsewhere" in told(result).content
+    assert "runs on another server" in told(result).content
     assert jobs(database_url) == []
 
 
@@ -453,7 +453,7 @@ async def test_a_card_says_how_far_learning_is_until_it_has_ended(server: Server
     run = await own.begin()
     await own.note(run, 40)
     shown = await privacy_card(server, server.alice)
-    assert "Learning: training, step 40 of 120, begun <t:" in said(shown)
+    assert "Training: training, step 40 of 120, started <t:" in said(shown)
     assert buttons(shown)["learn"] is False
 
     await own.note(run, 41)
@@ -462,7 +462,7 @@ async def test_a_card_says_how_far_learning_is_until_it_has_ended(server: Server
 
     await own.end(run, RunState.PROMOTED, REPORT)
     await server.env.advance_time(live.SECONDS_BETWEEN)
-    assert "Last learned <t:" in said(shown)
+    assert "Last trained <t:" in said(shown)
     assert "better by 0.12" in said(shown)
     assert buttons(shown)["learn"] is True
     assert not live.is_any_live()
@@ -473,8 +473,8 @@ async def test_a_card_says_how_far_learning_is_until_it_has_ended(server: Server
     [
         (RunState.REFUSED, {"verdict": {"why": "not better by 0.03"}}, "", "nothing changed (not better by 0.03)"),
         (RunState.REFUSED, {"verdict": None, "candidate": 3, "answers": [1]}, "", "so nothing changed."),
-        (RunState.FAILED, None, "OSError: `disk` full", "Learning failed <t:"),
-        (RunState.STOPPED, None, "", "Learning was stopped <t:"),
+        (RunState.FAILED, None, "OSError: `disk` full", "Training failed <t:"),
+        (RunState.STOPPED, None, "", "Training was stopped <t:"),
         (RunState.PROMOTED, {}, "", "better on what was held out."),
     ],
 )
@@ -486,7 +486,7 @@ async def test_a_card_says_how_learning_ended(
     assert sentence in said(shown)
     await press(server.alice, shown, "learned")
     assert sentence in said(shown)
-    assert "`disk`" not in said(shown)
+    assert "disk" not in said(shown)
 
 
 async def test_a_run_whose_trainer_is_gone_is_not_waited_for(server: Server, own: Trainer, database_url: str) -> None:
@@ -496,7 +496,7 @@ async def test_a_run_whose_trainer_is_gone_is_not_waited_for(server: Server, own
             "UPDATE training_run SET started_at = now() - interval '1 hour', changed_at = now() - interval '1 hour'"
         )
     shown = await privacy_card(server, server.alice)
-    assert "No news since <t:" in said(shown)
+    assert "heard nothing from it since <t:" in said(shown)
     assert buttons(shown)["learn"] is True
 
 
@@ -507,7 +507,8 @@ async def test_what_was_learned_is_shown_rolled_back_and_turned_off(server: Serv
     shown = await privacy_card(server, server.alice)
     assert "better by 0.08" in said(shown)
     await press(server.alice, shown, "learned")
-    for words in ("84 lessons · 5 pictures held out · 120 steps · 5 minutes", "0.50    0.62    0.70", "(in use)"):
+    sizes = "84 examples · 5 pictures kept for the test · 120 steps · 5 minutes"
+    for words in (sizes, "0.50    0.62    0.70", "(in use)"):
         assert words in said(shown)
     assert "now: The \\*\\*vacuum\\*\\* cleaner" in said(shown)
 
@@ -518,7 +519,7 @@ async def test_what_was_learned_is_shown_rolled_back_and_turned_off(server: Serv
 
     await press(server.alice, shown, "off")
     assert await in_use(server.pool, own.viewer) is None
-    assert "isn't in use: turned off" in said(shown)
+    assert "I don't use my training: turned off" in said(shown)
     assert buttons(shown) == {"roll": True, "off": False, "back": True}
 
     await press(server.alice, shown, "roll")
@@ -558,7 +559,7 @@ async def test_nobody_sees_what_was_learned_from_others(server: Server, own: Tra
     await press(server.bob, shown, "consent")
     await press(server.bob, shown, "learned")
     assert "Mochi" not in said(shown)
-    assert "Nothing was learned so far" in said(shown)
+    assert "I haven't been trained yet" in said(shown)
 
 
 # What admins see
@@ -568,8 +569,8 @@ async def test_admins_let_the_server_learn_now_and_the_log_says_so(
     server: Server, admin: Any, shared: Trainer, database_url: str
 ) -> None:
     shown = await server_card(server, admin)
-    assert "1 thing to learn from" in said(shown)
-    assert "By itself I learn between 2:00 and 6:00 UTC" in said(shown)
+    assert "train on 1 concept" in said(shown)
+    assert "I train between 2:00 and 6:00 UTC" in said(shown)
     assert len(list(walk_components(shown.components))) <= 40
     await press(admin, shown, "learn")
     assert jobs(database_url) == training_of(shared.owner)
@@ -586,7 +587,7 @@ async def test_the_servers_card_is_live_while_a_run_goes_on_and_not_when_it_show
 ) -> None:
     run = await shared.begin()
     shown = await server_card(server, admin)
-    assert "Learning: beginning, begun <t:" in said(shown)
+    assert "Training: starting, started <t:" in said(shown)
     await shared.note(run, 40)
     await server.env.advance_time(live.SECONDS_BETWEEN)
     assert "training, step 40 of 120" in said(shown)
@@ -656,7 +657,7 @@ async def test_admins_pause_learning_and_what_goes_on_is_stopped(
 
     await press(admin, shown, "trains")
 
-    assert "Learning is paused" in said(shown)
+    assert "Training is paused" in said(shown)
     assert "Resume learning" in said(shown)
     assert buttons(shown)["learn"] is False
     assert jobs(database_url) == []
@@ -670,9 +671,9 @@ async def test_admins_say_when_it_is_quiet(server: Server, admin: Any) -> None:
     shown = await server_card(server, admin)
     for typed in ("24", "-1", "x", "2.5", "02:00"):
         result = await fill(admin, shown, "quiet", **{"from": typed, "to": "6"})
-        assert told(result).content == "The hour that quiet begins has to be a whole number from 0 to 23."
+        assert told(result).content == "Enter the hour when quiet hours begin, as a whole number (0 to 23)."
     result = await fill(admin, shown, "quiet", **{"from": "2", "to": "25"})
-    assert told(result).content == "The hour that quiet ends has to be a whole number from 0 to 23."
+    assert told(result).content == "Enter the hour when quiet hours end, as a whole number (0 to 23)."
 
     await fill(admin, shown, "quiet", **{"from": "23", "to": "5"})
     assert "between 23:00 and 5:00 UTC" in said(shown)
@@ -694,7 +695,7 @@ async def test_admins_roll_back_and_turn_off_what_the_server_learned(
     await press(admin, shown, "off")
     assert await in_use(server.pool, shared.viewer, shared.owner) is None
     await press(admin, shown, "back")
-    assert "isn't in use" in said(shown)
+    assert "I don't use my training" in said(shown)
     assert await logged(server) == ["turned off what was learned", "rolled back what was learned", "shared"]
 
 

@@ -276,12 +276,12 @@ async def test_admins_govern_who_shares(server: Server, admin: Any) -> None:
     shown = (await admin.slash(server.channel, "server memory")).response
     await admin.select(shown.message, ["admins"], custom_id="who")
     refused = await server.remember_cat(share=True)
-    assert "only the admins share" in refused.response.content
+    assert "only admins may share" in refused.response.content
 
     await admin.select(shown.message, ["everyone"], custom_id="who")
     await press(admin, shown, "approval")
     waits = await server.remember_cat(share=True)
-    assert "admins have to agree" in waits.response.content
+    assert "admins have to approve" in waits.response.content
     seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
     assert "Mochi" not in seen.response.content
 

@@ -206,7 +206,7 @@ async def test_only_who_asked_presses_the_buttons(server: Server) -> None:
 
     pressed = await server.bob.click(answer.response.message, label="not them")
 
-    assert "Only who asked" in pressed.response.content
+    assert "Only the person who asked" in pressed.response.content
     again = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
     assert "Mochi" in again.response.content
 
