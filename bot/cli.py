@@ -1,4 +1,4 @@
-"""`keepsake`: up, demo, doctor."""
+"""`keepsake`: up, demo, doctor, settings."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ import discord
 from bot.client import Keepsake
 from bot.runtime.doctor import examine
 from bot.runtime.jobs import make_queue, working
-from bot.runtime.metrics import serve_measures
+from bot.runtime.metrics import serve_metrics
 from bot.runtime.services import Parts, ServiceError, running
-from bot.runtime.settings import Settings, read_settings
+from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
 from bot.runtime.trainer_process import training
+from db.setup.settings import InvalidSettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = read_settings()
     try:
-        return asyncio.run(_until_terminated(options.run(settings, options)))
+        return asyncio.run(_until_terminated(options.run(Settings.read(), options)))
     except asyncio.CancelledError:
         return 143
+    except InvalidSettingError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
     except ServiceError as problem:
         sys.stderr.write(f"{problem}\n`keepsake doctor` looks at every part.\n")
         return 1
@@ -57,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     doctor = commands.add_parser("doctor", help="look at every part")
     doctor.set_defaults(run=_doctor)
+    settings = commands.add_parser("settings", help="list the environment variables: what each is, and its value now")
+    settings.add_argument("--markdown", action="store_true", help="as the README's table")
+    settings.set_defaults(run=_settings)
     return parser
 
 
@@ -78,6 +84,12 @@ async def _doctor(settings: Settings, _: argparse.Namespace) -> int:
     return 0 if all(finding.is_ok for finding in findings) else 1
 
 
+async def _settings(settings: Settings, options: argparse.Namespace) -> int:
+    rows = settings_table(settings)
+    sys.stdout.write(as_markdown(rows) if options.markdown else as_text(rows))
+    return 0
+
+
 async def _up(settings: Settings, _: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,8 +97,8 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     if settings.metrics is not None:
         try:
-            serve_measures(settings.metrics)
-        except (OSError, ValueError, OverflowError) as error:
+            serve_metrics(settings.metrics)
+        except OSError as error:
             raise ServiceError(
                 f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}."
             ) from error
@@ -97,7 +109,7 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             async with working(make_queue(parts.app_url, parts.assistant, None)):
                 await sandbox(parts.assistant, _progress, stop)
         else:
-            await _on_discord(parts, settings.discord_token, stop)
+            await _on_discord(parts, settings.discord_token.get_secret_value(), stop)
         _progress("stopping")
     return 0
 

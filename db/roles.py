@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
 from db.errors import DatabaseSetupError
+from db.setup.settings import DatabaseSettings
 
 APP_ROLE = "keepsake_app"
 
@@ -41,8 +41,8 @@ OTHER_ROLES_ARE_BOUND = """
 
 def app_url(database_url: str) -> str:
     """Return the URL that the app connects with, given the administrator's."""
-    given = os.environ.get("KEEPSAKE_APP_DATABASE_URL")
-    return given or derived_app_url(database_url)
+    given = DatabaseSettings.read().app_database_url
+    return derived_app_url(database_url) if given is None else given.get_secret_value()
 
 
 def derived_app_url(database_url: str) -> str:
@@ -63,7 +63,7 @@ def open_app_role(database_url: str) -> None:
     url = app_url(database_url)
     if why_not_log_in(url) is None:
         return
-    if "KEEPSAKE_APP_DATABASE_URL" not in os.environ:
+    if DatabaseSettings.read().app_database_url is None:
         _give_login(database_url)
     reason = why_not_log_in(url)
     if reason is not None:
@@ -76,7 +76,9 @@ def open_app_role(database_url: str) -> None:
 def _app_password(database_url: str) -> str | None:
     parts = urlsplit(database_url)
     administrator = unquote(parts.password or "") or dict(parse_qsl(parts.query)).get("password", "")
-    administrator = administrator or os.environ.get("PGPASSWORD", "")
+    if not administrator:
+        given = DatabaseSettings.read().administrator_password
+        administrator = "" if given is None else given.get_secret_value()
     if not administrator:
         return None
     return hmac.new(administrator.encode(), f"keepsake {APP_ROLE}".encode(), hashlib.sha256).hexdigest()

@@ -6,30 +6,35 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from db.setup.settings import InvalidSettingError
+from model_worker.api.settings import WorkerSettings
 from model_worker.evaluation.cli import add_calibrate_arguments, add_evaluate_arguments
 from model_worker.finetune.cli import add_finetune_arguments
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return int(options.run(options))
+    try:
+        options = _parser(WorkerSettings.read().pack).parse_args(arguments)
+        return int(options.run(options))
+    except InvalidSettingError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(pack: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="keepsake-worker", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="answer the bot's requests")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8410, help="0 takes a free one and says which")
-    serve.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    serve.add_argument("--pack", default=pack)
     serve.add_argument("--with-parent", action="store_true", help="end when the parent process does")
     serve.set_defaults(run=_serve)
     packs = commands.add_parser("packs", help="list the packs: what each needs, and whether it is here")
@@ -38,13 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     pull.add_argument("pack")
     pull.set_defaults(run=_pull)
     bench = commands.add_parser("bench", help="time a pack: served to several clients, against called one by one")
-    bench.add_argument("pack", nargs="?", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    bench.add_argument("pack", nargs="?", default=pack)
     bench.add_argument("--seconds", type=float, default=5.0, help="for each line")
     bench.add_argument("--plot", type=Path, metavar="OUT", help="draw it (PNG)")
     bench.set_defaults(run=_bench)
-    add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"))
-    add_finetune_arguments(commands.add_parser("finetune", help="train adapters on what owners gave and allowed"))
-    add_calibrate_arguments(commands.add_parser("calibrate", help="fit how a similarity becomes a probability"))
+    add_evaluate_arguments(commands.add_parser("evaluate", help="measure a pack"), pack)
+    add_finetune_arguments(commands.add_parser("finetune", help="train adapters on what owners gave and allowed"), pack)
+    add_calibrate_arguments(commands.add_parser("calibrate", help="fit how a similarity becomes a probability"), pack)
     return parser
 
 
@@ -58,7 +63,9 @@ def _serve(options: argparse.Namespace) -> int:
     except PackError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
-    return serve(lambda: load_models(options.pack), options.host, options.port, with_parent=options.with_parent)
+    given = WorkerSettings.read().worker_token
+    token = None if given is None else given.get_secret_value()
+    return serve(lambda: load_models(options.pack), options.host, options.port, token, with_parent=options.with_parent)
 
 
 def _bench(options: argparse.Namespace) -> int:

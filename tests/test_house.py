@@ -175,6 +175,21 @@ def test_sql_is_in_the_database_room_only() -> None:
     assert strangers == []
 
 
+SETTINGS = ("db/setup/settings.py", "model_worker/api/settings.py", "bot/runtime/settings.py")
+
+
+def test_the_environment_is_read_by_the_settings_and_nowhere_else() -> None:
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    strangers = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files_in(*ROOMS)
+        for node in ast.walk(tree_of(path))
+        if (isinstance(node, ast.Attribute) and node.attr in names)
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names})
+    ]
+    assert [line for line in strangers if not line.startswith(SETTINGS)] == []
+
+
 def test_the_tests_mirror_the_rooms() -> None:
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*ROOMS, "stories", "support"}

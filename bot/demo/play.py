@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import discord
@@ -31,7 +30,7 @@ async def play(settings: Settings, folder: Path, progress: Progress, *, finetune
     _empty(folder)
     home = Path(tempfile.mkdtemp(prefix="keepsake-demo-"))
     started = time.monotonic()
-    settings = replace(settings, home=home, database_url=None)
+    settings = settings.model_copy(update={"home": home, "database_url": None})
     try:
         async with running(settings, progress) as parts:
             transcript = Transcript(folder, settings.pack == "starter")

@@ -13,6 +13,8 @@ from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from pathlib import Path
 
+from model_worker.api.settings import child_environment
+
 log = logging.getLogger("keepsake.child-process")
 
 STOP_SECONDS = 10.0
@@ -76,7 +78,7 @@ class ChildProcess(ABC):
                 stdin=DEVNULL,
                 stdout=file if stdout is None else stdout,
                 stderr=file,
-                env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+                env=child_environment({**environment, "PYTHONUNBUFFERED": "1"}),
                 start_new_session=True,  # Ctrl-C is for the bot, which then stops its children
             )
 

@@ -55,7 +55,7 @@ async def examine(settings: Settings) -> list[Finding]:
 async def _discord(settings: Settings) -> list[Finding]:
     if settings.discord_token is None:
         return [Finding("token", True, "DISCORD_TOKEN isn't set: `keepsake up` starts the sandbox")]
-    headers = {"Authorization": f"Bot {settings.discord_token}"}
+    headers = {"Authorization": f"Bot {settings.discord_token.get_secret_value()}"}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10)) as session,
@@ -81,7 +81,7 @@ async def _discord(settings: Settings) -> list[Finding]:
 async def _database(settings: Settings) -> list[Finding]:
     try:
         if settings.database_url is not None:
-            return await asyncio.to_thread(_inspected, settings, settings.database_url)
+            return await asyncio.to_thread(_inspected, settings, settings.database_url.get_secret_value())
         return await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseSetupError as problem:
         return [Finding("database", False, str(problem))]
@@ -144,7 +144,8 @@ async def _pack(settings: Settings) -> list[Finding]:
 async def _worker(settings: Settings) -> list[Finding]:
     if settings.worker_url is None:
         return [Finding("worker", True, "`keepsake up` starts its own")]
-    client = WorkerClient(settings.worker_url, settings.worker_token or "")
+    token = "" if settings.worker_token is None else settings.worker_token.get_secret_value()
+    client = WorkerClient(settings.worker_url, token)
     try:
         health = await client.health()
     except WorkerError as problem:

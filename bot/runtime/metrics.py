@@ -14,7 +14,7 @@ REFERENCES_TO_EMBED = Gauge(
 )
 
 
-def serve_measures(address: str) -> None:
+def serve_metrics(address: str) -> None:
     """Serve them at ``http://address/metrics``, in a thread, as long as the process lives; address is host:port.
 
     Raises OSError when nothing can listen there, ValueError when it isn't an address.

@@ -45,7 +45,7 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
     async with AsyncExitStack() as stack:
         progress("database: starting")
         try:
-            url = settings.database_url or await _embedded(settings, stack)
+            url = await _database_url(settings, stack)
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
         except (DatabaseSetupError, DatabaseUnavailableError) as problem:
@@ -58,7 +58,10 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
         yield Parts(Assistant(pool, client), app_url(url), process)
 
 
-async def _embedded(settings: Settings, stack: AsyncExitStack) -> str:
+async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the administrator's URL of the database that is set, or of the embedded one, started."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
     server = EmbeddedPostgres(settings.home / "postgres")
     stack.push_async_callback(asyncio.to_thread, server.stop)
     return await asyncio.to_thread(server.start)
@@ -81,7 +84,7 @@ def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[
         return process.url, process.token
     if settings.worker_url is None or settings.worker_token is None:
         raise ServiceError("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
-    return settings.worker_url, settings.worker_token
+    return settings.worker_url, settings.worker_token.get_secret_value()
 
 
 async def _close(pool: asyncpg.Pool) -> None:

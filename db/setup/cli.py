@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
 from db.errors import DatabaseSetupError
 from db.setup.migrate import migrate, status
+from db.setup.settings import DatabaseSettings, InvalidSettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 done, 1 a problem or migrations pending, 2 misuse."""
     options = _parser().parse_args(arguments)
-    if not options.url:
+    try:
+        url = options.url or _url_of_environment()
+    except InvalidSettingError as problem:
+        sys.stderr.write(f"{problem}\n")
+        return 2
+    if url is None:
         sys.stderr.write("Which database? Give --url, or set DATABASE_URL.\n")
         return 2
     try:
-        return _migrate(options.url) if options.command == "migrate" else _status(options.url)
+        return _migrate(url) if options.command == "migrate" else _status(url)
     except DatabaseSetupError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
@@ -32,12 +37,13 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "list the migrations"),
     ):
         command = commands.add_parser(name, help=words, description=words)
-        command.add_argument(
-            "--url",
-            default=os.environ.get("DATABASE_URL"),
-            help="the administrator's URL (default: $DATABASE_URL)",
-        )
+        command.add_argument("--url", help="the administrator's URL (default: $DATABASE_URL)")
     return parser
+
+
+def _url_of_environment() -> str | None:
+    url = DatabaseSettings.read().database_url
+    return None if url is None else url.get_secret_value()
 
 
 def _migrate(url: str) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from model_worker.api.packs import HubModel, PackError
+from model_worker.api.settings import WorkerSettings
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """What is fetched of a repository: never pickles."""
@@ -23,9 +23,9 @@ def checkpoint(model: HubModel) -> Path:
 
 def local_checkpoint(model: HubModel) -> Path | None:
     """Return the folder of a model's files if they are here, None otherwise."""
-    own = os.environ.get("KEEPSAKE_WEIGHTS")
-    if own:
-        folder = Path(own) / model.repository
+    own = WorkerSettings.read().weights
+    if own is not None:
+        folder = own / model.repository
         if (folder / "config.json").is_file() or (folder / "open_clip_config.json").is_file():
             return folder
     from huggingface_hub import snapshot_download

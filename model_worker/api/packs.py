@@ -6,7 +6,6 @@ Those of the house are in `packs/`; `KEEPSAKE_PACKS` names a folder with more. A
 from __future__ import annotations
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from db.types import Calibration
+from model_worker.api.settings import WorkerSettings
 
 FOLDER = Path(__file__).parents[1] / "packs"
 DEFAULT = "starter"
@@ -197,8 +197,8 @@ class Pack:
 
 def pack_files() -> dict[str, Path]:
     """Return the packs there are: their names and files. One's own go before those of the house."""
-    own = os.environ.get("KEEPSAKE_PACKS")
-    folders = [FOLDER, *([Path(own)] if own else [])]
+    own = WorkerSettings.read().packs
+    folders = [FOLDER] if own is None else [FOLDER, own]
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.toml"))}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,8 +13,11 @@ from typing import Any
 from model_worker.api.packs import PackError, load_pack
 
 
-def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the evaluations as subcommands; each sets ``run``, which returns the exit code."""
+def add_evaluate_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
+    """Add the evaluations as subcommands; each sets ``run``, which returns the exit code.
+
+    ``pack`` is the one that is measured unless another is named.
+    """
     commands = parser.add_subparsers(dest="evaluation", required=True)
     identify = commands.add_parser("identify", help="know a thing again from one picture")
     identify.add_argument("photos", type=Path, help="a folder with a folder a thing")
@@ -36,15 +38,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     learning.set_defaults(run=_learning)
     for command in (identify, scenes, verification, words, learning):
         command.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
-        command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+        command.add_argument("--pack", default=pack)
 
 
-def add_calibrate_arguments(parser: argparse.ArgumentParser) -> None:
+def add_calibrate_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     """Add the arguments of `keepsake-worker calibrate`."""
     parser.add_argument("photos", type=Path, help="a folder with a folder a thing")
     parser.add_argument("--plot", type=Path, metavar="OUT", help="draw the reliability (PNG)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
-    parser.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+    parser.add_argument("--pack", default=pack)
     parser.set_defaults(run=_calibrate)
 
 

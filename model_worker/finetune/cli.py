@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import re
 import signal
 import sys
@@ -23,16 +22,18 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from db.setup.settings import DatabaseSettings
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import PackError, load_pack
+from model_worker.api.settings import WorkerSettings
 
 NOTHING_DONE = 3
 BY_HAND = 0
 """Who rolls back on the command line: nobody of Discord's."""
 
 
-def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the commands; each sets ``run``, which returns the exit code."""
+def add_finetune_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
+    """Add the commands; each sets ``run``, which returns the exit code; ``pack`` is the default one."""
     commands = parser.add_subparsers(dest="finetune", required=True)
     data = commands.add_parser("data", help="show what an owner's adapter would be trained on")
     data.add_argument(
@@ -66,7 +67,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("owner", type=_owner_id, help="user:ID or server:ID")
         command.set_defaults(run=_runs(act))
     for command in (data, owner, work):
-        command.add_argument("--pack", default=os.environ.get("KEEPSAKE_PACK", "starter"))
+        command.add_argument("--pack", default=pack)
 
 
 def _owner_id(text: str) -> OwnerId:
@@ -105,16 +106,12 @@ async def _with_memory(
         return await act(pool, options)
 
 
-def _home() -> Path:
-    return Path(os.environ.get("KEEPSAKE_HOME", ".keepsake"))
-
-
 def _app_url() -> str | None:
     """Return how the app reaches the database that the environment names, None for the embedded one."""
-    administrators = os.environ.get("DATABASE_URL")
-    if administrators or "KEEPSAKE_APP_DATABASE_URL" in os.environ:
-        return app_url(administrators or "")
-    return None
+    settings = DatabaseSettings.read()
+    if settings.app_database_url is not None:
+        return settings.app_database_url.get_secret_value()
+    return None if settings.database_url is None else app_url(settings.database_url.get_secret_value())
 
 
 @asynccontextmanager
@@ -123,7 +120,7 @@ async def _memory() -> AsyncIterator[asyncpg.Pool]:
     server, url = None, _app_url()
     try:
         if url is None:
-            server = EmbeddedPostgres(_home() / "postgres")
+            server = EmbeddedPostgres(WorkerSettings.read().home / "postgres")
             administrators = await asyncio.to_thread(server.start)
             await asyncio.to_thread(migrate, administrators)
             url = app_url(administrators)
@@ -165,7 +162,7 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     from model_worker.finetune.training.resources import alone_on_this_device, be_last_in_line
 
     be_last_in_line()
-    folder = _home() / "finetune"
+    folder = WorkerSettings.read().home / "finetune"
     async with alone_on_this_device(folder):
         return await _owner_alone(pool, options, folder)
 
@@ -216,7 +213,7 @@ async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
         sys.stderr.write("A trainer needs the database's address: set DATABASE_URL, or KEEPSAKE_APP_DATABASE_URL.\n")
         return 1
     command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", options.pack)
-    trainer = Trainer(pool, recipe_of(load_pack(options.pack)), _home() / "finetune", command)
+    trainer = Trainer(pool, recipe_of(load_pack(options.pack)), WorkerSettings.read().home / "finetune", command)
     await work(url, trainer, with_parent=options.with_parent)
     return 0
 

@@ -7,7 +7,6 @@ import base64
 import io
 import json
 import logging
-import os
 import queue
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 import aiohttp
 
 from model_worker.api.packs import ServedWriting
+from model_worker.api.settings import WorkerSettings
 from model_worker.generation.multimodal.messages import Message, messages_for
 from model_worker.generation.types import GenerationInput
 
@@ -38,8 +38,8 @@ class ServedWriter:
 
     def __init__(self, writing: ServedWriting) -> None:
         self._writing = writing
-        key = os.environ.get("KEEPSAKE_WRITER_KEY")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        key = WorkerSettings.read().writer_key
+        self._headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
 
     def write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces arrive.

@@ -21,9 +21,11 @@ KEEP_ALIVE_SECONDS = 200.0
 """Longer than the client's: it never meets a connection that was just closed."""
 
 
-def serve(load: Load, host: str, port: int, *, with_parent: bool) -> int:
-    """Serve until SIGTERM or SIGINT (with_parent: or until the parent process is gone); the exit code."""
-    token = os.environ.get("KEEPSAKE_WORKER_TOKEN")
+def serve(load: Load, host: str, port: int, token: str | None, *, with_parent: bool) -> int:
+    """Serve until SIGTERM or SIGINT (with_parent: or until the parent process is gone); the exit code.
+
+    Without a token, a new one is made and printed.
+    """
     if token is None:
         token = secrets.token_urlsafe(32)
         sys.stdout.write(f"token {token}\n")

@@ -44,6 +44,7 @@ def worker(work: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
     monkeypatch.setattr(resources, "PAUSE_SECONDS", 0.01)
     yield asked
     server.shutdown()
+    server.server_close()
 
 
 def test_it_waits_while_the_worker_is_at_work(work: list[bool], worker: list[str]) -> None:

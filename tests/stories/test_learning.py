@@ -703,7 +703,7 @@ async def test_admins_roll_back_and_turn_off_what_the_server_learned(
 
 
 def settings_in(home: Path) -> Settings:
-    return Settings(home, "starter", None, None, None, None, None)
+    return Settings(home=home, pack="starter")
 
 
 @pytest.mark.slow

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 from pathlib import Path
 
 from accelerate import PartialState
 
 from model_worker.api.packs import Pack
 from model_worker.api.recipes import Recipe
+from model_worker.api.settings import set_for_library
 from model_worker.finetune.data.rap_format import SampleError, Samples, samples_from
 from model_worker.finetune.training.loading import load_trainable
 from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback
@@ -38,7 +38,9 @@ def train_base(
 
     Raises PackError, SampleError when there is nothing to train on, and what `train` raises.
     """
-    os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"  # each process looks at pictures itself, with whole weights
+    set_for_library(
+        "FSDP_CPU_RAM_EFFICIENT_LOADING", "false"
+    )  # each process looks at pictures itself, with whole weights
     process = PartialState(cpu=device() == "cpu")  # before anything is loaded: it says onto which GPU
     samples = _told(samples_from(data, pictures, recipe.max_concepts))
     if not samples.lessons:

@@ -24,6 +24,7 @@ from db.job_queue import TRAINING, ask_for_training, open_queue
 from db.pool import viewing
 from db.types import OwnerId, viewer_of
 from model_worker.api.recipes import Recipe
+from model_worker.api.settings import child_environment
 from model_worker.finetune.jobs.schedule import owners_due
 from model_worker.finetune.training.checkpoints import delete_all_but
 
@@ -67,7 +68,7 @@ class Trainer:
             *self.command,
             owner,
             stdin=asyncio.subprocess.DEVNULL,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # threads that wait leave the processor to answers
+            env=child_environment({"OMP_WAIT_POLICY": "PASSIVE"}),  # threads that wait leave the processor to answers
         )
         try:
             code = await asyncio.wait_for(process.wait(), self.recipe.max_seconds + BESIDE_TRAINING_SECONDS)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from model_worker.api.settings import WorkerSettings
+
 PAUSE_SECONDS = 0.5
 LOWEST_PRIORITY = 19
 LEFT_FREE_GB = 2.0
@@ -29,7 +31,8 @@ def be_last_in_line() -> None:
         os.nice(LOWEST_PRIORITY)
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        budget = float(os.environ.get("KEEPSAKE_TRAINING_GPU_GB", free / 1e9 - LEFT_FREE_GB))
+        given = WorkerSettings.read().training_gpu_gb
+        budget = free / 1e9 - LEFT_FREE_GB if given is None else given
         torch.cuda.set_per_process_memory_fraction(min(1.0, max(0.0, budget * 1e9 / total)))
 
 
@@ -43,10 +46,11 @@ def wait_for_answers() -> None:
 
 
 def _worker_is_at_work() -> bool:
-    url, token = os.environ.get("WORKER_URL"), os.environ.get("KEEPSAKE_WORKER_TOKEN", "")
-    if not url:
+    settings = WorkerSettings.read()
+    if settings.worker_url is None:
         return False
-    asked = urllib.request.Request(f"{url.rstrip('/')}/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    token = "" if settings.worker_token is None else settings.worker_token.get_secret_value()
+    asked = urllib.request.Request(f"{settings.worker_url}/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
         with urllib.request.urlopen(asked, timeout=2) as answer:  # noqa: S310 (an address that whoever runs it set)
             return bool(json.load(answer).get("at_work"))

@@ -5,7 +5,6 @@ Reading the quantised file takes half a minute, so what was read is kept as safe
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from model_worker.api.settings import WorkerSettings
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
 DTYPE = torch.bfloat16
@@ -46,7 +46,7 @@ def load_language_model(dtype: torch.dtype = DTYPE) -> LanguageModel:
 
 def cache_folder() -> Path:
     """Return where converted weights are kept (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keepsake"
+    return WorkerSettings.read().cache.expanduser() / "keepsake"
 
 
 def _converted() -> Path:

@@ -1,0 +1,71 @@
+"""The environment as typed settings: a class for what a part reads, a field for each variable, with its meaning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class InvalidSettingError(Exception):
+    """An environment variable has a value that can't be used; the text says which, and why."""
+
+
+class EnvironmentSettings(BaseSettings):
+    """Settings of which each is one environment variable; an empty one counts as not set."""
+
+    model_config = SettingsConfigDict(
+        case_sensitive=True, env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    @classmethod
+    def read(cls) -> Self:
+        """Read the environment. Raises InvalidSettingError."""
+        try:
+            return cls()
+        except ValidationError as error:
+            problems = [_sentence(details) for details in error.errors(include_url=False)]
+            raise InvalidSettingError("\n".join(problems)) from None  # pydantic's own text shows secrets
+
+
+def variable(name: str, *, without: str, description: str, default: Any = None) -> Any:
+    """Return the field of an environment variable; ``without`` says what is used while it isn't set."""
+    return Field(default, validation_alias=name, description=description, json_schema_extra={"without": without})
+
+
+def _check_postgres_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("it has to begin with postgresql://")
+    return url
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_check_postgres_url)]
+"""A secret, as there may be a password in it."""
+
+
+class DatabaseSettings(EnvironmentSettings):
+    """How the database is reached."""
+
+    database_url: PostgresUrl | None = variable(
+        "DATABASE_URL",
+        without="the embedded Postgres",
+        description="an administrator's URL of a server with pgvector 0.8 (`keepsake-db migrate` prepares it)",
+    )
+    app_database_url: PostgresUrl | None = variable(
+        "KEEPSAKE_APP_DATABASE_URL",
+        without="`DATABASE_URL` with the role `keepsake_app`",
+        description="the URL of a login role of your own that was granted `keepsake_app`; "
+        "a trainer that has it needs no `DATABASE_URL`",
+    )
+    administrator_password: SecretStr | None = variable(
+        "PGPASSWORD",
+        without="the password in `DATABASE_URL`",
+        description="the administrator's password, where the URL has none",
+    )
+
+
+def _sentence(details: ErrorDetails) -> str:
+    reason = details["msg"].removeprefix("Value error, ").replace("Input should", "it has to").partition(", unable")[0]
+    return f"{details['loc'][0]} can't be used: {reason}."
