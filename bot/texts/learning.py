@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bot.service.reports import MARKS, Example, Learning, Report, StopReason
+from bot.service.reports import Learning, StopReason
 from bot.texts.formatting import ago, one_line, plural, quoted, shortened
 from db.adapters import PromotionEntry
 from db.training import RunState, TrainingRun
 from db.types import ServerSettings
+from model_worker.api.training_report import METRICS, ComparedAnswer, TrainingReport
 
 LONGEST_REASON = 200
 MAX_EXAMPLES = 3
@@ -20,7 +21,7 @@ VERSIONS_HINT = (
     "-# “Roll back” returns to the previous version. “Turn off” stops using training altogether. When a later training "
     "is better, I use it again."
 )
-MARK_NAMES = {
+METRIC_NAMES = {
     "recognition": "recognised",
     "caption_recall": "names mentioned",
     "caption_precision": "names correct",
@@ -28,7 +29,7 @@ MARK_NAMES = {
     "score": "overall score",
     "general_loss": "loss on general text",
 }
-MARK_WIDTH = 22
+METRIC_WIDTH = 22
 
 
 def status(item: Learning) -> str:
@@ -45,17 +46,17 @@ def quiet_hours(settings: ServerSettings) -> str:
     return f"-# I train between {settings.quiet_from}:00 and {settings.quiet_to}:00 UTC."
 
 
-def report(item: Report) -> str:
-    """Return what a training came to: how much it was, the marks before and after, some answers."""
-    outcome = "I use this training" if item.passes else "I don't use this training"
+def report(item: TrainingReport) -> str:
+    """Return what a training came to: how much it was, the metrics before and after, some answers."""
+    outcome = "I use this training" if item.verdict.passes else "I don't use this training"
     sizes = [
         plural(item.lessons, "example"),
-        f"{plural(item.pictures, 'picture')} kept for the test",
+        f"{plural(item.held_out_pictures, 'picture')} kept for the test",
         plural(item.steps, "step"),
         f"{item.seconds / 60:.0f} minutes" if item.seconds >= 90 else plural(round(item.seconds), "second"),
     ]
-    why = f": {_briefly(item.why)}" if item.why else ""
-    examples = [_example(example) for example in item.examples[:MAX_EXAMPLES]]
+    why = f": {_briefly(item.verdict.why)}" if item.verdict.why else ""
+    examples = [_example(example) for example in item.learned[:MAX_EXAMPLES]]
     return "\n".join([f"{outcome}{why}.", f"-# {' · '.join(sizes)}", _table(item), *examples])
 
 
@@ -104,7 +105,7 @@ def _run(item: Learning, run: TrainingRun) -> Iterator[str]:
     elif run.withdrawn_at is not None:
         yield f"Something I was trained on was deleted {ago(run.withdrawn_at)}, so I threw that training away."
     elif run.state is RunState.REFUSED:
-        why = f" ({_briefly(item.report.why)})" if item.report is not None and item.report.why else ""
+        why = f" ({_briefly(item.report.verdict.why)})" if item.report is not None and item.report.verdict.why else ""
         yield f"I trained {ended} and didn't get better, so nothing changed{why}."
     elif run.state is RunState.FAILED:
         yield f"Training failed {ended}. The person who runs me finds the reason in my log."
@@ -119,20 +120,20 @@ def _progress(item: Learning, run: TrainingRun) -> str:
     return f"Training: {_briefly(run.phase) or 'starting'}{steps}, started {ago(run.started_at)}.{silence}"
 
 
-def _table(item: Report) -> str:
-    """Return marks as a table of fixed width."""
-    columns = [("base", item.base), ("before", item.before), ("now", item.now)]
+def _table(item: TrainingReport) -> str:
+    """Return metrics as a table of fixed width."""
+    columns = [("base", item.base.known), ("before", item.before.known), ("now", item.candidate.known)]
     if item.before == item.base:
         del columns[0]
-    lines = [f"{'':{MARK_WIDTH}}" + "".join(f"{name:>8}" for name, _ in columns)]
-    for mark in MARKS:
-        if any(mark in marks for _, marks in columns):
-            numbers = [f"{marks[mark]:.2f}" if mark in marks else "–" for _, marks in columns]
-            lines.append(f"{MARK_NAMES[mark]:{MARK_WIDTH}}" + "".join(f"{number:>8}" for number in numbers))
+    lines = [f"{'':{METRIC_WIDTH}}" + "".join(f"{name:>8}" for name, _ in columns)]
+    for metric in METRICS:
+        if any(metric in known for _, known in columns):
+            numbers = [f"{known[metric]:.2f}" if metric in known else "–" for _, known in columns]
+            lines.append(f"{METRIC_NAMES[metric]:{METRIC_WIDTH}}" + "".join(f"{number:>8}" for number in numbers))
     return "\n".join(["```", *lines, "```"])
 
 
-def _example(example: Example) -> str:
+def _example(example: ComparedAnswer) -> str:
     asked, before, after = (_briefly(text, 100) for text in (example.question, example.before, example.after))
     return f"> {asked}\n> before: {before}\n> now: {after}"
 
