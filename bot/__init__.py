@@ -1,1 +1,1 @@
-"""The Discord process: commands, views, and the assistant. Imports no torch and writes no SQL."""
+"""The Discord process: commands, views, and what the product does. Imports no torch and writes no SQL."""

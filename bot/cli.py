@@ -106,8 +106,8 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
         if settings.discord_token is None:
             from bot.demo.sandbox import sandbox
 
-            async with working(make_queue(parts.app_url, parts.assistant, None)):
-                await sandbox(parts.assistant, _progress, stop)
+            async with working(make_queue(parts.app_url, parts.app, None)):
+                await sandbox(parts.app, _progress, stop)
         else:
             await _on_discord(parts, settings.discord_token.get_secret_value(), stop)
         _progress("stopping")
@@ -118,7 +118,7 @@ async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
     """Be a bot on Discord until ``stop`` is set. Raises ServiceError when Discord refuses it."""
     _progress("discord: logging in")
     try:
-        await _connected(Keepsake(parts.assistant), parts, token, stop)
+        await _connected(Keepsake(parts.app), parts, token, stop)
     except discord.LoginFailure as error:
         raise ServiceError(
             "discord: the token isn't accepted: copy it again from the developer portal, under Bot."
@@ -128,11 +128,11 @@ async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
             "discord: the message content intent is off, so replies to other people's pictures stay unread; "
             "mentions, commands and direct messages work"
         )
-        await _connected(Keepsake(parts.assistant, message_content=False), parts, token, stop)
+        await _connected(Keepsake(parts.app, message_content=False), parts, token, stop)
 
 
 async def _connected(bot: Keepsake, parts: Parts, token: str, stop: asyncio.Event) -> None:
-    async with bot, working(make_queue(parts.app_url, parts.assistant, bot)):
+    async with bot, working(make_queue(parts.app_url, parts.app, bot)):
         session = asyncio.create_task(bot.start(token))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)

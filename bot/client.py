@@ -9,11 +9,11 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.errors import ChannelClosedError
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.governance import settings_of
 from bot.service.permissions import may_speak_in
 from bot.ui.actor import actor_of, channels_of
-from bot.ui.buttons import DYNAMIC_ITEMS, assistant_of
+from bot.ui.buttons import DYNAMIC_ITEMS, app_of
 from bot.ui.errors import tell
 
 COGS = (
@@ -44,7 +44,7 @@ class KeepsakeTree(app_commands.CommandTree[commands.Bot]):
             name = interaction.command.qualified_name.split()[0] if interaction.command else ""
             if name in EVERYWHERE or interaction.guild_id is None:
                 return True
-            settings = await settings_of(assistant_of(interaction).pool, actor_of(interaction))
+            settings = await settings_of(app_of(interaction), actor_of(interaction))
             if may_speak_in(settings, channels_of(interaction.channel)):
                 return True
             if interaction.type is discord.InteractionType.application_command:
@@ -55,9 +55,9 @@ class KeepsakeTree(app_commands.CommandTree[commands.Bot]):
 
 
 class Keepsake(commands.Bot):
-    """The Discord bot of one assistant."""
+    """The Discord bot of one app."""
 
-    def __init__(self, assistant: Assistant, *, message_content: bool = True) -> None:
+    def __init__(self, app: App, *, message_content: bool = True) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=message_content)
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -66,7 +66,7 @@ class Keepsake(commands.Bot):
             help_command=None,
             allowed_mentions=discord.AllowedMentions.none(),
         )
-        self.assistant = assistant
+        self.app = app
 
     async def setup_hook(self) -> None:
         """Load the cogs and tell Discord the commands."""

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.worker_client import WorkerClient
 from db.pool import open_pool
 from db.roles import app_url
@@ -115,8 +115,8 @@ def running_worker() -> Iterator[RunningWorker]:
 
 
 @pytest.fixture
-async def assistant(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterator[Assistant]:
-    """The assistant as the bot has it: an empty memory, the real worker."""
+async def app(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterator[App]:
+    """The app as the bot has it: an empty memory, the real worker."""
     client = WorkerClient(running_worker.url, running_worker.token)
-    yield Assistant(pool, client)
+    yield App(pool, client)
     await client.close()

@@ -10,9 +10,11 @@ from discord.ext import commands
 
 from bot import texts
 from bot.errors import NoPictureError
-from bot.service.assistant import Assistant, Question
+from bot.service import memories
+from bot.service.app import App
+from bot.service.ask import Question
 from bot.ui import attachments
-from bot.ui.actor import viewer_of
+from bot.ui.actor import actor_of
 from bot.ui.answering import answer
 from bot.ui.stream import InResponse
 
@@ -22,8 +24,8 @@ Interaction = discord.Interaction[Any]
 class Ask(commands.Cog):
     """Commands that ask."""
 
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     @app_commands.command(name="ask", description="Ask about a picture, or about what I remember.")
     @app_commands.describe(
@@ -35,7 +37,7 @@ class Ask(commands.Cog):
         """Answer a question, for the eyes of who asks unless they say otherwise."""
         await interaction.response.defer(thinking=True, ephemeral=not show)
         picture = None if image is None else await attachments.read(image)
-        await answer(self._assistant, Question(viewer_of(interaction), question, picture), InResponse(interaction))
+        await answer(self._app, actor_of(interaction), Question(question, picture), InResponse(interaction))
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -43,7 +45,7 @@ class Ask(commands.Cog):
         start, _, word = typed.rpartition(" ")
         if len(word.lstrip("<")) < 1:
             return []
-        names = await self._assistant.suggest_names(viewer_of(interaction), word.lstrip("<"))
+        names = await memories.suggest_names(self._app, actor_of(interaction), word.lstrip("<"))
         known = [name for name in names if word.lstrip("<").casefold() in name.casefold()]
         finished = [f"{start} {name}".strip()[:100] for name in known]
         return [app_commands.Choice(name=text, value=text) for text in dict.fromkeys([typed[:100], *finished])][:25]
@@ -51,8 +53,8 @@ class Ask(commands.Cog):
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.assistant
-    await bot.add_cog(Ask(assistant))
+    app: App = bot.app
+    await bot.add_cog(Ask(app))
 
     @app_commands.context_menu(name="Who is in this?")
     async def who_is_in_this(interaction: Interaction, message: discord.Message) -> None:
@@ -60,7 +62,7 @@ async def setup(bot: Any) -> None:
         attachment = attachments.picture_in(message.attachments)
         if attachment is None:
             raise NoPictureError
-        question = Question(viewer_of(interaction), texts.answers.WHO_IS_THIS, await attachments.read(attachment))
-        await answer(assistant, question, InResponse(interaction))
+        question = Question(texts.answers.WHO_IS_THIS, await attachments.read(attachment))
+        await answer(app, actor_of(interaction), question, InResponse(interaction))
 
     bot.tree.add_command(who_is_in_this)

@@ -13,11 +13,12 @@ import discord
 from discord.ext import commands
 
 from bot import texts
-from bot.service.assistant import Assistant, Question
+from bot.service.app import App
+from bot.service.ask import Question
 from bot.service.governance import settings_of
-from bot.service.permissions import Actor, may_speak_in
+from bot.service.permissions import may_speak_in
 from bot.ui import attachments
-from bot.ui.actor import channels_of, viewer_of
+from bot.ui.actor import actor_of, channels_of
 from bot.ui.answering import answer
 from bot.ui.errors import sentence_for
 from bot.ui.stream import QUIET, InReply
@@ -32,9 +33,9 @@ LONGEST_TURN = 500
 class Chat(commands.Cog):
     """Listens to messages."""
 
-    def __init__(self, bot: Any, assistant: Assistant) -> None:
+    def __init__(self, bot: Any, app: App) -> None:
         self._bot = bot
-        self._assistant = assistant
+        self._app = app
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -52,15 +53,15 @@ class Chat(commands.Cog):
             return  # it may read here, but not write
         try:
             picture = None if attachment is None else await attachments.read(attachment)
-            question = Question(viewer_of(message), self._text_of(message), picture, self._turns(earlier))
-            await answer(self._assistant, question, InReply(first))
+            question = Question(self._text_of(message), picture, self._turns(earlier))
+            await answer(self._app, actor_of(message), question, InReply(first))
         except Exception as error:
             await first.edit(content=sentence_for(error), attachments=[], view=None)
 
     async def _is_welcome(self, message: discord.Message) -> bool:
         """Whether the server's admins want the bot in this channel."""
         try:
-            settings = await settings_of(self._assistant.pool, Actor(viewer_of(message)))
+            settings = await settings_of(self._app, actor_of(message))
         except DatabaseUnavailableError:
             return True  # it will say so
         return may_speak_in(settings, channels_of(message.channel))
@@ -131,4 +132,4 @@ def _latest_picture(messages: Sequence[discord.Message]) -> discord.Attachment |
 
 async def setup(bot: Any) -> None:
     """Add the listener to a bot; discord.py calls this."""
-    await bot.add_cog(Chat(bot, bot.assistant))
+    await bot.add_cog(Chat(bot, bot.app))

@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.memories import Wanted
 from bot.ui.memories import BrowseState, show_list
 
@@ -18,8 +18,8 @@ Interaction = discord.Interaction[Any]
 class Memories(commands.Cog):
     """The command that shows a memory."""
 
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     @app_commands.command(name="memories", description="Look through what I remember for you.")
     @app_commands.describe(
@@ -33,9 +33,9 @@ class Memories(commands.Cog):
         """Show a memory, page by page."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         wanted = Wanted(shared=server, search=find[:200], category=category[:64])
-        await show_list(interaction, BrowseState(self._assistant, wanted))
+        await show_list(interaction, BrowseState(self._app, wanted))
 
 
 async def setup(bot: Any) -> None:
     """Add the command to a bot; discord.py calls this."""
-    await bot.add_cog(Memories(bot.assistant))
+    await bot.add_cog(Memories(bot.app))

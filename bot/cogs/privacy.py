@@ -8,15 +8,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.ui.privacy import show_privacy
 
 
 class Privacy(commands.Cog):
     """The command about one's own data."""
 
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     @app_commands.command(
         name="privacy", description="What I keep about you: see it, export it, import it, delete it, say no."
@@ -24,9 +24,9 @@ class Privacy(commands.Cog):
     async def privacy(self, interaction: discord.Interaction[Any]) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        await show_privacy(interaction, self._assistant)
+        await show_privacy(interaction, self._app)
 
 
 async def setup(bot: Any) -> None:
     """Add the command to a bot; discord.py calls this."""
-    await bot.add_cog(Privacy(bot.assistant))
+    await bot.add_cog(Privacy(bot.app))

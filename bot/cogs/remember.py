@@ -10,9 +10,10 @@ from discord.ext import commands
 
 from bot import texts
 from bot.errors import NoPictureError
-from bot.service.assistant import Assistant
+from bot.service import memories, remember
+from bot.service.app import App
 from bot.ui import attachments
-from bot.ui.actor import actor_of, viewer_of
+from bot.ui.actor import actor_of
 from bot.ui.buttons import TheSame, Undo
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
@@ -23,8 +24,8 @@ Interaction = discord.Interaction[Any]
 class Memory(commands.Cog):
     """Commands that change a memory."""
 
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     @app_commands.command(name="remember", description="Remember someone or something from one picture.")
     @app_commands.describe(
@@ -47,7 +48,8 @@ class Memory(commands.Cog):
     ) -> None:
         """Remember a concept from one picture."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        done = await self._assistant.remember(
+        done = await remember.remember(
+            self._app,
             actor_of(interaction),
             name,
             await attachments.read(image),
@@ -82,11 +84,11 @@ class Memory(commands.Cog):
     ) -> None:
         """Change a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        who = actor_of(interaction)
-        concept = await self._assistant.find(who.viewer, name)
+        actor = actor_of(interaction)
+        concept = await memories.find(self._app, actor, name)
         linked = None if person is None else person.id
-        changed = await self._assistant.edit(
-            who, concept, name=new_name, info=info, category=category, linked_user=linked
+        changed = await memories.edit(
+            self._app, actor, concept, name=new_name, info=info, category=category, linked_user=linked
         )
         await interaction.edit_original_response(content=texts.memories.edited(changed), allowed_mentions=QUIET)
 
@@ -95,8 +97,8 @@ class Memory(commands.Cog):
     async def forget(self, interaction: Interaction, name: str) -> None:
         """Forget a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        who = actor_of(interaction)
-        gone = await self._assistant.forget(who, await self._assistant.find(who.viewer, name))
+        actor = actor_of(interaction)
+        gone = await memories.forget(self._app, actor, await memories.find(self._app, actor, name))
         await interaction.edit_original_response(
             content=texts.memories.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
         )
@@ -105,14 +107,14 @@ class Memory(commands.Cog):
     @forget.autocomplete("name")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         """Suggest the viewer's names."""
-        names = await self._assistant.suggest_names(viewer_of(interaction), typed)
+        names = await memories.suggest_names(self._app, actor_of(interaction), typed)
         return [app_commands.Choice(name=name, value=name) for name in names]
 
 
 async def setup(bot: Any) -> None:
     """Add the commands to a bot; discord.py calls this."""
-    assistant: Assistant = bot.assistant
-    await bot.add_cog(Memory(assistant))
+    app: App = bot.app
+    await bot.add_cog(Memory(app))
 
     @app_commands.context_menu(name="Remember this")
     async def remember_this(interaction: Interaction, message: discord.Message) -> None:
@@ -120,6 +122,6 @@ async def setup(bot: Any) -> None:
         found = attachments.pictures_in(message.attachments)
         if not found:
             raise NoPictureError
-        await offer_parts(interaction, assistant, tuple([await attachments.read(attachment) for attachment in found]))
+        await offer_parts(interaction, app, tuple([await attachments.read(attachment) for attachment in found]))
 
     bot.tree.add_command(remember_this)

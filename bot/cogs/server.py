@@ -12,11 +12,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.service import governance
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.ui.server import AdminPanel, show_server
-from db import servers
-from db.pool import viewing
-from db.types import server_owner
 
 Interaction = discord.Interaction[Any]
 
@@ -32,28 +29,26 @@ class Server(commands.Cog):
         allowed_installs=app_commands.AppInstallationType(guild=True),
     )
 
-    def __init__(self, assistant: Assistant) -> None:
-        self._assistant = assistant
+    def __init__(self, app: App) -> None:
+        self._app = app
 
     @group.command(name="memory", description="Govern what this server remembers: who shares, where, how long.")
     async def memory(self, interaction: Interaction) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        await show_server(interaction, AdminPanel(self._assistant))
+        await show_server(interaction, AdminPanel(self._app))
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Note that the bot was removed: after a time of grace the server's memory goes."""
-        async with viewing(self._assistant.pool, governance.nobody_on(guild.id)) as connection:
-            await servers.mark_left(connection, server_owner(guild.id))
+        await governance.note_departure(self._app, guild.id)
 
     @commands.Cog.listener()
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Note that the bot is back: the server's memory stays."""
-        async with viewing(self._assistant.pool, governance.nobody_on(guild.id)) as connection:
-            await servers.mark_back(connection, server_owner(guild.id))
+        await governance.note_return(self._app, guild.id)
 
 
 async def setup(bot: Any) -> None:
     """Add the command to a bot; discord.py calls this."""
-    await bot.add_cog(Server(bot.assistant))
+    await bot.add_cog(Server(bot.app))

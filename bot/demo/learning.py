@@ -11,9 +11,8 @@ from bot.demo import pictures
 from bot.demo.actors import Participant, Transcript, UnexpectedAnswerError, expect
 from bot.runtime.services import Progress
 from bot.service import learning
-from bot.service.assistant import Assistant
+from bot.service.app import Actor, App
 from db.training import RunState, TrainingRun
-from db.types import Viewer
 
 LONGEST_SECONDS = 1500.0
 LOOK_SECONDS = 2.0
@@ -42,9 +41,7 @@ HELD_OUT = (
 """Questions that no lesson asks in these words, and what is in a right answer."""
 
 
-async def learn(
-    alice: Participant, assistant: Assistant, transcript: Transcript, viewer: Viewer, progress: Progress
-) -> None:
+async def learn(alice: Participant, app: App, transcript: Transcript, actor: Actor, progress: Progress) -> None:
     """Play it. Raises Unexpected."""
     transcript.heading("A memory of ten")
     for name, category, info, shown in TEN:
@@ -58,7 +55,7 @@ async def learn(
     card = await alice.slash("privacy")
     await alice.click(card, "Allow training")
     expect(await alice.click(card, "Learn now"), has=["queued"])
-    run = await _until_learned(assistant, viewer, progress)
+    run = await _until_learned(app, actor, progress)
     if run.state is not RunState.PROMOTED:
         raise UnexpectedAnswerError(f"The training ended “{run.state}”: {run.problem or run.report}")
 
@@ -84,12 +81,12 @@ async def _asked(alice: Participant) -> int:
     return sum(value in item.text and "I was told" not in item.text for item, value in said)
 
 
-async def _until_learned(assistant: Assistant, viewer: Viewer, progress: Progress) -> TrainingRun:
+async def _until_learned(app: App, actor: Actor, progress: Progress) -> TrainingRun:
     """Wait until a run has ended, telling how far it is."""
     told = ""
     async with asyncio.timeout(LONGEST_SECONDS):
         while True:
-            run = (await learning.look(assistant.pool, viewer, viewer.personal)).run
+            run = (await learning.look(app, actor, actor.personal_memory)).run
             if run is not None and run.state is not RunState.RUNNING:
                 return run
             says = "waiting for the trainer" if run is None else f"{run.phase} {run.step}/{run.steps}"

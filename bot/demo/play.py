@@ -18,8 +18,7 @@ from bot.demo.learning import learn
 from bot.runtime.services import Progress, running
 from bot.runtime.settings import Settings
 from bot.runtime.trainer_process import training
-from bot.service.assistant import Assistant
-from db.types import Viewer
+from bot.service.app import Actor, App
 
 SETTLE_SECONDS = 120.0
 CAT, CUP, MOTORCYCLE = "Chelsea", "The good cup", "Thunder"
@@ -35,9 +34,9 @@ async def play(settings: Settings, folder: Path, progress: Progress, *, finetune
         async with running(settings, progress) as parts:
             transcript = Transcript(folder, settings.pack == "starter")
             if not finetune:
-                return await _play(parts.assistant, transcript, progress, started)
+                return await _play(parts.app, transcript, progress, started)
             async with training(settings, parts):
-                return await _play(parts.assistant, transcript, progress, started, finetune=True)
+                return await _play(parts.app, transcript, progress, started, finetune=True)
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 
@@ -50,10 +49,10 @@ def _empty(folder: Path) -> None:
 
 
 async def _play(
-    assistant: Assistant, transcript: Transcript, progress: Progress, started: float, *, finetune: bool = False
+    app: App, transcript: Transcript, progress: Progress, started: float, *, finetune: bool = False
 ) -> bool:
     try:
-        async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
+        async with simcord.run(Keepsake(app), settle_timeout=SETTLE_SECONDS) as env:
             guild = env.create_guild("The Kitchen Table")
             channel = guild.create_text_channel("pictures")
             keeper = guild.create_role("Keepers", permissions=discord.Permissions(manage_guild=True))
@@ -63,7 +62,7 @@ async def _play(
             ]
             alice, bob, carol = (Participant(member, channel, env, transcript) for member in members)
             if finetune:
-                await learn(alice, assistant, transcript, Viewer(members[0].id), progress)
+                await learn(alice, app, transcript, Actor(user_id=members[0].id), progress)
             else:
                 await _conversation((alice, bob, carol), transcript, _mention(env.bot))
     except UnexpectedAnswerError as problem:

@@ -15,7 +15,7 @@ from simcord.preview import Preview
 from bot.client import Keepsake
 from bot.demo import pictures
 from bot.runtime.services import Progress
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.ui import live
 
 SETTLE_SECONDS = 120.0
@@ -25,9 +25,9 @@ ADVICE = (
 )
 
 
-async def sandbox(assistant: Assistant, progress: Progress, stop: asyncio.Event) -> None:
+async def sandbox(app: App, progress: Progress, stop: asyncio.Event) -> None:
     """Serve the sandbox until ``stop`` is set, printing its address."""
-    async with simcord.run(Keepsake(assistant), settle_timeout=SETTLE_SECONDS) as env:
+    async with simcord.run(Keepsake(app), settle_timeout=SETTLE_SECONDS) as env:
         guild = env.create_guild("Sandbox")
         channel = guild.create_text_channel("pictures")
         keeper = guild.create_role("Keepers", permissions=discord.Permissions(manage_guild=True))

@@ -19,7 +19,7 @@ import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, UniqueViolation
 from procrastinate.jobs import Status
 
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.governance import nobody_on
 from bot.service.reindexing import memories_to_move, move_a_slice
 from db import servers
@@ -53,9 +53,9 @@ class Membership(Protocol):
         """Whether a user is a member of a server that the bot is on."""
 
 
-def make_queue(app_url: str, assistant: Assistant, membership: Membership | None) -> procrastinate.App:
+def make_queue(app_url: str, app: App, membership: Membership | None) -> procrastinate.App:
     """Return the queue with its jobs. ``membership`` is None where there is no Discord to ask."""
-    queue, pool = open_queue(app_url), assistant.pool
+    queue, pool = open_queue(app_url), app.pool
 
     @queue.periodic(cron=EVERY_FIVE_MINUTES)
     @queue.task(name="delete_what_is_due", queueing_lock="delete_what_is_due", retry=3)
@@ -72,7 +72,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     @queue.task(name="move_memory", priority=IN_NO_HURRY)
     async def _move_memory(owner_id: str) -> None:
         try:
-            has_moved = await move_a_slice(assistant, OwnerId(owner_id))
+            has_moved = await move_a_slice(app, OwnerId(owner_id))
         except (DatabaseUnavailableError, WorkerError) as problem:
             log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
             return
@@ -87,7 +87,7 @@ def make_queue(app_url: str, assistant: Assistant, membership: Membership | None
     @queue.task(name="move_memories", queueing_lock="move_memories")
     async def _move_memories(timestamp: int) -> None:
         try:
-            moves = await memories_to_move(assistant)
+            moves = await memories_to_move(app)
         except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError) as problem:
             log.warning("Whether memories have to be moved can't be seen now: %s", problem)
             return

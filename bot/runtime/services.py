@@ -1,4 +1,4 @@
-"""The parts of a running Keepsake: database, worker, assistant; started in order, stopped in reverse."""
+"""The parts of a running Keepsake: database, worker, app; started in order, stopped in reverse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import asyncpg
 from bot.runtime.child_process import ChildStartError
 from bot.runtime.settings import Settings
 from bot.runtime.worker_process import WorkerProcess
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.worker_client import WorkerClient
 from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.pool import open_pool
@@ -29,9 +29,9 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs: the assistant, the app's own way to the database, and the worker if it is a child process."""
+    """What runs: the app, the app's own way to the database, and the worker if it is a child process."""
 
-    assistant: Assistant
+    app: App
     app_url: str
     worker: WorkerProcess | None
 
@@ -55,7 +55,7 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
         client = WorkerClient(*_worker_address(settings, process))
         stack.push_async_callback(client.close)
-        yield Parts(Assistant(pool, client), app_url(url), process)
+        yield Parts(App(pool, client), app_url(url), process)
 
 
 async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-import asyncpg
-
 from bot.archive.reader import read_archive
 from bot.archive.schema import (
     MAX_PROBLEMS,
@@ -24,10 +22,9 @@ from bot.archive.schema import (
 )
 from bot.archive.writer import write_archives
 from bot.service import learning, permissions
-from bot.service.assistant import Assistant
-from bot.service.permissions import Actor
+from bot.service.app import Actor, App
+from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from bot.service.retrieval import ReadyReference, make_ready
 from db import archives, concepts, erasure
 from db.archives import Arriving, WholeConcept
 from db.names import name_key
@@ -39,7 +36,7 @@ from model_worker.api.images import decode_picture
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is stored about a viewer, what they said about it, and how learning from it stands."""
+    """What is stored about an actor, what they said about it, and how learning from it stands."""
 
     stored: Stored
     may_train: bool
@@ -79,58 +76,58 @@ class Receipt:
     objects: bool
 
 
-async def report(pool: asyncpg.Pool, viewer: Viewer) -> Report:
-    """Return what is stored about the viewer."""
-    async with viewing(pool, viewer) as connection:
+async def report(app: App, actor: Actor) -> Report:
+    """Return what is stored about the actor."""
+    async with viewing(app.pool, actor.viewer) as connection:
         return Report(
-            await erasure.stored(connection, viewer),
-            await erasure.may_train(connection, viewer),
-            await erasure.objects(connection, viewer.user_id),
-            await learning.learning_of(connection, viewer.personal),
+            await erasure.stored(connection, actor.viewer),
+            await erasure.may_train(connection, actor.viewer),
+            await erasure.objects(connection, actor.user_id),
+            await learning.learning_of(connection, actor.personal_memory),
         )
 
 
-async def export(pool: asyncpg.Pool, viewer: Viewer, largest: int) -> list[Export]:
-    """Return everything stored about the viewer as zip files of at most ``largest`` bytes.
+async def export(app: App, actor: Actor, largest: int) -> list[Export]:
+    """Return everything stored about the actor as zip files of at most ``largest`` bytes.
 
     Besides their own memory: what they shared, a file for each server.
 
     Raises RateLimitedError.
     """
-    async with viewing(pool, viewer) as connection:
-        await permissions.count_use(connection, viewer, permissions.EXPORTS)
-    files = _named("keepsake", await asyncio.to_thread(write_archives, await _own_archive(pool, viewer), largest))
-    async with viewing(pool, viewer) as connection:
-        servers = await erasure.servers_with_mine(connection, viewer)
+    async with viewing(app.pool, actor.viewer) as connection:
+        await permissions.count_use(connection, actor, permissions.EXPORTS)
+    files = _named("keepsake", await asyncio.to_thread(write_archives, await _own_archive(app, actor), largest))
+    async with viewing(app.pool, actor.viewer) as connection:
+        servers = await erasure.servers_with_mine(connection, actor.viewer)
     for owner in servers:
-        archive = await _shared_archive(pool, viewer, owner)
+        archive = await _shared_archive(app, actor, owner)
         if archive.concepts:
             name = f"keepsake-shared-{owner.removeprefix('server:')}"
             files += _named(name, await asyncio.to_thread(write_archives, archive, largest))
     return files
 
 
-async def plan_import(assistant: Assistant, viewer: Viewer, data: bytes) -> ImportPlan:
+async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
     """Return what importing this file would do, without doing it.
 
     Raises ArchiveError when something in it can't be used, LimitReachedError and RateLimitedError.
     """
-    async with viewing(assistant.pool, viewer) as connection:
-        await permissions.count_use(connection, viewer, permissions.IMPORTS)
+    async with viewing(app.pool, actor.viewer) as connection:
+        await permissions.count_use(connection, actor, permissions.IMPORTS)
     archive = await asyncio.to_thread(read_archive, data)
     problems = await asyncio.to_thread(_unreadable_pictures, archive.concepts)
     if problems:
         raise ArchiveError(problems)
-    async with viewing(assistant.pool, viewer) as connection:
-        mine = await concepts.list_concepts(connection, viewer.personal, limit=1_000_000)
+    async with viewing(app.pool, actor.viewer) as connection:
+        mine = await concepts.list_concepts(connection, actor.personal_memory, limit=1_000_000)
         keys = {name_key(concept.name) for concept in mine}
         new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
-        await permissions.check_room(connection, viewer, assistant.max_concepts, len(new))
+        await permissions.check_room(connection, app, actor, len(new))
     known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
     return ImportPlan(new, known, archive.corrections)
 
 
-async def carry_out(assistant: Assistant, who: Actor, plan: ImportPlan) -> int:
+async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     """Import what was planned: all of it or nothing; returns how many concepts.
 
     Embeddings are made anew from the pictures: those in a file could be anybody's invention.
@@ -138,64 +135,64 @@ async def carry_out(assistant: Assistant, who: Actor, plan: ImportPlan) -> int:
     Raises NameTakenError when the memory changed meanwhile, LimitReachedError, WorkerUnavailableError,
     WorkerBusyError, WorkerRefusedError.
     """
-    arriving = [await _arriving(assistant, who.viewer, concept, plan.corrections) for concept in plan.new]
-    async with viewing(assistant.pool, who.viewer) as connection:
-        await permissions.check_room(connection, who.viewer, assistant.max_concepts, len(arriving))
+    arriving = [await _arriving(app, actor, concept, plan.corrections) for concept in plan.new]
+    async with viewing(app.pool, actor.viewer) as connection:
+        await permissions.check_room(connection, app, actor, len(arriving))
         await archives.bring_in(connection, arriving)
     return len(arriving)
 
 
-async def set_may_train(pool: asyncpg.Pool, viewer: Viewer, *, may: bool) -> None:
-    """Store the viewer's consent to training, or that it is withdrawn: servers that learned from them learn again."""
-    async with viewing(pool, viewer) as connection:
-        await erasure.set_may_train(connection, viewer, may=may)
+async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
+    """Store the actor's consent to training, or that it is withdrawn: servers that learned from them learn again."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        await erasure.set_may_train(connection, actor.viewer, may=may)
 
 
-async def set_objects(pool: asyncpg.Pool, viewer: Viewer, *, objects: bool) -> int:
-    """Store whether the viewer objects to being in shared memories; returns how many concepts that deleted."""
-    async with viewing(pool, viewer) as connection:
+async def set_objects(app: App, actor: Actor, *, objects: bool) -> int:
+    """Store whether the actor objects to being in shared memories; returns how many concepts that deleted."""
+    async with viewing(app.pool, actor.viewer) as connection:
         if objects:
-            return await erasure.object_to_sharing(connection, viewer)
-        await erasure.withdraw_objection(connection, viewer)
+            return await erasure.object_to_sharing(connection, actor.viewer)
+        await erasure.withdraw_objection(connection, actor.viewer)
         return 0
 
 
-async def erase(pool: asyncpg.Pool, viewer: Viewer) -> Receipt:
-    """Delete everything stored about the viewer, at once."""
-    async with viewing(pool, viewer) as connection:
-        objects = await erasure.objects(connection, viewer.user_id)
-        erased = await erasure.erase(connection, viewer)
+async def erase(app: App, actor: Actor) -> Receipt:
+    """Delete everything stored about the actor, at once."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        objects = await erasure.objects(connection, actor.user_id)
+        erased = await erasure.erase(connection, actor.viewer)
     return Receipt(number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects)
 
 
-async def _own_archive(pool: asyncpg.Pool, viewer: Viewer) -> Archive:
-    async with viewing(pool, viewer) as connection:
+async def _own_archive(app: App, actor: Actor) -> Archive:
+    async with viewing(app.pool, actor.viewer) as connection:
         return Archive(
-            concepts=_archived(await archives.whole_concepts(connection, viewer.personal)),
-            corrections=tuple(await archives.corrections_of(connection, viewer.personal)),
+            concepts=_archived(await archives.whole_concepts(connection, actor.personal_memory)),
+            corrections=tuple(await archives.corrections_of(connection, actor.personal_memory)),
             answers=tuple(
                 ArchivedAnswer(
                     answer.picture,
                     answer.created_at,
                     tuple(seen.concept.name for seen in answer.sightings if seen.concept),
                 )
-                for answer in await archives.answers_of(connection, viewer)
+                for answer in await archives.answers_of(connection, actor.viewer)
             ),
-            may_train=await erasure.may_train(connection, viewer),
-            objects=await erasure.objects(connection, viewer.user_id),
+            may_train=await erasure.may_train(connection, actor.viewer),
+            objects=await erasure.objects(connection, actor.user_id),
             exported_at=datetime.now(UTC),
         )
 
 
-async def _shared_archive(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> Archive:
-    """Return what the viewer shared on one server; what others shared there is not theirs to take."""
-    there = Viewer(viewer.user_id, int(owner.removeprefix("server:")))
-    async with viewing(pool, there) as connection:
+async def _shared_archive(app: App, actor: Actor, owner: OwnerId) -> Archive:
+    """Return what the actor shared on one server; what others shared there is not theirs to take."""
+    there = Viewer(actor.user_id, int(owner.removeprefix("server:")))
+    async with viewing(app.pool, there) as connection:
         found = await archives.whole_concepts(connection, owner)
     mine = [
-        replace(concept, references=tuple(ref for ref in concept.references if ref.created_by == viewer.user_id))
+        replace(concept, references=tuple(ref for ref in concept.references if ref.created_by == actor.user_id))
         for concept in found
-        if concept.concept.created_by == viewer.user_id
+        if concept.concept.created_by == actor.user_id
     ]
     return Archive(
         _archived([concept for concept in mine if concept.references]), (), (), False, False, datetime.now(UTC)
@@ -253,29 +250,27 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProbl
     return tuple(problems)
 
 
-async def _ready(assistant: Assistant, viewer: Viewer, reference: ArchivedReference) -> ReadyReference:
-    return await make_ready(
-        assistant.pool, assistant.worker, viewer, viewer.personal, reference.picture, reference.box, exact=True
-    )
+async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyReference:
+    return await make_ready(app, actor, actor.personal_memory, reference.picture, reference.box, exact=True)
 
 
 async def _arriving(
-    assistant: Assistant, viewer: Viewer, concept: ArchivedConcept, corrections: Sequence[StoredCorrection]
+    app: App, actor: Actor, concept: ArchivedConcept, corrections: Sequence[StoredCorrection]
 ) -> Arriving:
     ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     references = [
         replace(
-            (await _ready(assistant, viewer, reference)).reference,
+            (await _ready(app, actor, reference)).reference,
             created_at=reference.created_at,
         )
         for reference in ordered
     ]
     new = NewConcept(
-        owner_id=viewer.personal,
+        owner_id=actor.personal_memory,
         name=concept.name,
         info=concept.info,
         category=concept.category,
-        created_by=viewer.user_id,
+        created_by=actor.user_id,
         reference=references[0],
         learned=concept.learned,
         linked_user=concept.linked_user,

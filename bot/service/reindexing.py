@@ -7,7 +7,7 @@ from there: a reference has the new embedding or it hasn't, and an owner's recal
 from __future__ import annotations
 
 from bot.runtime.metrics import MEMORIES_TO_MOVE, REFERENCES_TO_EMBED
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from db import reindexing
 from db.pool import viewing
 from db.reindexing import Move
@@ -17,35 +17,35 @@ SLICE = 8
 """References between which others have their turn: other memories, and what is due to be deleted."""
 
 
-async def memories_to_move(assistant: Assistant) -> list[Move]:
+async def memories_to_move(app: App) -> list[Move]:
     """Return the memories that go by other embeddings than the worker's pack makes; none while it isn't ready.
 
     Raises DatabaseUnavailableError, WorkerUnavailableError and WorkerBusyError, as everything here.
     """
-    health = await assistant.worker.health()
+    health = await app.worker.health()
     if health.embedding_id is None:
         return []
-    moves = await reindexing.memories_to_move(assistant.pool, health.embedding_id)
+    moves = await reindexing.memories_to_move(app.pool, health.embedding_id)
     MEMORIES_TO_MOVE.set(len(moves))
     REFERENCES_TO_EMBED.set(sum(move.missing for move in moves))
     return moves
 
 
-async def move_a_slice(assistant: Assistant, owner_id: OwnerId) -> bool:
+async def move_a_slice(app: App, owner_id: OwnerId) -> bool:
     """Embed some of an owner's references anew, and let recall go by them when it was the last; whether it was."""
-    target = (await assistant.worker.health()).embedding_id
+    target = (await app.worker.health()).embedding_id
     if target is None:
         return False
     viewer = viewer_of(owner_id)
-    async with viewing(assistant.pool, viewer) as connection:
+    async with viewing(app.pool, viewer) as connection:
         await reindexing.count_missing(connection, owner_id, target)
         some = await reindexing.references_without(connection, owner_id, target, SLICE)
     for unembedded in some:
-        view = await assistant.worker.refer(unembedded.picture, unembedded.box, exact=True, embedding_id=target)
-        async with viewing(assistant.pool, viewer) as connection:
+        view = await app.worker.refer(unembedded.picture, unembedded.box, exact=True, embedding_id=target)
+        async with viewing(app.pool, viewer) as connection:
             made = Embedded(target, view.region.embedding)
             await reindexing.store(connection, owner_id, unembedded.reference_id, made)
-    async with viewing(assistant.pool, viewer) as connection:
+    async with viewing(app.pool, viewer) as connection:
         if not await reindexing.count_missing(connection, owner_id, target):
             return await reindexing.switch(connection, owner_id, target)
     return False

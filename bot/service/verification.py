@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-import asyncpg
-
+from bot.service.app import Actor, App
 from bot.service.thumbnails import LARGE, thumbnail
-from bot.service.worker_client import WorkerClient
 from db import concepts
 from db.pool import viewing
-from db.types import Calibration, Match, Viewer
+from db.types import Calibration, Match
 from model_worker.api.errors import WorkerError
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import Candidate, VerifyRequest
@@ -35,9 +33,8 @@ def lowered(calibration: Calibration, verification: Verification | None) -> Cali
 
 
 async def verified(
-    pool: asyncpg.Pool,
-    worker: WorkerClient,
-    viewer: Viewer,
+    app: App,
+    actor: Actor,
     picture: bytes,
     recognised: Sequence[Match],
     thresholds: Sequence[float],
@@ -48,7 +45,7 @@ async def verified(
     ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
     """
     unsure = [match for match in recognised if verification.lowest <= match.probability < verification.highest]
-    said = await _asked(pool, worker, viewer, picture, unsure[:MAX_VERIFIED]) if unsure else {}
+    said = await _asked(app, actor, picture, unsure[:MAX_VERIFIED]) if unsure else {}
     kept = []
     for match, threshold in zip(recognised, thresholds, strict=True):
         if match.region not in said:
@@ -58,11 +55,9 @@ async def verified(
     return tuple(kept)
 
 
-async def _asked(
-    pool: asyncpg.Pool, worker: WorkerClient, viewer: Viewer, picture: bytes, unsure: Sequence[Match]
-) -> dict[int, float]:
+async def _asked(app: App, actor: Actor, picture: bytes, unsure: Sequence[Match]) -> dict[int, float]:
     """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
-    async with viewing(pool, viewer) as connection:
+    async with viewing(app.pool, actor.viewer) as connection:
         avatars = [(match, await concepts.avatar(connection, match.concept)) for match in unsure]
     shown = [
         (match, await asyncio.to_thread(thumbnail, avatar, LARGE)) for match, avatar in avatars if avatar is not None
@@ -73,7 +68,7 @@ async def _asked(
         for match, reference in shown
     ]
     try:
-        said = await worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
+        said = await app.worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
     except WorkerError as problem:
         log.warning("The writer wasn't asked: %s", problem)
         return {}

@@ -1,38 +1,35 @@
-"""Who is asking, and where: Discord's users and servers as the memory knows them."""
+"""Who acts, and where: Discord's users and servers as the product knows them."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import discord
 
-from bot.service.permissions import Actor
-from db.types import Channel, Viewer
+from bot.service.app import Actor
 
 
-def viewer_of(event: discord.Interaction[Any] | discord.Message) -> Viewer:
-    """Return the viewer of an interaction or a message: without a server in a DM, or where only the user has the bot.
+def actor_of(event: discord.Interaction[Any] | discord.Message, *, is_admin: bool | None = None) -> Actor:
+    """Return who is behind an interaction or a message, as the rules see them.
 
-    A user can bring the bot along to servers that never invited it: there is no server's memory there.
+    They are without a server in a DM, or where only the user has the bot: a user can bring it along to servers that
+    never invited it, and there is no server's memory there. ``is_admin`` is whether they came by a command for admins;
+    otherwise *Manage Server* decides.
     """
     if isinstance(event, discord.Message):
-        return Viewer(event.author.id, None if event.guild is None else event.guild.id)
+        server_id = None if event.guild is None else event.guild.id
+        return Actor(user_id=event.author.id, server_id=server_id, channel_id=event.channel.id)
     alone = event.is_user_integration() and not event.is_guild_integration()
-    return Viewer(event.user.id, None if alone else event.guild_id)
-
-
-def actor_of(interaction: discord.Interaction[Any], *, is_admin: bool | None = None) -> Actor:
-    """Return how the rules see who is behind an interaction.
-
-    ``is_admin`` is whether they came by a command for admins; otherwise *Manage Server* decides.
-    """
-    viewer = viewer_of(interaction)
-    may_manage = viewer.server_id is not None and interaction.permissions.manage_guild
-    roles = interaction.user.roles if isinstance(interaction.user, discord.Member) else []
-    place = Channel(viewer.server_id, interaction.channel_id)
-    standing = Actor(viewer, place, frozenset(role.id for role in roles), may_manage)
-    return standing if is_admin is None else replace(standing, is_admin=is_admin)
+    server_id = None if alone else event.guild_id
+    may_manage = server_id is not None and event.permissions.manage_guild
+    roles = event.user.roles if isinstance(event.user, discord.Member) else []
+    return Actor(
+        user_id=event.user.id,
+        server_id=server_id,
+        channel_id=event.channel_id,
+        roles=frozenset(role.id for role in roles),
+        is_admin=may_manage if is_admin is None else is_admin,
+    )
 
 
 def channels_of(channel: Any) -> set[int]:

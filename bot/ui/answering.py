@@ -7,16 +7,17 @@ import io
 
 import discord
 
-from bot.service.assistant import Assistant, Question
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
 from bot.texts.answers import certainties, described
 from bot.ui.annotate import annotated
 from bot.ui.buttons import buttons_for
 from bot.ui.stream import AnswerSurface, speak
 
 
-async def answer(assistant: Assistant, question: Question, place: AnswerSurface) -> None:
-    """Answer a question in a place; raises what `Assistant.ask` raises."""
-    reply = await assistant.ask(question)
+async def answer(app: App, actor: Actor, question: Question, place: AnswerSurface) -> None:
+    """Answer a question in a place; raises what `bot.service.ask.ask` raises."""
+    reply = await ask(app, actor, question)
     recognised = reply.told.recalled.recognised
     file = None
     if recognised and reply.told.picture is not None:

@@ -12,10 +12,12 @@ from uuid import UUID
 import discord
 
 from bot import texts
-from bot.service import memories
-from bot.service.assistant import AnswerContext, Assistant
+from bot.service import feedback, memories
+from bot.service.app import App
+from bot.service.ask import AnswerContext
 from bot.service.governance import owner_of
-from bot.ui.actor import actor_of, viewer_of
+from bot.service.remember import remember_region
+from bot.ui.actor import actor_of
 from bot.ui.errors import explained
 from db.types import Concept, SetAside, Verdict
 
@@ -25,10 +27,10 @@ PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
 Interaction = discord.Interaction[Any]
 
 
-def assistant_of(interaction: Interaction) -> Assistant:
-    """Return the assistant of the bot that an interaction came to."""
-    assistant: Assistant = interaction.client.assistant
-    return assistant
+def app_of(interaction: Interaction) -> App:
+    """Return the app of the bot that an interaction came to."""
+    app: App = interaction.client.app
+    return app
 
 
 class AnswerButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keepsake:none"):
@@ -58,9 +60,9 @@ class AnswerButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"ke
     async def judged(self, interaction: Interaction, verdict: Verdict) -> Concept:
         """Store what the viewer says about the region; returns who was recognised there."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        viewer, assistant = viewer_of(interaction), assistant_of(interaction)
-        answer = await assistant.answer_of(viewer, self.answer_id)
-        return await assistant.judge(viewer, answer, self.region, verdict)
+        actor, app = actor_of(interaction), app_of(interaction)
+        answer = await feedback.answer_of(app, actor, self.answer_id)
+        return await feedback.judge(app, actor, answer, self.region, verdict)
 
 
 class Right(AnswerButton, template=PATTERN.format(kind="right")):
@@ -121,9 +123,9 @@ class NameIt(discord.ui.Modal, title="Remember this"):
     async def on_submit(self, interaction: Interaction) -> None:
         """Remember it, for the viewer alone."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who, assistant = actor_of(interaction), assistant_of(interaction)
-        answer = await assistant.answer_of(who.viewer, self._answer_id)
-        concept = await assistant.remember_region(who, answer, self._region, self.name.value, self.info.value)
+        actor, app = actor_of(interaction), app_of(interaction)
+        answer = await feedback.answer_of(app, actor, self._answer_id)
+        concept = await remember_region(app, actor, answer, self._region, self.name.value, self.info.value)
         await interaction.edit_original_response(content=texts.memories.remembered(concept))
 
 
@@ -154,9 +156,9 @@ class Undo(
     async def callback(self, interaction: Interaction) -> None:
         """Undo it, in the memory it was forgotten from."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who = actor_of(interaction)
-        owner = who.viewer.personal if self._owner == "user" else owner_of(who)
-        concept = await assistant_of(interaction).undo(who, owner, self._set_aside_id)
+        actor = actor_of(interaction)
+        owner = actor.personal_memory if self._owner == "user" else owner_of(actor)
+        concept = await memories.undo(app_of(interaction), actor, owner, self._set_aside_id)
         await interaction.edit_original_response(content=texts.memories.brought_back(concept))
 
 
@@ -188,10 +190,10 @@ class TheSame(
     async def callback(self, interaction: Interaction) -> None:
         """Merge them."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        who, pool = actor_of(interaction), assistant_of(interaction).pool
-        kept = await memories.card(pool, who, who.viewer.personal, self._kept)
-        other = await memories.card(pool, who, who.viewer.personal, self._other)
-        concept = await memories.merge(pool, who, kept.concept, other.concept)
+        actor, app = actor_of(interaction), app_of(interaction)
+        kept = await memories.card(app, actor, actor.personal_memory, self._kept)
+        other = await memories.card(app, actor, actor.personal_memory, self._other)
+        concept = await memories.merge(app, actor, kept.concept, other.concept)
         await interaction.edit_original_response(content=texts.memories.merged(concept))
 
 

@@ -13,31 +13,31 @@ from discord import ui
 from bot import texts
 from bot.errors import ModelElsewhereError
 from bot.service import learning
-from bot.service.assistant import Assistant
+from bot.service.app import Actor, App
 from bot.service.reports import Learning
 from bot.ui.cards import Act, Interaction, Press, Shown, rows, show, view_of
 from bot.ui.live import keep_live
 from db.errors import DatabaseUnavailableError
-from db.types import OwnerId, Viewer
+from db.types import OwnerId
 from model_worker.api.errors import WorkerUnavailableError
 
 RED = discord.ButtonStyle.danger
-Change = Callable[[Any, Viewer, OwnerId], Awaitable[None]]
+Change = Callable[[App, Actor, OwnerId], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPanel:
     """Where what is learned from a memory is looked after: who does, whose memory it is, the card it belongs to."""
 
-    assistant: Assistant
-    whose: Callable[[Interaction], tuple[Viewer, OwnerId]]
+    app: App
+    whose: Callable[[Interaction], tuple[Actor, OwnerId]]
     card: Act
     title: str
     colour: int
 
     async def look(self, interaction: Interaction) -> Learning:
         """Return how learning stands."""
-        return await learning.look(self.assistant.pool, *self.whose(interaction))
+        return await learning.look(self.app, *self.whose(interaction))
 
 
 def learning_line(item: Learning) -> ui.TextDisplay[Any]:
@@ -105,11 +105,11 @@ def _shows_learned(desk: TrainingPanel) -> Act:
 
 
 def _learns_now(desk: TrainingPanel) -> Act:
-    async def learn(pool: Any, viewer: Viewer, owner: OwnerId) -> None:
+    async def learn(app: App, actor: Actor, owner: OwnerId) -> None:
         with contextlib.suppress(WorkerUnavailableError):  # asking waits for the trainer, not for the worker
-            if not await desk.assistant.worker.takes_adapters():
+            if not await app.worker.takes_adapters():
                 raise ModelElsewhereError
-        await learning.learn_now(pool, viewer, owner)
+        await learning.learn_now(app, actor, owner)
 
     return _changes(desk, learn, desk.card)
 
@@ -117,7 +117,7 @@ def _learns_now(desk: TrainingPanel) -> Act:
 def _changes(desk: TrainingPanel, change: Change, then: Act) -> Act:
     async def act(interaction: Interaction) -> None:
         await interaction.response.defer()
-        await change(desk.assistant.pool, *desk.whose(interaction))
+        await change(desk.app, *desk.whose(interaction))
         await then(interaction)
 
     return act

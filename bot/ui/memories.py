@@ -12,9 +12,10 @@ from discord import ui
 
 from bot import texts
 from bot.service import memories
-from bot.service.assistant import Assistant
+from bot.service.app import Actor, App
 from bot.service.memories import Card, Page, Wanted
-from bot.service.permissions import MAX_REFERENCES, Actor
+from bot.service.permissions import MAX_REFERENCES
+from bot.service.remember import add_picture
 from bot.service.thumbnails import LARGE, thumbnail
 from bot.ui import attachments
 from bot.ui.actor import actor_of
@@ -47,7 +48,7 @@ Does = Callable[["BrowseState", Concept], Act]
 class BrowseState:
     """Where somebody is in a memory; ``is_admin``: they came by the admins' command."""
 
-    assistant: Assistant
+    app: App
     wanted: Wanted
     is_admin: bool | None = None
 
@@ -62,15 +63,13 @@ class BrowseState:
 
 async def show_list(interaction: Interaction, here: BrowseState) -> None:
     """Show a page of a memory."""
-    page = await memories.browse(here.assistant.pool, here.standing(interaction), here.wanted)
-    await show(
-        interaction, await _list(here, page, on_server=here.standing(interaction).viewer.server_memory is not None)
-    )
+    page = await memories.browse(here.app, here.standing(interaction), here.wanted)
+    await show(interaction, await _list(here, page, on_server=here.standing(interaction).server_memory is not None))
 
 
 async def show_card(interaction: Interaction, here: BrowseState, owner: OwnerId, concept_id: UUID) -> None:
     """Show a concept's card."""
-    card = await memories.card(here.assistant.pool, here.standing(interaction), owner, concept_id)
+    card = await memories.card(here.app, here.standing(interaction), owner, concept_id)
     await show(interaction, await _card(here, card))
 
 
@@ -200,8 +199,8 @@ def _picture_options(card: Card) -> list[discord.SelectOption]:
 
 def _avatar_menu(here: BrowseState, card: Card) -> Choose:
     async def choose(interaction: Interaction, chosen: list[str]) -> None:
-        who = here.standing(interaction)
-        await memories.choose_avatar(here.assistant.pool, who, card.concept, UUID(chosen[0]))
+        actor = here.standing(interaction)
+        await memories.choose_avatar(here.app, actor, card.concept, UUID(chosen[0]))
         await _again(interaction, here, card.concept)
 
     return Choose("Show another picture as the avatar…", _picture_options(card), choose, custom_id="avatar")
@@ -209,8 +208,8 @@ def _avatar_menu(here: BrowseState, card: Card) -> Choose:
 
 def _removal_menu(here: BrowseState, card: Card) -> Choose:
     async def remove(interaction: Interaction, chosen: list[str]) -> None:
-        who = here.standing(interaction)
-        await memories.remove_picture(here.assistant.pool, who, card.concept, UUID(chosen[0]))
+        actor = here.standing(interaction)
+        await memories.remove_picture(here.app, actor, card.concept, UUID(chosen[0]))
         await _again(interaction, here, card.concept)
 
     return Choose("Remove a picture…", _picture_options(card), remove, custom_id="remove")
@@ -246,7 +245,8 @@ def _asks_edit(here: BrowseState, concept: Concept) -> Act:
     category = line("Category", "category", text=concept.category, required=False)
 
     async def edit(interaction: Interaction) -> None:
-        await here.assistant.edit(
+        await memories.edit(
+            here.app,
             here.standing(interaction),
             concept,
             name=value_of(name),
@@ -267,7 +267,7 @@ def _asks_picture(here: BrowseState, concept: Concept) -> Act:
     async def add(interaction: Interaction) -> None:
         await interaction.response.defer()
         picture = await attachments.read(file_of(field))
-        await memories.add_picture(here.assistant, here.standing(interaction), concept, picture)
+        await add_picture(here.app, here.standing(interaction), concept, picture)
         await _again(interaction, here, concept)
 
     async def ask(interaction: Interaction) -> None:
@@ -280,9 +280,9 @@ def _asks_merge(here: BrowseState, concept: Concept) -> Act:
     name = line("Which other one is the same?", "name")
 
     async def merge(interaction: Interaction) -> None:
-        pool, who = here.assistant.pool, here.standing(interaction)
-        other = await memories.other_of_name(pool, who, concept, value_of(name))
-        await memories.merge(pool, who, concept, other)
+        app, actor = here.app, here.standing(interaction)
+        other = await memories.other_of_name(app, actor, concept, value_of(name))
+        await memories.merge(app, actor, concept, other)
         await _again(interaction, here, concept)
 
     async def ask(interaction: Interaction) -> None:
@@ -315,7 +315,7 @@ def _opens(here: BrowseState, concept: Concept) -> Act:
 def _shares(here: BrowseState, concept: Concept) -> Act:
     async def share(interaction: Interaction) -> None:
         await interaction.response.defer()
-        shared = await memories.share(here.assistant.pool, here.standing(interaction), concept)
+        shared = await memories.share(here.app, here.standing(interaction), concept)
         await _again(interaction, here, shared or concept)
         await whisper(interaction, texts.memories.shared(shared))
 
@@ -325,7 +325,7 @@ def _shares(here: BrowseState, concept: Concept) -> Act:
 def _unshares(here: BrowseState, concept: Concept) -> Act:
     async def unshare(interaction: Interaction) -> None:
         await interaction.response.defer()
-        await memories.unshare(here.assistant.pool, here.standing(interaction), concept)
+        await memories.unshare(here.app, here.standing(interaction), concept)
         await show_list(interaction, here)
         await whisper(interaction, texts.memories.unshared(concept.name))
 
@@ -335,7 +335,7 @@ def _unshares(here: BrowseState, concept: Concept) -> Act:
 def _forgets(here: BrowseState, concept: Concept) -> Act:
     async def forget(interaction: Interaction) -> None:
         await interaction.response.defer()
-        gone = await here.assistant.forget(here.standing(interaction), concept)
+        gone = await memories.forget(here.app, here.standing(interaction), concept)
         await show_list(interaction, here)
         await whisper(interaction, texts.memories.forgotten(gone.name), view=Undo.alone(gone))
 

@@ -10,10 +10,10 @@ from discord import ui
 
 from bot import texts
 from bot.service import privacy
-from bot.service.assistant import Assistant
+from bot.service.app import Actor, App
 from bot.service.privacy import Export, ImportPlan, Report
 from bot.ui import attachments
-from bot.ui.actor import actor_of, viewer_of
+from bot.ui.actor import actor_of
 from bot.ui.cards import (
     Act,
     Ask,
@@ -30,7 +30,7 @@ from bot.ui.cards import (
     whisper,
 )
 from bot.ui.learning import TrainingPanel, follow_learning, learning_buttons, learning_line
-from db.types import OwnerId, Viewer
+from db.types import OwnerId
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
@@ -41,25 +41,25 @@ MAX_FILES = 10
 """Files of one message."""
 
 
-async def show_privacy(interaction: Interaction, assistant: Assistant) -> None:
+async def show_privacy(interaction: Interaction, app: App) -> None:
     """Show what is stored about who asks."""
-    report = await privacy.report(assistant.pool, viewer_of(interaction))
-    line, desk = learning_line(report.learning), _desk(assistant)
-    view = _card(assistant, report, line)
+    report = await privacy.report(app, actor_of(interaction))
+    line, desk = learning_line(report.learning), _desk(app)
+    view = _card(app, report, line)
     message = await show(interaction, Shown(view, {}))
     if report.may_train:
         follow_learning(interaction, message, desk, report.learning, view, line)
 
 
-def _desk(assistant: Assistant) -> TrainingPanel:
-    def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
-        viewer = viewer_of(interaction)
-        return viewer, viewer.personal
+def _desk(app: App) -> TrainingPanel:
+    def whose(interaction: Interaction) -> tuple[Actor, OwnerId]:
+        actor = actor_of(interaction)
+        return actor, actor.personal_memory
 
-    return TrainingPanel(assistant, whose, _back(assistant), "What I learned", COLOUR)
+    return TrainingPanel(app, whose, _back(app), "What I learned", COLOUR)
 
 
-def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
+def _card(app: App, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
     consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
     objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
     return view_of(
@@ -69,42 +69,42 @@ def _card(assistant: Assistant, report: Report, line: ui.TextDisplay[Any]) -> ui
         *([line] if report.may_train else []),
         *rows(
             [
-                Press("Export everything", _exports(assistant), custom_id="export"),
-                Press("Import…", _asks_import(assistant), custom_id="import"),
-                _consent_button(assistant, report),
-                _objection_button(assistant, report),
-                Press("Delete everything…", _asks_deletion(assistant), RED, custom_id="delete"),
-                *(learning_buttons(_desk(assistant), report.learning, may_learn=True) if report.may_train else []),
+                Press("Export everything", _exports(app), custom_id="export"),
+                Press("Import…", _asks_import(app), custom_id="import"),
+                _consent_button(app, report),
+                _objection_button(app, report),
+                Press("Delete everything…", _asks_deletion(app), RED, custom_id="delete"),
+                *(learning_buttons(_desk(app), report.learning, may_learn=True) if report.may_train else []),
             ]
         ),
         ui.TextDisplay(texts.privacy.RULES),
     )
 
 
-def _consent_button(assistant: Assistant, report: Report) -> Press:
+def _consent_button(app: App, report: Report) -> Press:
     async def toggle(interaction: Interaction) -> None:
-        await privacy.set_may_train(assistant.pool, viewer_of(interaction), may=not report.may_train)
-        await show_privacy(interaction, assistant)
+        await privacy.set_may_train(app, actor_of(interaction), may=not report.may_train)
+        await show_privacy(interaction, app)
 
     return Press("Withdraw consent" if report.may_train else "Allow training", toggle, custom_id="consent")
 
 
-def _objection_button(assistant: Assistant, report: Report) -> Press:
+def _objection_button(app: App, report: Report) -> Press:
     async def toggle(interaction: Interaction) -> None:
         await interaction.response.defer()
-        deleted = await privacy.set_objects(assistant.pool, viewer_of(interaction), objects=not report.objects)
-        await show_privacy(interaction, assistant)
+        deleted = await privacy.set_objects(app, actor_of(interaction), objects=not report.objects)
+        await show_privacy(interaction, app)
         if deleted:
             await whisper(interaction, texts.memories.deleted(deleted))
 
     return Press("Withdraw objection" if report.objects else "Forget me as a person", toggle, custom_id="object")
 
 
-def _exports(assistant: Assistant) -> Act:
+def _exports(app: App) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
         largest = min(interaction.filesize_limit, attachments.LARGEST_FILE) - MARGIN
-        files = await privacy.export(assistant.pool, viewer_of(interaction), largest)
+        files = await privacy.export(app, actor_of(interaction), largest)
         for group in _groups(files, largest):
             await whisper(
                 interaction,
@@ -126,35 +126,35 @@ def _groups(files: list[Export], largest: int) -> list[list[Export]]:
     return groups
 
 
-def _asks_import(assistant: Assistant) -> Act:
+def _asks_import(app: App) -> Act:
     async def ask(interaction: Interaction) -> None:
         field = upload("The file", "file", texts.archives.IMPORT_HINT)
 
         async def plan(submitted: Interaction) -> None:
             await submitted.response.defer()
             data = await attachments.read_file(file_of(field))
-            await _show_plan(submitted, assistant, await privacy.plan_import(assistant, viewer_of(submitted), data))
+            await _show_plan(submitted, app, await privacy.plan_import(app, actor_of(submitted), data))
 
         await interaction.response.send_modal(Ask("Import", plan, field))
 
     return ask
 
 
-async def _show_plan(interaction: Interaction, assistant: Assistant, plan: ImportPlan) -> None:
+async def _show_plan(interaction: Interaction, app: App, plan: ImportPlan) -> None:
     async def carry_out(pressed: Interaction) -> None:
         await pressed.response.defer()
-        count = await privacy.carry_out(assistant, actor_of(pressed), plan)
-        await show_privacy(pressed, assistant)
+        count = await privacy.carry_out(app, actor_of(pressed), plan)
+        await show_privacy(pressed, app)
         await whisper(pressed, texts.archives.imported(count))
 
-    buttons = [Press("Back", _back(assistant), custom_id="back")]
+    buttons = [Press("Back", _back(app), custom_id="back")]
     if plan.new:
         buttons.insert(0, Press("Import", carry_out, GREEN, custom_id="yes"))
     said = texts.archives.plan([concept.name for concept in plan.new], plan.pictures, plan.known)
     await show(interaction, Shown(view_of(ui.TextDisplay(said), *rows(buttons)), {}))
 
 
-def _asks_deletion(assistant: Assistant) -> Act:
+def _asks_deletion(app: App) -> Act:
     async def ask(interaction: Interaction) -> None:
         word = line(f"Type {texts.privacy.DELETE_WORD} to delete everything", "word", longest=10)
 
@@ -163,8 +163,8 @@ def _asks_deletion(assistant: Assistant) -> Act:
                 await whisper(submitted, texts.privacy.NOT_DELETED)
                 return
             await submitted.response.defer()
-            receipt = await privacy.erase(assistant.pool, viewer_of(submitted))
-            await show_privacy(submitted, assistant)
+            receipt = await privacy.erase(app, actor_of(submitted))
+            await show_privacy(submitted, app)
             text = texts.privacy.receipt(receipt.erased, receipt.number, receipt.at, objects=receipt.objects)
             file = discord.File(io.BytesIO(text.encode()), f"keepsake-receipt-{receipt.number}.txt")
             await whisper(submitted, f"```\n{text}\n```", file=file)
@@ -177,8 +177,8 @@ def _asks_deletion(assistant: Assistant) -> Act:
     return ask
 
 
-def _back(assistant: Assistant) -> Act:
+def _back(app: App) -> Act:
     async def back(interaction: Interaction) -> None:
-        await show_privacy(interaction, assistant)
+        await show_privacy(interaction, app)
 
     return back

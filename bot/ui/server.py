@@ -12,16 +12,15 @@ from discord import ui
 
 from bot import texts
 from bot.service import governance
-from bot.service.assistant import Assistant
+from bot.service.app import Actor, App
 from bot.service.governance import ServerCard
 from bot.service.memories import Wanted
-from bot.service.permissions import Actor
 from bot.ui.actor import actor_of
 from bot.ui.cards import Act, Ask, Choose, Interaction, Press, Shown, line, rows, show, value_of, view_of, whisper
 from bot.ui.errors import explained
 from bot.ui.learning import TrainingPanel, follow_learning, learning_buttons, learning_line
 from bot.ui.memories import BrowseState, show_list
-from db.types import AuditEntry, OwnerId, SetAside, Viewer, WhoMayShare
+from db.types import AuditEntry, OwnerId, SetAside, WhoMayShare
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
@@ -41,7 +40,7 @@ WHO = {
 class AdminPanel:
     """Where admins work. Who came here was let in by Discord, so they govern."""
 
-    assistant: Assistant
+    app: App
 
     def standing(self, interaction: Interaction) -> Actor:
         """Return the standing of who presses."""
@@ -51,13 +50,13 @@ class AdminPanel:
         """Change settings and show the card again."""
         if not interaction.response.is_done():
             await interaction.response.defer()
-        await governance.change(self.assistant.pool, self.standing(interaction), action, **changes)
+        await governance.change(self.app, self.standing(interaction), action, **changes)
         await show_server(interaction, self)
 
 
 async def show_server(interaction: Interaction, office: AdminPanel) -> None:
     """Show how the server's memory is governed."""
-    overview = await governance.overview(office.assistant.pool, office.standing(interaction))
+    overview = await governance.overview(office.app, office.standing(interaction))
     line = learning_line(overview.learning)
     view = _card(office, overview, line)
     message = await show(interaction, Shown(view, {}))
@@ -65,14 +64,14 @@ async def show_server(interaction: Interaction, office: AdminPanel) -> None:
 
 
 def _desk(office: AdminPanel) -> TrainingPanel:
-    def whose(interaction: Interaction) -> tuple[Viewer, OwnerId]:
+    def whose(interaction: Interaction) -> tuple[Actor, OwnerId]:
         who = office.standing(interaction)
-        return who.viewer, governance.owner_of(who)
+        return who, governance.owner_of(who)
 
     async def card(interaction: Interaction) -> None:
         await show_server(interaction, office)
 
-    return TrainingPanel(office.assistant, whose, card, "What it learned", COLOUR)
+    return TrainingPanel(office.app, whose, card, "What it learned", COLOUR)
 
 
 def _card(office: AdminPanel, overview: ServerCard, line: ui.TextDisplay[Any]) -> ui.LayoutView:
@@ -103,7 +102,7 @@ def _learning_buttons(office: AdminPanel, overview: ServerCard) -> list[Press]:
     async def toggle(interaction: Interaction) -> None:
         await interaction.response.defer()
         change = governance.pause_learning if trains else governance.resume_learning
-        await change(office.assistant.pool, office.standing(interaction))
+        await change(office.app, office.standing(interaction))
         await show_server(interaction, office)
 
     return [
@@ -126,7 +125,7 @@ def _buttons(office: AdminPanel, overview: ServerCard) -> list[Press]:
         await office.change(interaction, action, locked=not settings.locked)
 
     async def look_through(interaction: Interaction) -> None:
-        await show_list(interaction, BrowseState(office.assistant, Wanted(shared=True), is_admin=True))
+        await show_list(interaction, BrowseState(office.app, Wanted(shared=True), is_admin=True))
 
     return [
         Press("Look through", look_through, discord.ButtonStyle.primary, custom_id="list"),
@@ -204,7 +203,7 @@ def _asks_numbers(office: AdminPanel, overview: ServerCard) -> Act:
         async def store(submitted: Interaction) -> None:
             await submitted.response.defer()
             numbers = (value_of(member), value_of(server), value_of(days))
-            await governance.change_numbers(office.assistant.pool, office.standing(submitted), *numbers)
+            await governance.change_numbers(office.app, office.standing(submitted), *numbers)
             await show_server(submitted, office)
 
         await interaction.response.send_modal(Ask("Limits", store, member, server, days))
@@ -221,7 +220,7 @@ def _asks_quiet_hours(office: AdminPanel, overview: ServerCard) -> Act:
         async def store(submitted: Interaction) -> None:
             await submitted.response.defer()
             hours = (value_of(begin), value_of(end))
-            await governance.change_quiet_hours(office.assistant.pool, office.standing(submitted), *hours)
+            await governance.change_quiet_hours(office.app, office.standing(submitted), *hours)
             await show_server(submitted, office)
 
         await interaction.response.send_modal(Ask("Quiet hours", store, begin, end))
@@ -231,7 +230,7 @@ def _asks_quiet_hours(office: AdminPanel, overview: ServerCard) -> Act:
 
 def _shows_proposals(office: AdminPanel) -> Act:
     async def proposals(interaction: Interaction) -> None:
-        overview = await governance.overview(office.assistant.pool, office.standing(interaction))
+        overview = await governance.overview(office.app, office.standing(interaction))
         items: list[ui.Item[Any]] = [ui.TextDisplay(texts.servers.WAITING)]
         for set_aside in overview.proposals[:MAX_PROPOSALS]:
             items.append(ui.TextDisplay(texts.servers.proposal(set_aside)))
@@ -260,7 +259,7 @@ def _decides(office: AdminPanel, set_aside: SetAside, *, agree: bool) -> Act:
     async def decide(interaction: Interaction) -> None:
         await interaction.response.defer()
         decision = governance.approve if agree else governance.decline
-        await decision(office.assistant.pool, office.standing(interaction), UUID(set_aside.set_aside_id.hex))
+        await decision(office.app, office.standing(interaction), UUID(set_aside.set_aside_id.hex))
         await _shows_proposals(office)(interaction)
 
     return decide
@@ -268,8 +267,8 @@ def _decides(office: AdminPanel, set_aside: SetAside, *, agree: bool) -> Act:
 
 def _shows_audit(office: AdminPanel, page: int) -> Act:
     async def audit(interaction: Interaction) -> None:
-        who = office.standing(interaction)
-        entries = await governance.audit_page(office.assistant.pool, who, page, AUDIT_PAGE + 1)
+        actor = office.standing(interaction)
+        entries = await governance.audit_page(office.app, actor, page, AUDIT_PAGE + 1)
         items: list[ui.Item[Any]] = [
             ui.TextDisplay(f"## Who changed what\n{_audit_text(entries[:AUDIT_PAGE])}"),
             ui.ActionRow(
@@ -291,7 +290,7 @@ def _audit_text(entries: list[AuditEntry]) -> str:
 def _exports_audit(office: AdminPanel) -> Act:
     async def export(interaction: Interaction) -> None:
         await interaction.response.defer(ephemeral=True, thinking=True)
-        data = await governance.audit_csv(office.assistant.pool, office.standing(interaction))
+        data = await governance.audit_csv(office.app, office.standing(interaction))
         await whisper(
             interaction, texts.servers.AUDIT_EXPORTED, file=discord.File(io.BytesIO(data), "keepsake-audit.csv")
         )
@@ -329,8 +328,8 @@ class _MemberMenu(ui.UserSelect[Any]):
 
         async def purge(pressed: Interaction) -> None:
             await pressed.response.defer()
-            who = self._office.standing(pressed)
-            gone = await governance.purge_member(self._office.assistant.pool, who, user.id)
+            actor = self._office.standing(pressed)
+            gone = await governance.purge_member(self._office.app, actor, user.id)
             await show_server(pressed, self._office)
             await whisper(pressed, texts.memories.deleted(gone))
 
@@ -347,7 +346,7 @@ def _asks_age(office: AdminPanel) -> Act:
 
         async def purge(submitted: Interaction) -> None:
             await submitted.response.defer()
-            gone = await governance.purge_older(office.assistant.pool, office.standing(submitted), value_of(days))
+            gone = await governance.purge_older(office.app, office.standing(submitted), value_of(days))
             await show_server(submitted, office)
             await whisper(submitted, texts.memories.deleted(gone))
 
@@ -365,7 +364,7 @@ def _asks_everything(office: AdminPanel) -> Act:
                 await whisper(submitted, texts.privacy.NOT_DELETED)
                 return
             await submitted.response.defer()
-            gone = await governance.purge_all(office.assistant.pool, office.standing(submitted))
+            gone = await governance.purge_all(office.app, office.standing(submitted))
             await show_server(submitted, office)
             await whisper(submitted, texts.memories.deleted(gone))
 

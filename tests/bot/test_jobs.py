@@ -9,7 +9,7 @@ import asyncpg
 import psycopg
 
 from bot.runtime.jobs import look_after_servers, make_queue, working
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.service.governance import nobody_on
 from bot.service.worker_client import WorkerClient
 from db import concepts, servers, trash
@@ -58,7 +58,7 @@ async def test_what_is_due_is_deleted_by_a_job_of_the_queue(pool: asyncpg.Pool, 
         await trash.forget_for_now(connection, mochi, 1)
     wind_back(database_url, "UPDATE set_aside SET expires_at = now() - interval '1 second'")
     worker = WorkerClient("http://127.0.0.1:9", "nobody is there")
-    queue = make_queue(app_url(database_url), Assistant(pool, worker), None)
+    queue = make_queue(app_url(database_url), App(pool, worker), None)
 
     async with working(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)

@@ -18,24 +18,25 @@ from PIL import Image
 
 from bot.demo.pictures import png
 from bot.runtime.jobs import make_queue, working
-from bot.runtime.metrics import serve_measures
-from bot.service import memories
-from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Actor
+from bot.runtime.metrics import serve_metrics
+from bot.service import feedback, memories
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
 from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
+from bot.service.remember import add_picture, remember
 from bot.service.worker_client import WorkerClient
 from db import concepts, reindexing, trash
 from db.geometry import WHOLE
 from db.pool import viewing
 from db.roles import app_url
-from db.types import Channel, Verdict, Viewer, server_owner
+from db.types import Verdict, server_owner
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.loading import Sees
 from tests.model_worker.test_server import TOKEN, Served, served
 from tests.support.fake_models import FakePerceiver
 
-ANNA = Actor(Viewer(1, 10), Channel(10, 100))
-BO = Actor(Viewer(2, 10), Channel(10, 100))
+ANNA = Actor(user_id=1, server_id=10, channel_id=100)
+BO = Actor(user_id=2, server_id=10, channel_id=100)
 MINE, OURS = ANNA.viewer.personal, server_owner(10)
 COLOURS = ("red", "lime", "blue")
 
@@ -65,30 +66,30 @@ def nothing(embedding_id: str) -> Sees:
 @asynccontextmanager
 async def with_pack(
     pool: asyncpg.Pool, sees: FakePerceiver, load_former: Callable[[str], Sees] = only_old
-) -> AsyncIterator[Assistant]:
+) -> AsyncIterator[App]:
     async with served(sees, load_former=load_former) as worker:
-        yield Assistant(pool, worker.client)
+        yield App(pool, worker.client)
 
 
 async def remember_colours(pool: asyncpg.Pool) -> None:
     """With the old pack: Anna remembers red and lime for herself, and shares blue."""
-    async with with_pack(pool, old()) as assistant:
+    async with with_pack(pool, old()) as app:
         for colour in COLOURS:
-            await assistant.remember(ANNA, colour, of(colour), share=colour == "blue")
+            await remember(app, ANNA, colour, of(colour), share=colour == "blue")
 
 
-async def remember_shades(assistant: Assistant, colour: str) -> None:
+async def remember_shades(app: App, colour: str) -> None:
     """One concept of Anna's with more pictures than a slice."""
-    concept = (await assistant.remember(ANNA, colour, of(colour))).concept
+    concept = (await remember(app, ANNA, colour, of(colour))).concept
     for level in range(SLICE):
         shade = Image.new("RGB", (40, 30), colour)
         shade.putpixel((level, 0), (0, 0, 0))
-        await memories.add_picture(assistant, ANNA, concept, png(shade))
+        await add_picture(app, ANNA, concept, png(shade))
 
 
-async def told(assistant: Assistant, who: Actor, colour: str) -> list[str]:
+async def told(app: App, actor: Actor, colour: str) -> list[str]:
     """Who is recognised in a picture of this colour."""
-    reply = await assistant.ask(Question(who.viewer, "who is this?", of(colour)))
+    reply = await ask(app, actor, Question("who is this?", of(colour)))
     return [match.concept.name for match in reply.told.recalled.recognised]
 
 
@@ -103,9 +104,9 @@ async def kinds(database_url: str) -> set[tuple[str, int]]:
         return {(row[0], row[1]) for row in await rows.fetchall()}
 
 
-async def move_all(assistant: Assistant) -> None:
-    for move in await memories_to_move(assistant):
-        while not await move_a_slice(assistant, move.owner_id):
+async def move_all(app: App) -> None:
+    for move in await memories_to_move(app):
+        while not await move_a_slice(app, move.owner_id):
             pass
 
 
@@ -113,69 +114,69 @@ async def test_recall_goes_by_the_old_embeddings_until_the_new_ones_are_complete
     pool: asyncpg.Pool, database_url: str
 ) -> None:
     await remember_colours(pool)
-    async with with_pack(pool, new()) as assistant:
+    async with with_pack(pool, new()) as app:
         for colour in COLOURS:
-            assert await told(assistant, ANNA, colour) == [colour]
+            assert await told(app, ANNA, colour) == [colour]
         assert await in_use(pool) == ("old/1",)
 
-        assert await move_a_slice(assistant, MINE)  # hers has moved, the server's not yet
+        assert await move_a_slice(app, MINE)  # hers has moved, the server's not yet
         assert await in_use(pool) == ("new/1", "old/1")
         for colour in COLOURS:
-            assert await told(assistant, ANNA, colour) == [colour]
-        assert await told(assistant, BO, "blue") == ["blue"]
+            assert await told(app, ANNA, colour) == [colour]
+        assert await told(app, BO, "blue") == ["blue"]
 
-        await move_all(assistant)
+        await move_all(app)
         assert await in_use(pool) == ("new/1",)
         for colour in COLOURS:
-            assert await told(assistant, ANNA, colour) == [colour]
-        assert await memories_to_move(assistant) == []
+            assert await told(app, ANNA, colour) == [colour]
+        assert await memories_to_move(app) == []
     assert await kinds(database_url) == {("new/1", 3)}
 
 
 async def test_a_large_memory_moves_in_slices(pool: asyncpg.Pool) -> None:
-    async with with_pack(pool, old()) as assistant:
-        await remember_shades(assistant, "red")
-    async with with_pack(pool, new()) as assistant:
-        assert not await move_a_slice(assistant, MINE)
+    async with with_pack(pool, old()) as app:
+        await remember_shades(app, "red")
+    async with with_pack(pool, new()) as app:
+        assert not await move_a_slice(app, MINE)
 
-        [left] = await memories_to_move(assistant)
+        [left] = await memories_to_move(app)
         assert (left.embedding_id, left.missing) == ("old/1", 1)
-        assert await told(assistant, ANNA, "red") == ["red"]
-        assert await move_a_slice(assistant, MINE)
+        assert await told(app, ANNA, "red") == ["red"]
+        assert await move_a_slice(app, MINE)
 
 
 async def test_what_is_remembered_while_memories_move_is_known_before_and_after(pool: asyncpg.Pool) -> None:
     await remember_colours(pool)
-    async with with_pack(pool, new()) as assistant:
-        again = await assistant.remember(ANNA, "red again", of("red"))
-        await assistant.remember(ANNA, "yellow", of("yellow"))
+    async with with_pack(pool, new()) as app:
+        again = await remember(app, ANNA, "red again", of("red"))
+        await remember(app, ANNA, "yellow", of("yellow"))
 
         assert again.alike is not None
         assert again.alike.name == "red"
-        assert await told(assistant, ANNA, "yellow") == ["yellow"]
-        await move_all(assistant)
-        assert await told(assistant, ANNA, "yellow") == ["yellow"]
+        assert await told(app, ANNA, "yellow") == ["yellow"]
+        await move_all(app)
+        assert await told(app, ANNA, "yellow") == ["yellow"]
 
 
 async def test_a_new_memory_goes_by_the_new_embeddings_from_the_start(pool: asyncpg.Pool) -> None:
-    async with with_pack(pool, new()) as assistant:
-        await assistant.remember(ANNA, "red", of("red"))
+    async with with_pack(pool, new()) as app:
+        await remember(app, ANNA, "red", of("red"))
 
         assert await in_use(pool) == ("new/1",)
-        assert await memories_to_move(assistant) == []
-        assert await told(assistant, ANNA, "red") == ["red"]
+        assert await memories_to_move(app) == []
+        assert await told(app, ANNA, "red") == ["red"]
 
 
 async def test_without_the_old_pack_a_memory_is_asleep_until_it_has_moved(pool: asyncpg.Pool) -> None:
     await remember_colours(pool)
-    async with with_pack(pool, new(), nothing) as assistant:
-        assert await told(assistant, ANNA, "red") == []  # and nobody else is taken for it
-        await assistant.remember(ANNA, "yellow", of("yellow"))
+    async with with_pack(pool, new(), nothing) as app:
+        assert await told(app, ANNA, "red") == []  # and nobody else is taken for it
+        await remember(app, ANNA, "yellow", of("yellow"))
 
-        await move_all(assistant)
+        await move_all(app)
 
-        assert await told(assistant, ANNA, "red") == ["red"]
-        assert await told(assistant, ANNA, "yellow") == ["yellow"]
+        assert await told(app, ANNA, "red") == ["red"]
+        assert await told(app, ANNA, "yellow") == ["yellow"]
 
 
 class SwitchesMeanwhile(WorkerClient):
@@ -196,10 +197,10 @@ class SwitchesMeanwhile(WorkerClient):
 
 async def test_a_picture_that_is_looked_at_while_the_memory_goes_over_is_looked_at_again(pool: asyncpg.Pool) -> None:
     await remember_colours(pool)
-    async with with_pack(pool, new()) as assistant:
-        client = SwitchesMeanwhile(assistant.worker, lambda: move_all(assistant))
+    async with with_pack(pool, new()) as app:
+        client = SwitchesMeanwhile(app.worker, lambda: move_all(app))
 
-        assert await told(replace(assistant, worker=client), ANNA, "red") == ["red"]
+        assert await told(replace(app, worker=client), ANNA, "red") == ["red"]
         await client.close()
 
 
@@ -208,27 +209,27 @@ async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.P
     async with viewing(pool, ANNA.viewer) as connection:
         [red] = await concepts.find(connection, ANNA.viewer, "red")
         aside = await trash.forget_for_now(connection, red, 1)
-    async with with_pack(pool, new()) as assistant:
-        await move_all(assistant)
+    async with with_pack(pool, new()) as app:
+        await move_all(app)
 
-        await assistant.undo(ANNA, MINE, aside.set_aside_id)
-        assert [move.owner_id for move in await memories_to_move(assistant)] == [MINE]
-        await move_all(assistant)
+        await memories.undo(app, ANNA, MINE, aside.set_aside_id)
+        assert [move.owner_id for move in await memories_to_move(app)] == [MINE]
+        await move_all(app)
 
-        assert await told(assistant, ANNA, "red") == ["red"]
+        assert await told(app, ANNA, "red") == ["red"]
 
 
 async def test_a_word_about_an_answer_from_before_the_move_counts(pool: asyncpg.Pool) -> None:
     await remember_colours(pool)
-    async with with_pack(pool, new()) as assistant:
-        reply = await assistant.ask(Question(ANNA.viewer, "who is this?", of("red")))
+    async with with_pack(pool, new()) as app:
+        reply = await ask(app, ANNA, Question("who is this?", of("red")))
         assert reply.told.answer_id is not None
-        await move_all(assistant)
+        await move_all(app)
 
-        answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
-        await assistant.judge(ANNA.viewer, answer, answer.sightings[0].region, Verdict.INCORRECT)
+        answer = await feedback.answer_of(app, ANNA, reply.told.answer_id)
+        await feedback.judge(app, ANNA, answer, answer.sightings[0].region, Verdict.INCORRECT)
 
-        assert await told(assistant, ANNA, "red") == []
+        assert await told(app, ANNA, "red") == []
 
 
 class Killed(BaseException):
@@ -268,10 +269,10 @@ async def test_killed_at_any_point_it_loses_nothing_and_goes_on(
 ) -> None:
     await remember_colours(pool)
     steps = 1
-    async with with_pack(pool, new()) as assistant:
-        while await _killed_at(monkeypatch, steps, move_all(assistant)):
+    async with with_pack(pool, new()) as app:
+        while await _killed_at(monkeypatch, steps, move_all(app)):
             for colour in COLOURS:
-                assert await told(assistant, ANNA, colour) == [colour], steps
+                assert await told(app, ANNA, colour) == [colour], steps
             steps += 1
 
     assert steps > 3  # each run went on from where the last one was killed, so it isn't many
@@ -280,14 +281,14 @@ async def test_killed_at_any_point_it_loses_nothing_and_goes_on(
 
 MOVES_UNTIL_KILLED = """
 import asyncio, sys
-from bot.service.assistant import Assistant
+from bot.service.app import App
 from bot.runtime.jobs import make_queue, working
 from bot.service.worker_client import WorkerClient
 from db.pool import open_pool
 
 async def main(url, worker_url, token):
-    assistant = Assistant(await open_pool(url), WorkerClient(worker_url, token))
-    queue = make_queue(url, assistant, None)
+    app = App(await open_pool(url), WorkerClient(worker_url, token))
+    queue = make_queue(url, app, None)
     async with working(queue):
         await queue.configure_task("move_memories").defer_async(timestamp=0)
         await asyncio.sleep(600)
@@ -298,11 +299,11 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.mark.slow
 async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: asyncpg.Pool, database_url: str) -> None:
-    async with with_pack(pool, old()) as assistant:
-        await remember_shades(assistant, "red")
-        await remember_shades(assistant, "blue")
+    async with with_pack(pool, old()) as app:
+        await remember_shades(app, "red")
+        await remember_shades(app, "blue")
     async with served(FakePerceiver(embedding_id="new/1", turned=1), load_former=only_old) as worker:
-        assistant = Assistant(pool, worker.client)
+        app = App(pool, worker.client)
         process = await _moving(database_url, worker)
         while not any(kind == "new/1" for kind, _ in await kinds(database_url)):
             assert process.returncode is None
@@ -310,15 +311,15 @@ async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: a
         process.send_signal(signal.SIGKILL)
         await process.wait()
 
-        assert await told(assistant, ANNA, "red") == ["red"]
-        queue = make_queue(app_url(database_url), assistant, None)
+        assert await told(app, ANNA, "red") == ["red"]
+        queue = make_queue(app_url(database_url), app, None)
         async with working(queue):
             await queue.configure_task("move_memories").defer_async(timestamp=0)
             while await in_use(pool) != ("new/1",):
                 await asyncio.sleep(0.05)
 
         assert await kinds(database_url) == {("new/1", 2 * (SLICE + 1))}
-        assert await told(assistant, ANNA, "red") == ["red"]
+        assert await told(app, ANNA, "red") == ["red"]
 
 
 async def _moving(database_url: str, worker: Served) -> asyncio.subprocess.Process:
@@ -340,9 +341,9 @@ async def test_a_worker_without_that_pack_says_so(pool: asyncpg.Pool) -> None:
 
 async def test_how_far_it_is_can_be_read_by_a_monitor(pool: asyncpg.Pool, unused_tcp_port: int) -> None:
     await remember_colours(pool)
-    serve_measures(f"127.0.0.1:{unused_tcp_port}")
-    async with with_pack(pool, new()) as assistant:
-        await memories_to_move(assistant)
+    serve_metrics(f"127.0.0.1:{unused_tcp_port}")
+    async with with_pack(pool, new()) as app:
+        await memories_to_move(app)
 
         read = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{unused_tcp_port}/metrics")
         assert b"keepsake_memories_to_move 2.0" in read.read()

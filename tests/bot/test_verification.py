@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from bot.demo.pictures import png
-from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Actor
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
+from bot.service.remember import remember
 from db.geometry import WHOLE
-from db.types import Channel, Viewer
 from model_worker.api.errors import WorkerRefusedError
 from model_worker.api.packs import PackError, Verification, load_pack
 from model_worker.api.protocol import Candidate, VerifyRequest
@@ -28,7 +28,7 @@ from model_worker.server.loading import Models
 from tests.model_worker.test_server import TOKEN, served
 from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
 
-ANNA = Actor(Viewer(1, 10), Channel(10, 100))
+ANNA = Actor(user_id=1, server_id=10, channel_id=100)
 UNSURE = Verification(lowest=0.2, highest=0.95, accept=0.5)
 RED = (255, 0, 0)
 YELLOW = (255, 255, 0)
@@ -45,11 +45,11 @@ def of(colour: tuple[int, int, int]) -> bytes:
 
 @dataclass
 class Set:
-    assistant: Assistant
+    app: App
     writer: FakeLooker
 
     async def told(self, colour: tuple[int, int, int]) -> list[tuple[str, float]]:
-        reply = await self.assistant.ask(Question(ANNA.viewer, "who is this?", of(colour)))
+        reply = await ask(self.app, ANNA, Question("who is this?", of(colour)))
         return [(match.concept.name, round(match.probability, 2)) for match in reply.told.recalled.recognised]
 
 
@@ -57,9 +57,9 @@ class Set:
 async def knowing_red(pool: asyncpg.Pool, writer: FakeLooker, by: Verification | None = UNSURE) -> AsyncIterator[Set]:
     models = Models("fake", FakePerceiver(), writer, by)
     async with served(load=lambda: models) as worker:
-        assistant = Assistant(pool, worker.client)
-        await assistant.remember(ANNA, "Red", of(RED))
-        yield Set(assistant, writer)
+        app = App(pool, worker.client)
+        await remember(app, ANNA, "Red", of(RED))
+        yield Set(app, writer)
 
 
 async def test_what_recall_is_unsure_of_is_confirmed(pool: asyncpg.Pool) -> None:

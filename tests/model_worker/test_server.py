@@ -17,11 +17,11 @@ from aiohttp import web
 from PIL import Image
 
 from bot.demo.pictures import png
-from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Actor
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
+from bot.service.remember import remember
 from bot.service.worker_client import WorkerClient
 from db.geometry import Box
-from db.types import Channel, Viewer
 from model_worker.api.errors import (
     ModelsLoadingError,
     WorkerBusyError,
@@ -107,13 +107,13 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
 
 
 async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
-    anna = Actor(Viewer(1, 10), Channel(10, 100))
+    anna = Actor(user_id=1, server_id=10, channel_id=100)
     async with served() as worker:
-        assistant = Assistant(pool, worker.client)
-        await assistant.remember(anna, "Mochi", a_picture(), category="tabby cat")
-        await assistant.remember(Actor(Viewer(2, 10), Channel(10, 100)), "Rex", a_picture("blue"), category="dog")
+        app = App(pool, worker.client)
+        await remember(app, anna, "Mochi", a_picture(), category="tabby cat")
+        await remember(app, Actor(user_id=2, server_id=10, channel_id=100), "Rex", a_picture("blue"), category="dog")
 
-        await assistant.ask(Question(anna.viewer, "who is this?", a_picture()))
+        await ask(app, anna, Question("who is this?", a_picture()))
 
     assert worker.sees.categories == [["tabby cat"]]  # and nobody else's
 

@@ -8,35 +8,36 @@ import psycopg
 import pytest
 
 from bot.demo import pictures
-from bot.service import memories, privacy
-from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Actor
+from bot.service import feedback, memories, privacy
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
+from bot.service.remember import add_picture, remember
 from db import archives
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.migrate import migrate
-from db.types import Verdict, Viewer
+from db.types import Verdict
 from tests.conftest import RunningWorker
 
 pytestmark = pytest.mark.slow
 
-ANNA = Actor(Viewer(1))
+ANNA = Actor(user_id=1)
 LARGEST = 10_000_000
 
 
-async def remembered(assistant: Assistant) -> None:
+async def remembered(app: App) -> None:
     """Two concepts, one with two pictures and the second as its avatar, recognised, corrected."""
     cat, cup = pictures.png(pictures.cat()), pictures.png(pictures.cup())
-    done = await assistant.remember(ANNA, "Mochi “もち” & Co.", cat, "a tabby\nwho hates tuna 🐟", "cat")
-    await assistant.remember(ANNA, "The cup", cup)
-    await memories.add_picture(assistant, ANNA, done.concept, pictures.png(pictures.cat_again()))
-    card = await memories.card(assistant.pool, ANNA, done.concept.owner_id, done.concept.concept_id)
-    await memories.choose_avatar(assistant.pool, ANNA, done.concept, card.references[1].reference_id)
-    reply = await assistant.ask(Question(ANNA.viewer, "Who is this?", pictures.png(pictures.cat_and_cup())))
+    done = await remember(app, ANNA, "Mochi “もち” & Co.", cat, "a tabby\nwho hates tuna 🐟", "cat")
+    await remember(app, ANNA, "The cup", cup)
+    await add_picture(app, ANNA, done.concept, pictures.png(pictures.cat_again()))
+    card = await memories.card(app, ANNA, done.concept.owner_id, done.concept.concept_id)
+    await memories.choose_avatar(app, ANNA, done.concept, card.references[1].reference_id)
+    reply = await ask(app, ANNA, Question("Who is this?", pictures.png(pictures.cat_and_cup())))
     assert reply.told.answer_id is not None
-    answer = await assistant.answer_of(ANNA.viewer, reply.told.answer_id)
+    answer = await feedback.answer_of(app, ANNA, reply.told.answer_id)
     for match, verdict in zip(reply.told.recalled.recognised, (Verdict.RIGHT, Verdict.INCORRECT), strict=True):
-        await assistant.judge(ANNA.viewer, answer, match.region, verdict)
+        await feedback.judge(app, ANNA, answer, match.region, verdict)
 
 
 async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], list[np.ndarray]]:
@@ -74,47 +75,47 @@ async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], li
 
 
 async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
-    assistant: Assistant, empty_database_url: str, running_worker: RunningWorker
+    app: App, empty_database_url: str, running_worker: RunningWorker
 ) -> None:
-    await remembered(assistant)
-    files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
+    await remembered(app)
+    files = await privacy.export(app, ANNA, LARGEST)
     assert [file.name for file in files] == ["keepsake.zip"]
     migrate(empty_database_url)
     pool = await open_pool(app_url(empty_database_url), largest=2)
-    elsewhere = Assistant(pool, assistant.worker)
+    elsewhere = App(pool, app.worker)
     try:
-        plan = await privacy.plan_import(elsewhere, ANNA.viewer, files[0].data)
+        plan = await privacy.plan_import(elsewhere, ANNA, files[0].data)
         assert (len(plan.new), plan.pictures, plan.known) == (2, 3, ())
         with psycopg.connect(empty_database_url) as administrator:
             assert administrator.execute("SELECT count(*) FROM concept").fetchone() == (0,)
         assert await privacy.carry_out(elsewhere, ANNA, plan) == 2
 
-        before, after = await everything(assistant.pool), await everything(pool)
+        before, after = await everything(app.pool), await everything(pool)
         assert after[:2] == before[:2]
         assert len(after[2]) == len(before[2]) == 5
         assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=True))
 
-        again = await privacy.plan_import(elsewhere, ANNA.viewer, files[0].data)
+        again = await privacy.plan_import(elsewhere, ANNA, files[0].data)
         assert (again.new, len(again.known)) == ((), 2)
     finally:
         pool.terminate()
 
 
-async def test_a_memory_too_large_for_one_file_comes_in_several(assistant: Assistant) -> None:
-    await remembered(assistant)
-    files = await privacy.export(assistant.pool, ANNA.viewer, 350_000)
+async def test_a_memory_too_large_for_one_file_comes_in_several(app: App) -> None:
+    await remembered(app)
+    files = await privacy.export(app, ANNA, 350_000)
     assert len(files) > 1
     assert all(len(file.data) <= 350_000 for file in files)
-    await privacy.erase(assistant.pool, ANNA.viewer)
-    plan = await privacy.plan_import(assistant, ANNA.viewer, files[0].data)
+    await privacy.erase(app, ANNA)
+    plan = await privacy.plan_import(app, ANNA, files[0].data)
     assert plan.new
 
 
-async def test_what_was_shared_is_exported_apart(assistant: Assistant) -> None:
-    here = Actor(Viewer(1, 10))
-    await assistant.remember(here, "The cup", pictures.png(pictures.cup()), share=True)
-    await assistant.remember(Actor(Viewer(2, 10)), "The cat", pictures.png(pictures.cat()), share=True)
-    files = await privacy.export(assistant.pool, ANNA.viewer, LARGEST)
+async def test_what_was_shared_is_exported_apart(app: App) -> None:
+    here = Actor(user_id=1, server_id=10)
+    await remember(app, here, "The cup", pictures.png(pictures.cup()), share=True)
+    await remember(app, Actor(user_id=2, server_id=10), "The cat", pictures.png(pictures.cat()), share=True)
+    files = await privacy.export(app, ANNA, LARGEST)
     assert [file.name for file in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
-    plan = await privacy.plan_import(assistant, ANNA.viewer, files[1].data)
+    plan = await privacy.plan_import(app, ANNA, files[1].data)
     assert [concept.name for concept in plan.new] == ["The cup"]

@@ -28,7 +28,8 @@ from bot.runtime.settings import Settings
 from bot.runtime.trainer_process import training as training_beside
 from bot.runtime.worker_process import WorkerProcess
 from bot.service import permissions, privacy
-from bot.service.assistant import Assistant, Question
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
 from bot.service.worker_client import WorkerClient
 from bot.ui import live
 from db import adapters, job_queue, servers, training
@@ -101,7 +102,7 @@ async def test_asking_again_while_one_waits_is_harmless_and_undone_with_its_tran
 async def test_the_bot_leaves_trainings_to_the_trainer(pool: asyncpg.Pool, database_url: str) -> None:
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
-    queue = make_queue(app_url(database_url), Assistant(pool, WorkerClient("http://127.0.0.1:9", "nobody")), None)
+    queue = make_queue(app_url(database_url), without_worker(pool), None)
     async with working(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)
         while await queue.job_manager.list_jobs_async(queue=job_queue.DEFAULT):
@@ -114,7 +115,7 @@ async def test_a_training_whose_trainer_was_killed_is_put_back_but_not_for_ever(
 ) -> None:
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
-    queue = make_queue(app_url(database_url), Assistant(pool, WorkerClient("http://127.0.0.1:9", "nobody")), None)
+    queue = make_queue(app_url(database_url), without_worker(pool), None)
     async with queue.open_async():
         for has_tries_left in (True, True, True, False):
             with psycopg.connect(database_url) as administrator:
@@ -139,7 +140,7 @@ async def test_who_takes_consent_back_is_forgotten_by_servers_that_learn_again_w
         await servers.change_settings(connection, ELSEWHERE, 1, ServerSettings(trains=False), "paused")
         await job_queue.ask_for_training(connection, ANNA.personal)
 
-    await privacy.set_may_train(pool, ANNA, may=False)
+    await privacy.set_may_train(without_worker(pool), actor_at(ANNA), may=False)
 
     assert await in_use(pool, ANNA, SERVER) is None
     assert await in_use(pool, ANNA_ELSEWHERE, ELSEWHERE) is None
@@ -155,7 +156,7 @@ async def test_who_is_erased_is_forgotten_by_servers_that_learn_again_without_th
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
 
-    await privacy.erase(pool, ANNA)
+    await privacy.erase(without_worker(pool), actor_at(ANNA))
 
     assert await in_use(pool, BO, SERVER) is None
     assert jobs(database_url) == training_of(SERVER)
@@ -203,13 +204,21 @@ class Learned(FakeWriter):
 
 
 @asynccontextmanager
-async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[Assistant]:
+async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[App]:
     async with served(writes=writes) as worker:
-        yield Assistant(pool, worker.client)
+        yield App(pool, worker.client)
 
 
-async def answer_for(assistant: Assistant, viewer: Viewer) -> str:
-    reply = await assistant.ask(Question(viewer, "how are you?"))
+def without_worker(pool: asyncpg.Pool) -> App:
+    return App(pool, WorkerClient("http://127.0.0.1:9", "nobody"))
+
+
+def actor_at(viewer: Viewer) -> Actor:
+    return Actor(user_id=viewer.user_id, server_id=viewer.server_id)
+
+
+async def answer_for(app: App, viewer: Viewer) -> str:
+    reply = await ask(app, actor_at(viewer), Question("how are you?"))
     return "".join([piece async for piece in reply.words])
 
 
@@ -238,32 +247,32 @@ async def test_nobody_is_answered_with_what_was_learned_from_another_user_or_ano
         Viewer(2, 30): "the base",
         Viewer(2): "the base",
     }
-    async with answering(pool, Learned()) as assistant:
+    async with answering(pool, Learned()) as app:
         for _ in range(2):  # the second time the worker holds all of them
-            assert {viewer: await answer_for(assistant, viewer) for viewer in expected} == expected
-        several = await asyncio.gather(*(answer_for(assistant, viewer) for viewer in expected))
+            assert {viewer: await answer_for(app, viewer) for viewer in expected} == expected
+        several = await asyncio.gather(*(answer_for(app, viewer) for viewer in expected))
         assert dict(zip(expected, several, strict=True)) == expected
 
-        await privacy.set_may_train(pool, ANNA, may=False)
+        await privacy.set_may_train(app, actor_at(ANNA), may=False)
 
-        assert {await answer_for(assistant, viewer) for viewer in expected} == {"the base"}
+        assert {await answer_for(app, viewer) for viewer in expected} == {"the base"}
 
 
 @pytest.mark.usefixtures("learned")
 async def test_an_adapter_crosses_once_and_another_only_when_it_is_in_use(pool: asyncpg.Pool) -> None:
     writes = Learned()
-    async with answering(pool, writes) as assistant:
+    async with answering(pool, writes) as app:
         for _ in range(2):
-            await answer_for(assistant, ANNA)
+            await answer_for(app, ANNA)
         await learn(pool, ANNA, "Anna's second")
-        assert await answer_for(assistant, ANNA) == "Anna's second"
+        assert await answer_for(app, ANNA) == "Anna's second"
         async with viewing(pool, ANNA) as connection:
             await adapters.roll_back(connection, ANNA.personal, 1)
-        assert await answer_for(assistant, ANNA) == "Anna's own"
+        assert await answer_for(app, ANNA) == "Anna's own"
         assert writes.adapters.taken == ["Anna's own", "Anna's second"]
 
         writes.adapters.held.clear()  # as after a restart
-        assert await answer_for(assistant, ANNA) == "Anna's own"
+        assert await answer_for(app, ANNA) == "Anna's own"
 
 
 @pytest.mark.usefixtures("learned")
@@ -271,7 +280,7 @@ async def test_an_adapter_crosses_once_and_another_only_when_it_is_in_use(pool: 
 async def test_what_was_learned_for_another_model_waits_for_it(pool: asyncpg.Pool, base: str | None) -> None:
     writes = Learned(adapters=HeldAdapters(base=base)) if base else FakeWriter()
     async with served(writes=writes) as worker:
-        said = await answer_for(Assistant(pool, worker.client), ANNA)
+        said = await answer_for(App(pool, worker.client), ANNA)
     assert said.strip() == ("the base" if base else "how are you?")
 
 
@@ -283,15 +292,15 @@ async def test_no_answer_fails_because_of_an_adapter(
     held = HeldAdapters(refuses=trouble == "refuses", forgets=trouble == "forgets")
     writes = Learned(adapters=held, breaks=trouble == "breaks")
     caplog.set_level(logging.WARNING, "keepsake.worker-client")
-    async with answering(pool, writes) as assistant:
-        reply = await assistant.ask(Question(ANNA, "how are you?"))
+    async with answering(pool, writes) as app:
+        reply = await ask(app, actor_at(ANNA), Question("how are you?"))
         if trouble == "gone":
-            await privacy.set_may_train(pool, ANNA, may=False)
+            await privacy.set_may_train(app, actor_at(ANNA), may=False)
         assert "".join([piece async for piece in reply.words]) == "the base"
-        assert await answer_for(assistant, BO) == "the base"
+        assert await answer_for(app, BO) == "the base"
         if trouble == "refuses":
             caplog.clear()
-            assert await answer_for(assistant, ANNA) == "the base"
+            assert await answer_for(app, ANNA) == "the base"
             assert held.taken == ["Anna's own", "the server's"]
     warned = [record for record in caplog.records if record.name == "keepsake.worker-client"]
     assert bool(warned) is (trouble != "refuses")
@@ -301,7 +310,7 @@ async def test_no_answer_fails_because_of_an_adapter(
 
 
 @pytest.fixture
-async def assistant(pool: asyncpg.Pool) -> AsyncIterator[Assistant]:
+async def app(pool: asyncpg.Pool) -> AsyncIterator[App]:
     async with answering(pool, Learned()) as item:
         yield item
 
@@ -712,7 +721,7 @@ async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_b
 ) -> None:
     worker = WorkerProcess("starter", tmp_path / "worker.log")
     worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
-    parts = Parts(Assistant(pool, WorkerClient(worker.url, worker.token)), app_url(database_url), worker)
+    parts = Parts(App(pool, WorkerClient(worker.url, worker.token)), app_url(database_url), worker)
     await consent(pool, ANNA)
     async with training_beside(settings_in(tmp_path), parts):
         first = await trainer_of(database_url)
@@ -749,7 +758,7 @@ def listens(database_url: str) -> bool:
 
 
 async def test_a_worker_elsewhere_has_its_trainer_elsewhere(pool: asyncpg.Pool, tmp_path: Path) -> None:
-    parts = Parts(Assistant(pool, WorkerClient("http://127.0.0.1:9", "")), "", None)
+    parts = Parts(without_worker(pool), "", None)
     async with training_beside(settings_in(tmp_path), parts):
         assert psutil.Process().children() == [
             item for item in psutil.Process().children() if "finetune" not in item.cmdline()

@@ -14,7 +14,7 @@ from simcord.components import walk_components
 from bot.client import Keepsake
 from bot.demo import pictures
 from bot.service import permissions
-from bot.ui.actor import viewer_of
+from bot.ui.actor import actor_of
 from db.maintenance import known_servers
 from db.types import Viewer
 from tests.stories.test_remember_and_ask import BOTH, CAT, CAT_AGAIN, CUP, STRANGER, Server
@@ -119,7 +119,7 @@ async def test_forgetting_is_confirmed_and_can_be_undone_even_after_a_restart(se
     assert await server.memory_of(server.alice) == []
     note = told(gone)
 
-    await server.env.restart_bot(Keepsake(server.env.bot.assistant))
+    await server.env.restart_bot(Keepsake(server.env.bot.app))
     back = await server.alice.click(note.message, label="undo")
 
     assert "is back" in back.response.content
@@ -423,10 +423,12 @@ def test_where_only_the_user_has_the_bot_there_is_no_servers_memory() -> None:
         return SimpleNamespace(
             user=SimpleNamespace(id=1),
             guild_id=10,
+            channel_id=100,
+            permissions=SimpleNamespace(manage_guild=False),
             is_user_integration=lambda: has["by_user"],
             is_guild_integration=lambda: has["by_server"],
         )
 
-    assert viewer_of(interaction(by_user=True, by_server=False)) == Viewer(1)
-    assert viewer_of(interaction(by_user=True, by_server=True)) == Viewer(1, 10)
-    assert viewer_of(interaction(by_user=False, by_server=True)) == Viewer(1, 10)
+    assert actor_of(interaction(by_user=True, by_server=False)).viewer == Viewer(1)
+    assert actor_of(interaction(by_user=True, by_server=True)).viewer == Viewer(1, 10)
+    assert actor_of(interaction(by_user=False, by_server=True)).viewer == Viewer(1, 10)

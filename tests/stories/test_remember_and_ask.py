@@ -15,8 +15,9 @@ import pytest
 from bot.client import Keepsake
 from bot.demo import pictures
 from bot.runtime.worker_process import WorkerProcess
-from bot.service.assistant import Assistant, Question
-from bot.service.permissions import Actor
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
+from bot.service.remember import remember
 from bot.service.worker_client import WorkerClient
 from db import concepts
 from db.errors import DatabaseUnavailableError
@@ -63,8 +64,8 @@ class Server:
 
 
 @pytest.fixture
-def simcord_bot(assistant: Assistant) -> Keepsake:
-    return Keepsake(assistant)
+def simcord_bot(app: App) -> Keepsake:
+    return Keepsake(app)
 
 
 @pytest.fixture
@@ -261,32 +262,32 @@ async def test_names_of_any_script(server: Server) -> None:
 
 
 async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg.Pool, tmp_path: Path) -> None:
-    viewer = Viewer(1, 10)
+    actor = Actor(user_id=1, server_id=10)
     process = WorkerProcess("starter", tmp_path / "worker.log")
     await process.start()
     client = WorkerClient(process.url, process.token)
-    assistant = Assistant(pool, client)
+    app = App(pool, client)
     try:
-        await assistant.remember(Actor(viewer), "Mochi", CAT[1])
+        await remember(app, actor, "Mochi", CAT[1])
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
 
         with pytest.raises(WorkerUnavailableError):
-            await assistant.remember(Actor(viewer), "The cup", CUP[1])
-        async with viewing(pool, viewer) as connection:
-            assert await concepts.count(connection, viewer.personal) == 1
+            await remember(app, actor, "The cup", CUP[1])
+        async with viewing(pool, actor.viewer) as connection:
+            assert await concepts.count(connection, actor.personal_memory) == 1
 
-        reply = await _ask_until_it_is_back(assistant, Question(viewer, "Who is this?", CAT_AGAIN[1]))
+        reply = await _ask_until_it_is_back(app, actor, Question("Who is this?", CAT_AGAIN[1]))
         assert [item.concept.name for item in reply.told.recalled.recognised] == ["Mochi"]
     finally:
         await client.close()
         await process.stop()
 
 
-async def _ask_until_it_is_back(assistant: Assistant, question: Question) -> Any:
+async def _ask_until_it_is_back(app: App, actor: Actor, question: Question) -> Any:
     for _ in range(240):
         try:
-            return await assistant.ask(question)
+            return await ask(app, actor, question)
         except (WorkerUnavailableError, WorkerBusyError):
             await asyncio.sleep(0.5)
     raise AssertionError("the worker did not come back")
@@ -297,29 +298,29 @@ async def test_buttons_work_after_a_restart(server: Server) -> None:
     await server.alice.send(server.channel, f"{server.mention} who is this?", attachments=[CAT_AGAIN])
     answer = (await server.answers())[-1]
 
-    await server.env.restart_bot(Keepsake(server.env.bot.assistant))
+    await server.env.restart_bot(Keepsake(server.env.bot.app))
     pressed = await server.alice.click(answer, label="right")
 
     assert "even better" in pressed.response.content
 
 
 async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(running_worker: Any, tmp_path: Path) -> None:
-    viewer = Viewer(1, 10)
+    actor = Actor(user_id=1, server_id=10)
     database = EmbeddedPostgres(tmp_path / "postgres")
     url = await asyncio.to_thread(database.start)
     migrate(url)
     pool = await open_pool(app_url(url))
     client = WorkerClient(running_worker.url, running_worker.token)
-    assistant = Assistant(pool, client)
+    app = App(pool, client)
     try:
-        await assistant.remember(Actor(viewer), "Mochi", CAT[1])
+        await remember(app, actor, "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
         with pytest.raises(DatabaseUnavailableError):
-            await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+            await ask(app, actor, Question("Who is this?", CAT_AGAIN[1]))
 
         await asyncio.to_thread(database.start)
 
-        reply = await assistant.ask(Question(viewer, "Who is this?", CAT_AGAIN[1]))
+        reply = await ask(app, actor, Question("Who is this?", CAT_AGAIN[1]))
         assert [match.concept.name for match in reply.told.recalled.recognised] == ["Mochi"]
     finally:
         pool.terminate()

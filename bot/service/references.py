@@ -1,0 +1,64 @@
+"""References: a picture made ready to be remembered, so that its owner's recall finds it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from bot.service.app import Actor, App
+from db import reindexing
+from db.geometry import Box
+from db.pool import viewing
+from db.types import Embedded, OwnerId, Reference
+from model_worker.api.errors import UnknownEmbedderError
+from model_worker.api.protocol import ReferenceView
+
+log = logging.getLogger("keepsake.references")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyReference:
+    """A picture made ready to be remembered, and, where its owner's memory goes by another pack, as that sees it."""
+
+    view: ReferenceView
+    former: ReferenceView | None
+
+    @property
+    def in_use(self) -> ReferenceView:
+        """The view whose embedding can be compared with what the owner has."""
+        return self.former or self.view
+
+    @property
+    def reference(self) -> Reference:
+        """The picture, as it is stored."""
+        view, former = self.view, self.former
+        return Reference(
+            picture=view.jpeg,
+            picture_sha256=view.picture_sha256,
+            width=view.width,
+            height=view.height,
+            box=view.region.box,
+            embedding_id=view.calibration.embedding_id,
+            embedding=view.region.embedding,
+            former=None if former is None else Embedded(former.calibration.embedding_id, former.region.embedding),
+        )
+
+
+async def make_ready(
+    app: App, actor: Actor, owner: OwnerId, picture: bytes, box: Box | None = None, *, exact: bool = False
+) -> ReadyReference:
+    """Make a picture ready to be remembered for an owner whom the actor sees; ``box`` is as in `WorkerClient.refer`.
+
+    Where packs are being changed, it is embedded for the one that recall goes by still, too.
+    """
+    view = await app.worker.refer(picture, box, exact=exact)
+    async with viewing(app.pool, actor.viewer) as connection:
+        used = await reindexing.in_use(connection, [owner])
+    if not used or used[0] == view.calibration.embedding_id:
+        return ReadyReference(view, None)
+    try:
+        former = await app.worker.refer(view.jpeg, view.region.box, exact=True, embedding_id=used[0])
+    except UnknownEmbedderError as lacking:
+        log.warning("%s", lacking)
+        return ReadyReference(view, None)
+    return ReadyReference(view, former)
