@@ -292,6 +292,16 @@ def _(_error: worker.ModelsFailedError) -> str:
 
 
 @for_error.register
+def _(_error: worker.WriterUnavailableError) -> str:
+    return "The language model is offline just now. Please try again in a moment."
+
+
+@for_error.register
+def _(_error: worker.ModelOutOfMemoryError) -> str:
+    return "I ran out of memory for that. Please ask again, perhaps with a smaller picture."
+
+
+@for_error.register
 def _(_error: worker.AnswerBrokeOffError) -> str:
     return "My answer broke off in the middle. Please ask again in a moment."
 
@@ -312,8 +322,15 @@ def _(_error: worker.WorkerRefusedError) -> str:
 
 
 @for_error.register
+def _(_error: worker.WriterRefusedError) -> str:
+    return "The language model rejected the request. Please try a shorter question, or another picture."
+
+
+@for_error.register
 def _(_error: worker.QuestionTooLongError) -> str:
-    return "That question is too long, together with what belongs to it. Please ask a shorter one."
+    return (
+        "That is more than I can take in at once. Please ask a shorter question, or shorten what you told me about it."
+    )
 
 
 @for_error.register

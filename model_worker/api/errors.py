@@ -42,6 +42,20 @@ class WrongTokenError(WorkerUnavailableError):
     status = 401
 
 
+class WriterUnavailableError(WorkerUnavailableError):
+    """The server elsewhere that writes for the worker can't be reached, or broke."""
+
+    code = "writer_unavailable"
+    status = 502
+
+
+class ModelOutOfMemoryError(WorkerUnavailableError):
+    """The model ran out of memory for a question alone."""
+
+    code = "out_of_memory"
+    status = 507
+
+
 class AnswerBrokeOffError(WorkerUnavailableError):
     """An answer ended in the middle."""
 
@@ -75,6 +89,13 @@ class QuestionTooLongError(WorkerRefusedError):
 
     code = "question_too_long"
     status = 413
+
+
+class WriterRefusedError(WorkerRefusedError):
+    """The server elsewhere that writes for the worker can't use a question."""
+
+    code = "writer_refused"
+    status = 422
 
 
 class UnknownEmbedderError(WorkerRefusedError):

@@ -66,7 +66,7 @@ def evaluate_words() -> WordScores:
 
 def _passes(writer: Writer, question: Question) -> bool:
     pieces = writer.write([GenerationInput(question.request)], [threading.Event()])
-    answer = "".join(piece for batch in pieces for _, piece in batch)
+    answer = "".join(str(piece) for batch in pieces for _, piece in batch)
     passes = question.accepts(answer)
     sys.stdout.write(f"{'pass' if passes else 'FAIL'}  {question.request.question}\n      {answer}\n")
     return passes

@@ -14,10 +14,11 @@ from typing import Any
 
 import aiohttp
 
+from model_worker.api.errors import WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
 from model_worker.api.settings import WorkerSettings
 from model_worker.generation.multimodal.messages import Message, messages_for
-from model_worker.generation.types import GenerationInput
+from model_worker.generation.types import GenerationInput, Pieces
 
 log = logging.getLogger("keepsake.worker")
 
@@ -25,10 +26,6 @@ MAX_TURNS = 8
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
 CANCEL_SECONDS = 0.1
-AWAY = "My voice can't be reached just now. Please try again in a moment."
-REFUSED = "My voice couldn't do anything with that. Please try again with a shorter question or another picture."
-
-Pieces = list[tuple[int, str]]
 
 
 class ServedWriter:
@@ -44,7 +41,7 @@ class ServedWriter:
     def write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces arrive.
 
-        A server that is away or refuses gives a sentence instead; the others of the batch go on.
+        A server that is away or refuses gives an error instead of an answer; the others of the batch go on.
         """
         pieces: queue.Queue[Pieces | None] = queue.Queue()
 
@@ -95,7 +92,7 @@ class ServedWriter:
             async with session.post(f"{self._writing.url.rstrip('/')}/chat/completions", json=body) as response:
                 if response.status >= 400:
                     log.warning("The writer answered %s: %s", response.status, (await response.text())[:300])
-                    pieces.put([(index, AWAY if response.status >= 500 else REFUSED)])
+                    pieces.put([(index, WriterUnavailableError() if response.status >= 500 else WriterRefusedError())])
                     return
                 async for line in response.content:
                     piece = _piece_of(line)
@@ -103,7 +100,7 @@ class ServedWriter:
                         pieces.put([(index, piece)])
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             log.warning("The writer can't be reached: %s", error)
-            pieces.put([(index, AWAY)])
+            pieces.put([(index, WriterUnavailableError())])
 
 
 def _as_served(message: Message) -> Message:

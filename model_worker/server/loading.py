@@ -24,7 +24,7 @@ from model_worker.api.packs import (
 )
 from model_worker.api.protocol import Tag
 from model_worker.generation.pair import ImagePair
-from model_worker.generation.types import GenerationInput
+from model_worker.generation.types import GenerationInput, Pieces
 
 
 class Detections(Protocol):
@@ -57,7 +57,7 @@ class Writes(Protocol):
 
     def write(  # noqa: D102
         self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]: ...
+    ) -> Iterator[Pieces]: ...
 
 
 class HeldAdapters(Protocol):

@@ -7,10 +7,11 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from model_worker.generation.types import GenerationInput
+from model_worker.api.errors import WorkerError
+from model_worker.generation.types import GenerationInput, Pieces
 from model_worker.server.batching import Batcher
 
-Write = Callable[[Sequence[GenerationInput], Sequence[threading.Event]], Iterator[list[tuple[int, str]]]]
+Write = Callable[[Sequence[GenerationInput], Sequence[threading.Event]], Iterator[Pieces]]
 
 
 @dataclass(slots=True, eq=False)
@@ -20,9 +21,9 @@ class Reader:
     asked: GenerationInput
     loop: asyncio.AbstractEventLoop
     gone: threading.Event = field(default_factory=threading.Event)
-    pieces: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    pieces: asyncio.Queue[str | WorkerError] = field(default_factory=asyncio.Queue)
 
-    def take(self, piece: str) -> None:
+    def take(self, piece: str | WorkerError) -> None:
         """Hand a piece over, from the writing thread."""
         self.loop.call_soon_threadsafe(self.pieces.put_nowait, piece)
 
@@ -45,7 +46,7 @@ class GenerationQueue:
         return self._batcher.at_work
 
     async def stream(self, asked: GenerationInput) -> AsyncGenerator[str, None]:
-        """Yield an answer's pieces. Leaving early stops it. Raises WorkerBusyError, and whatever the writer raised."""
+        """Yield an answer's pieces. Leaving early stops it. Raises WorkerBusyError, and the writer's errors."""
         reader = Reader(asked, asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))
         try:
@@ -53,7 +54,7 @@ class GenerationQueue:
                 piece = asyncio.ensure_future(reader.pieces.get())
                 await asyncio.wait({piece, written}, return_when=asyncio.FIRST_COMPLETED)
                 if piece.done():
-                    yield piece.result()
+                    yield _written(piece.result())
                 else:
                     piece.cancel()
             await written
@@ -67,3 +68,10 @@ class GenerationQueue:
             for index, piece in pieces:
                 readers[index].take(piece)
         return [None] * len(readers)
+
+
+def _written(piece: str | WorkerError) -> str:
+    """Return a piece of an answer. Raises what the writer gave instead of one."""
+    if isinstance(piece, WorkerError):
+        raise piece
+    return piece

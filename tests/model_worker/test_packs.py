@@ -20,6 +20,7 @@ from PIL import Image
 
 from bot.demo import pictures
 from db.geometry import WHOLE, Box
+from model_worker.api.errors import ModelOutOfMemoryError, QuestionTooLongError, WorkerError
 from model_worker.api.hub import checkpoint
 from model_worker.api.packs import (
     Detector,
@@ -34,7 +35,7 @@ from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.cli import main
 from model_worker.generation.multimodal.chat_model import Prompted
 from model_worker.generation.multimodal.messages import messages_for
-from model_worker.generation.multimodal.writer import LET_GO, TOO_LONG, ImageTextWriter
+from model_worker.generation.multimodal.writer import ImageTextWriter
 from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
 from model_worker.perception import detector
@@ -183,11 +184,11 @@ def writer(request: pytest.FixtureRequest) -> ImageTextWriter:
 
 def write(
     writer: ImageTextWriter, batch: list[GenerationInput], gone: list[threading.Event] | None = None
-) -> list[str]:
-    said = [""] * len(batch)
+) -> list[str | type[WorkerError]]:
+    said: list[str | type[WorkerError]] = [""] * len(batch)
     for pieces in writer.write(batch, gone or [threading.Event() for _ in batch]):
         for index, piece in pieces:
-            said[index] += piece
+            said[index] = type(piece) if isinstance(piece, WorkerError) else f"{said[index]}{piece}"
     return said
 
 
@@ -326,12 +327,12 @@ def test_a_model_to_which_every_picture_is_as_long_keeps_them_sharp(
     assert "Mochi 2" not in text
 
 
-def test_what_fits_no_context_is_told_so_and_the_others_are_answered(writer: ImageTextWriter) -> None:
+def test_what_fits_no_context_is_refused_and_the_others_are_answered(writer: ImageTextWriter) -> None:
     short, long = asked("Who is this?", picture=False), asked("Who is this? " * 100)
     writer._writing = replace(writer._writing, context=1500)
     alone = write(writer, [short])[0]
-    assert write(writer, [long, short]) == [TOO_LONG, alone]
-    assert write(writer, [long]) == [TOO_LONG]
+    assert write(writer, [long, short]) == [QuestionTooLongError, alone]
+    assert write(writer, [long]) == [QuestionTooLongError]
 
 
 def test_an_answer_ends_where_the_context_does(
@@ -379,7 +380,7 @@ def test_out_of_memory_halves_the_batch_and_then_says_so(
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(writer._speaker.model, "generate", never)
-    assert write(writer, [asked("Hi")]) == [LET_GO]
+    assert write(writer, [asked("Hi")]) == [ModelOutOfMemoryError]
 
 
 def test_weights_that_are_nowhere_are_named_with_their_size_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,9 +17,10 @@ from aiohttp import web
 from PIL import Image
 
 from bot.demo import pictures
+from model_worker.api.errors import WorkerError, WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
 from model_worker.api.protocol import GenerateRequest, PromptConcept
-from model_worker.generation.remote import AWAY, REFUSED, ServedWriter
+from model_worker.generation.remote import ServedWriter
 from model_worker.generation.types import GenerationInput
 
 
@@ -101,11 +102,11 @@ def asked(question: str) -> GenerationInput:
     return GenerationInput(request, {"avatar": pictures.cat(), "picture": pictures.cup()})
 
 
-def said(writer: ServedWriter, batch: list[GenerationInput], gone: list[threading.Event] | None = None) -> list[str]:
-    answers = [""] * len(batch)
-    for pieces in writer.write(batch, gone or [threading.Event() for _ in batch]):
+def said(writer: ServedWriter, batch: list[GenerationInput]) -> list[str | type[WorkerError]]:
+    answers: list[str | type[WorkerError]] = [""] * len(batch)
+    for pieces in writer.write(batch, [threading.Event() for _ in batch]):
         for index, piece in pieces:
-            answers[index] += piece
+            answers[index] = type(piece) if isinstance(piece, WorkerError) else f"{answers[index]}{piece}"
     return answers
 
 
@@ -147,18 +148,26 @@ def test_nobody_listening_stops_the_server(served: Served) -> None:
     assert served.stopped == 1
 
 
-@pytest.mark.parametrize(("status", "sentence"), [(400, REFUSED), (404, REFUSED), (500, AWAY), (503, AWAY)])
-def test_a_server_that_refuses_gives_a_sentence(served: Served, status: int, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, WriterRefusedError),
+        (404, WriterRefusedError),
+        (500, WriterUnavailableError),
+        (503, WriterUnavailableError),
+    ],
+)
+def test_a_server_that_refuses_gives_an_error(served: Served, status: int, error: type[WorkerError]) -> None:
     served.status = status
-    assert said(a_writer(served), [asked("Who is this?")]) == [sentence]
+    assert said(a_writer(served), [asked("Who is this?")]) == [error]
 
 
 @pytest.mark.parametrize("raw", [b"data: not json\n\n", b"data: {}\n\n", b'data: {"choices": [5]}\n\n'])
-def test_a_server_that_speaks_something_else_gives_a_sentence(served: Served, raw: bytes) -> None:
+def test_a_server_that_speaks_something_else_gives_an_error(served: Served, raw: bytes) -> None:
     served.raw = raw
-    assert said(a_writer(served), [asked("Who is this?")]) == [AWAY]
+    assert said(a_writer(served), [asked("Who is this?")]) == [WriterUnavailableError]
 
 
-def test_a_server_that_is_not_there_gives_a_sentence() -> None:
+def test_a_server_that_is_not_there_gives_an_error() -> None:
     nowhere = ServedWriter(ServedWriting("http://127.0.0.1:9/v1", "m", 10))
-    assert said(nowhere, [asked("Who is this?")]) == [AWAY]
+    assert said(nowhere, [asked("Who is this?")]) == [WriterUnavailableError]

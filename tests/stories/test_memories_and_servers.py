@@ -81,7 +81,7 @@ async def test_memories_are_listed_found_and_filtered(server: Server) -> None:
     assert "Mochi" not in said(found)
     assert "Mochi" in said(cats)
     assert "The cup" not in said(cats)
-    assert "Nothing yet" in said(of_bob)
+    assert "Nothing here yet" in said(of_bob)
 
 
 async def test_what_was_told_is_found_by_its_words_in_chat(server: Server) -> None:
@@ -338,7 +338,7 @@ async def test_admins_lock_and_purge(server: Server, admin: Any) -> None:
     await press(admin, shown, "purge")
     await fill(admin, shown, "everything", word="delete")
     left = await memories(server, server.bob, server=True)
-    assert "Nothing yet" in said(left)
+    assert "Nothing here yet" in said(left)
 
 
 async def test_names_and_infos_cannot_break_a_card_or_ping(server: Server) -> None:

@@ -31,7 +31,7 @@ def multimodal_trainable(pack: Pack) -> Trainable:
         said = ["" for _ in asked]
         for pieces in writer.write(asked, [threading.Event() for _ in asked]):
             for index, piece in pieces:
-                said[index] += piece
+                said[index] += piece if isinstance(piece, str) else ""  # none for what is too long
         return [text.strip() for text in said]
 
     return Trainable(True, writer.model, writer.adapters, prompt, answer, say)

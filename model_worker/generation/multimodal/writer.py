@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from model_worker.api.errors import ModelOutOfMemoryError, QuestionTooLongError
 from model_worker.api.packs import ImageTextWriting, LlavaWriting
 from model_worker.generation.adapters.loaded import Adapters
 from model_worker.generation.multimodal.chat_model import FULL, ChatModel, Prompted, dtype, load_chat_model
@@ -18,7 +19,7 @@ from model_worker.generation.multimodal.llava import load_llava
 from model_worker.generation.multimodal.truncation import fit
 from model_worker.generation.multimodal.vision_cache import VisionCache, can_be_kept
 from model_worker.generation.pair import ImagePair
-from model_worker.generation.types import GenerationInput
+from model_worker.generation.types import GenerationInput, Pieces
 from model_worker.perception.embedders import device
 
 log = logging.getLogger("keepsake.worker")
@@ -26,10 +27,6 @@ log = logging.getLogger("keepsake.worker")
 MAX_TURNS = 8
 YES = ("Yes", "yes", " Yes", " yes", "YES")
 NO = ("No", "no", " No", " no", "NO")
-LET_GO = "I ran out of memory for that picture. Please ask again, perhaps with a smaller one."
-TOO_LONG = (
-    "That is more than I can take in at once. Please ask a shorter question, or shorten what I was told about it."
-)
 
 
 class ImageTextWriter:
@@ -96,24 +93,22 @@ class ImageTextWriter:
         probabilities: list[float] = torch.sigmoid(yes - no).tolist()
         return probabilities
 
-    def write(
-        self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]:
+    def write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
         """Yield ``(index of the request, next piece of its answer)`` as pieces are ready.
 
-        What is too long for the context is cut down (`model_worker.words.fitting`), or gets a sentence. Out of memory,
-        a batch is halved and tried again; a single request that doesn't fit gets a sentence.
+        What is too long for the context is cut down (`model_worker.words.fitting`), or gets a QuestionTooLongError. Out
+        of memory, a batch is halved and tried again; a single request that doesn't fit gets an ModelOutOfMemoryError.
         """
         yield from self._write(list(range(len(asked))), asked, cancelled)
 
     def _write(
         self, rows: list[int], asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]
-    ) -> Iterator[list[tuple[int, str]]]:
+    ) -> Iterator[Pieces]:
         rows = [row for row in rows if not cancelled[row].is_set()]
         if not rows:
             return
         fitting, prompted = self._prompted([asked[row] for row in rows])
-        too_long = [(row, TOO_LONG) for index, row in enumerate(rows) if index not in fitting]
+        too_long: Pieces = [(row, QuestionTooLongError()) for index, row in enumerate(rows) if index not in fitting]
         if too_long:
             yield too_long
         if prompted is None:
@@ -129,7 +124,7 @@ class ImageTextWriter:
             _free_memory()
             log.warning("Out of memory with a batch of %s", len(rows))
             if spoke or len(rows) == 1:
-                yield [(row, LET_GO) for row in rows]
+                yield [(row, ModelOutOfMemoryError()) for row in rows]
                 return
             half = len(rows) // 2
             yield from self._write(rows[:half], asked, cancelled)
