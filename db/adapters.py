@@ -13,9 +13,9 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, lock_people
-from db.erasure import consenting
+from db.consent import consenting
 from db.errors import DataWithdrawnError, NothingToRollBackError
+from db.locks import lock_memory, lock_people
 from db.types import OwnerId
 
 MAX_KEPT = 5
@@ -122,7 +122,7 @@ async def store_and_promote(
     async with connection.transaction():
         # Withdrawing consent and erasing take these locks, too: neither can miss an adapter that is being stored.
         await lock_people(connection, *adapter.saw_users)
-        await connection.execute(WRITE_ALONE, owner)
+        await lock_memory(connection, owner)
         await check_still_given(connection, owner, adapter.saw, adapter.saw_users)
         await connection.execute(
             INSERT_ADAPTER,
@@ -180,7 +180,7 @@ async def roll_back(connection: asyncpg.Connection, owner: OwnerId, actor: int) 
     Raises NothingToRollBackError when the base model answers and always did.
     """
     async with connection.transaction():
-        await connection.execute(WRITE_ALONE, owner)
+        await lock_memory(connection, owner)
         promoted = [row["adapter_id"] for row in await connection.fetch(LIST_PROMOTED, owner)]
         present = promoted[-1] if promoted else None
         before = _before_base(promoted) if present is None else promoted[: promoted.index(present)]
@@ -200,6 +200,6 @@ def _before_base(promoted: Sequence[str | None]) -> list[str | None]:
 async def disable(connection: asyncpg.Connection, owner: OwnerId, actor: int) -> None:
     """Let the base model answer from now on; where it does already, nothing changes."""
     async with connection.transaction():
-        await connection.execute(WRITE_ALONE, owner)
+        await lock_memory(connection, owner)
         if await in_use(connection, [owner]):
             await connection.execute(PROMOTE, owner, None, "turned off", actor)

@@ -9,7 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db import concepts
+from db import concepts, pictures
+from db.rows import to_vector
 from db.sightings import load_answer
 from db.types import (
     Answer,
@@ -23,7 +24,6 @@ from db.types import (
     Verdict,
     Viewer,
 )
-from db.vectors import to_vector
 
 GET_EMBEDDINGS = """
     SELECT reference_id, embedding_id, vector
@@ -91,7 +91,7 @@ async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> l
     return [
         WholeConcept(
             concept,
-            tuple(await concepts.references(connection, concept)),
+            tuple(await pictures.references(connection, concept)),
             tuple(
                 StoredEmbedding(row["reference_id"], row["embedding_id"], to_vector(row["vector"]))
                 for row in await connection.fetch(GET_EMBEDDINGS, owner_id, concept.concept_id)

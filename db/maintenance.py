@@ -7,10 +7,9 @@ from datetime import datetime
 
 import asyncpg
 
-from db.pool import without_viewer
+from db.pool import as_caretaker, without_viewer
+from db.rows import count_of
 from db.types import OwnerId
-
-TAKE_CARE = "SELECT set_config('keepsake.caretaker', 'on', true)"
 
 DELETE_DUE = {
     "answer": "DELETE FROM answer WHERE expires_at < now()",
@@ -37,16 +36,14 @@ class KnownServer:
 async def delete_what_is_due(pool: asyncpg.Pool) -> dict[str, int]:
     """Delete what has expired, of every owner; returns how many rows of each table. Raises DatabaseUnavailableError."""
     deleted: dict[str, int] = {}
-    async with without_viewer(pool) as connection:
-        await connection.execute(TAKE_CARE)
+    async with without_viewer(pool) as connection, as_caretaker(connection):
         for table, statement in DELETE_DUE.items():
-            deleted[table] = int((await connection.execute(statement)).removeprefix("DELETE "))
+            deleted[table] = count_of(await connection.execute(statement))
     return deleted
 
 
 async def known_servers(pool: asyncpg.Pool) -> list[KnownServer]:
     """Return the servers that have something in the memory, without any of it. Raises DatabaseUnavailableError."""
-    async with without_viewer(pool) as connection:
-        await connection.execute(TAKE_CARE)
+    async with without_viewer(pool) as connection, as_caretaker(connection):
         rows = await connection.fetch(LIST_SERVERS)
     return [KnownServer(OwnerId(row["owner_id"]), row["left_at"]) for row in rows]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, get, lock_people
+from db.concepts import get
 from db.errors import CannotMergeError
+from db.locks import lock_memory, lock_people
 from db.names import check_info
 from db.types import Concept, Viewer
 
@@ -58,7 +59,7 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
         raise CannotMergeError
     async with connection.transaction():
         await lock_people(connection, kept.linked_user, other.linked_user)
-        await connection.execute(WRITE_ALONE, owner)
+        await lock_memory(connection, owner)
         kept = await get(connection, owner, kept.concept_id)
         other = await get(connection, owner, other.concept_id)
         ids = (owner, other.concept_id, kept.concept_id)

@@ -1,16 +1,22 @@
-"""Connections: a pool that survives the database going away, and transactions that know their viewer."""
+"""Connections: a pool that survives the database going away, and transactions that know their viewer.
+
+What a transaction may see is said by its settings, which the policies of row-level security read (the migrations
+``0001`` and ``0002``); this is the only file that makes them. Each is local to its transaction, so that a connection
+which goes back to the pool takes no right along.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import asyncpg
+import psycopg
 from pgvector.asyncpg import register_vector
 
 from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
-from db.types import Viewer
+from db.types import OwnerId, Viewer
 
 CONNECT_SECONDS = 5.0
 ACQUIRE_SECONDS = 8.0
@@ -28,6 +34,12 @@ SET_VIEWER = """
     SELECT set_config('keepsake.personal', $1, true),
            set_config('keepsake.shared', $2, true)
 """
+
+READ_SETTING = "SELECT coalesce(current_setting($1, true), '')"
+
+SET = "SELECT set_config($1, $2, true)"
+
+SET_CARETAKER = "SELECT set_config('keepsake.caretaker', 'on', true)"
 
 AWAY = (
     asyncpg.PostgresConnectionError,  # lost, refused, does not exist
@@ -99,6 +111,61 @@ async def without_viewer(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection
     """
     async with _acquired(pool) as connection, _transaction(connection):
         yield connection
+
+
+@asynccontextmanager
+async def as_caretaker(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """See what is due or has to be listed, whoever owns it: answers that expired, which servers there are.
+
+    What is in a memory stays invisible: a caretaker finds whose rows are where, and may delete what has expired.
+    """
+    async with _set(connection, "keepsake.caretaker", "on"):
+        yield
+
+
+@asynccontextmanager
+async def erasing(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Find what the viewer made, or is linked to them, in every server; to change it, enter that server."""
+    async with _set(connection, "keepsake.erasing", "on"):
+        yield
+
+
+@asynccontextmanager
+async def entering(connection: asyncpg.Connection, server: OwnerId) -> AsyncIterator[None]:
+    """See and change this server's memory instead of the one that the viewer is in.
+
+    Only for what a viewer may do everywhere, wherever they do it: taking back what is theirs.
+    """
+    async with _set(connection, "keepsake.shared", server):
+        yield
+
+
+@asynccontextmanager
+async def _set(connection: asyncpg.Connection, name: str, value: str) -> AsyncIterator[None]:
+    """Make a setting for the body, and give it back what it was.
+
+    The body is a (nested) transaction: when it fails, Postgres itself takes the setting back with all the rest, at a
+    time when it would refuse any statement of ours.
+    """
+    async with connection.transaction():
+        before = await connection.fetchval(READ_SETTING, name)
+        await connection.execute(SET, name, value)
+        yield
+        await connection.execute(SET, name, before)
+
+
+@contextmanager
+def connected_as_caretaker(url: str) -> Iterator[psycopg.Connection]:
+    """Connect for one transaction of `as_caretaker`, without a pool, through any role's URL.
+
+    Raises DatabaseSetupError when the database can't be asked.
+    """
+    try:
+        with psycopg.connect(url, connect_timeout=10) as connection:
+            connection.execute(SET_CARETAKER)
+            yield connection
+    except psycopg.Error as error:
+        raise DatabaseSetupError(f"The database can't be asked: {' '.join(str(error).split())}") from error
 
 
 @asynccontextmanager

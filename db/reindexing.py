@@ -8,10 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, box_from
 from db.geometry import Box
-from db.maintenance import TAKE_CARE
-from db.pool import without_viewer
+from db.locks import lock_memory
+from db.pool import as_caretaker, without_viewer
+from db.rows import box_from
 from db.types import Embedded, OwnerId
 
 IN_USE = """
@@ -111,8 +111,7 @@ async def memories_to_move(pool: asyncpg.Pool, embedding_id: str) -> list[Move]:
 
     Raises DatabaseUnavailableError.
     """
-    async with without_viewer(pool) as connection:
-        await connection.execute(TAKE_CARE)
+    async with without_viewer(pool) as connection, as_caretaker(connection):
         rows = await connection.fetch(LIST_TO_MOVE, embedding_id)
     return [Move(OwnerId(row["owner_id"]), row["embedding_id"], row["missing"]) for row in rows]
 
@@ -128,7 +127,7 @@ async def references_without(
 async def store(connection: asyncpg.Connection, owner_id: OwnerId, reference_id: UUID, made: Embedded) -> None:
     """Store an embedding of a reference; of one that was forgotten meanwhile, nothing."""
     async with connection.transaction():
-        await connection.execute(WRITE_ALONE, owner_id)
+        await lock_memory(connection, owner_id)
         await connection.execute(STORE, owner_id, reference_id, made.embedding_id, made.vector)
 
 
@@ -140,5 +139,5 @@ async def count_missing(connection: asyncpg.Connection, owner_id: OwnerId, embed
 async def switch(connection: asyncpg.Connection, owner_id: OwnerId, embedding_id: str) -> bool:
     """Let an owner's recall go by these embeddings from now on, and drop all others; False while some are missing."""
     async with connection.transaction():
-        await connection.execute(WRITE_ALONE, owner_id)
+        await lock_memory(connection, owner_id)
         return bool(await connection.fetchval(SWITCH, owner_id, embedding_id))

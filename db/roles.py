@@ -7,7 +7,7 @@ superuser isn't bound by row-level security. The app's URL is, in this order:
    that only use the memory don't need ``DATABASE_URL`` at all;
 2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from
    theirs (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs to
-   be stored. `db.migrate.migrate` gives the role this password. Without an administrator's password (the
+   be stored. `db.setup.migrate.migrate` gives the role this password. Without an administrator's password (the
    embedded server, whose socket only its own user can reach) the role has none either.
 """
 
@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from db.errors import DatabaseSetupError
+from db.locks import LOCK_APP_ROLE
 from db.setup.settings import DatabaseSettings
 
 APP_ROLE = "keepsake_app"
@@ -99,7 +100,7 @@ def why_not_log_in(url: str) -> str | None:
 
 def _give_login(database_url: str) -> None:
     with psycopg.connect(database_url, connect_timeout=10) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext('keepsake app role'))")
+        connection.execute(LOCK_APP_ROLE)
         password = _app_password(database_url)
         command = sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(APP_ROLE))
         if password is not None:

@@ -9,9 +9,9 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import CONCEPT_COLUMNS, box_from, concept_from
+from db.concepts import CONCEPT_COLUMNS, concept_from
+from db.rows import box_from, to_vector
 from db.types import Answer, Sighting, Viewer
-from db.vectors import to_vector
 
 KEPT_FOR = timedelta(days=30)
 """Where no server says otherwise."""

@@ -15,12 +15,11 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import box_from
-from db.erasure import consenting
+from db.consent import consenting
 from db.geometry import Box
-from db.maintenance import TAKE_CARE
-from db.pool import without_viewer
-from db.servers import contributors
+from db.membership import contributors
+from db.pool import as_caretaker, without_viewer
+from db.rows import box_from
 from db.types import OwnerId
 
 RUNS_KEPT = 20
@@ -285,8 +284,7 @@ async def consenting_owners(pool: asyncpg.Pool) -> list[OwnerId]:
 
     Raises DatabaseUnavailableError.
     """
-    async with without_viewer(pool) as connection:
-        await connection.execute(TAKE_CARE)
+    async with without_viewer(pool) as connection, as_caretaker(connection):
         rows = await connection.fetch(OWNERS_TO_TRAIN)
     return [OwnerId(row["owner_id"]) for row in rows]
 

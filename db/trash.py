@@ -11,8 +11,9 @@ from uuid import UUID
 
 import asyncpg
 
-from db.concepts import WRITE_ALONE, forget, get, lock_people, refused
+from db.concepts import forget, get, refused
 from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError
+from db.locks import lock_memory, lock_people
 from db.types import Concept, OwnerId, SetAside
 
 UNDO_TIME = timedelta(minutes=10)
@@ -130,7 +131,7 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
     """
     async with connection.transaction():
         await lock_people(connection, await connection.fetchval(PERSON_OF, snapshot))
-        await connection.execute(WRITE_ALONE, owner_id)
+        await lock_memory(connection, owner_id)
         try:
             concept_id = await connection.fetchval(RESTORE_CONCEPT, owner_id, snapshot)
         except asyncpg.UniqueViolationError as error:
@@ -145,7 +146,7 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
 async def forget_for_now(connection: asyncpg.Connection, concept: Concept, forgotten_by: int) -> SetAside:
     """Forget a concept so that it can be undone for ten minutes. Raises NotRememberedError."""
     async with connection.transaction():
-        await connection.execute(WRITE_ALONE, concept.owner_id)
+        await lock_memory(connection, concept.owner_id)
         snapshot = await take(connection, concept)
         name = await forget(connection, concept.owner_id, concept.concept_id)
         row = await connection.fetchrow(

@@ -23,15 +23,21 @@ from db import (
     adapters,
     archives,
     concepts,
+    consent,
     corrections,
     erasure,
+    footprint,
+    membership,
     merging,
+    pictures,
+    purging,
     recall,
     search,
     servers,
     sightings,
     training,
     trash,
+    unlearning,
 )
 from db.geometry import WHOLE
 from db.pool import viewing
@@ -184,10 +190,12 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
                 )
                 await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
                 await corrections.store(connection, viewer, sighting, Verdict.RIGHT)
-                await erasure.set_may_train(connection, viewer, may=True)
+                await consent.set_may_train(connection, viewer, may=True)
                 await learn(connection, owner)
-    memory = (archives, search, concepts, corrections, merging, erasure, recall, servers, sightings, trash)
-    for module in (*memory, adapters, training):
+    of_people = (consent, erasure, footprint, unlearning)
+    of_servers = (membership, purging, servers)
+    memory = (archives, search, concepts, pictures, corrections, merging, recall, sightings, trash)
+    for module in (*memory, *of_people, *of_servers, adapters, training):
         for name, value in list(vars(module).items()):
             if name.isupper() and isinstance(value, str) and FILTER.search(value):
                 monkeypatch.setattr(module, name, FILTER.sub(r"(\1 = \2 OR true)", value))
@@ -235,7 +243,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
             await training.material_of(connection, BO.personal),
         ]
         changes = await training.changes_since_last_run(connection, BO.personal)
-        counted = await erasure.stored(connection, BO)
+        counted = await footprint.stored(connection, BO)
     assert len(mine) == 2  # the filter is gone: without row-level security there would be four
     assert not whose.search(repr(seen))
     assert "900000000009001" not in repr(seen)
@@ -248,7 +256,7 @@ async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: async
     async with viewing(pried_open, BO) as connection:
         mine = await concepts.list_concepts(connection, BO.personal)
         await concepts.edit(connection, mine[0], info="spoilt")
-        await servers.purge(connection, server_owner(700000000007002))
+        await purging.purge(connection, server_owner(700000000007002))
         await erasure.erase(connection, BO)
     async with viewing(pried_open, ANNA) as connection:
         infos = {concept.info for concept in await concepts.list_concepts(connection, ANNA.personal)}

@@ -13,7 +13,7 @@ from bot.runtime.settings import Settings
 from bot.service.worker_client import WorkerClient
 from bot.texts.errors import for_error
 from bot.texts.formatting import plural
-from db.erasure import count_consents
+from db.consent import count_consents
 from db.errors import DatabaseSetupError
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.health import DatabaseState, inspect, problem_of

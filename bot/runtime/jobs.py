@@ -22,10 +22,11 @@ from procrastinate.jobs import Status
 from bot.service.app import App
 from bot.service.governance import nobody_on
 from bot.service.reindexing import memories_to_move, move_a_slice
-from db import servers
+from db import purging
 from db.errors import DatabaseUnavailableError
 from db.job_queue import DEFAULT, TRAIN, open_queue
 from db.maintenance import KnownServer, delete_what_is_due, known_servers
+from db.membership import contributors, departed_for, mark_back, mark_departed, mark_left, mark_returned
 from db.pool import viewing
 from db.types import OwnerId
 from model_worker.api.errors import WorkerBusyError, WorkerError, WorkerUnavailableError
@@ -136,22 +137,22 @@ async def look_after_servers(pool: asyncpg.Pool, membership: Membership) -> None
 async def _let_go(pool: asyncpg.Pool, known: KnownServer) -> None:
     async with viewing(pool, nobody_on(known.server_id)) as connection:
         if known.left_at is None:
-            await servers.mark_left(connection, known.owner_id)
+            await mark_left(connection, known.owner_id)
         elif datetime.now(UTC) - known.left_at >= GRACE:
-            await servers.forget_server(connection, known.owner_id)
+            await purging.forget_server(connection, known.owner_id)
             log.info("The memory of server %s is deleted: the bot left it %s ago", known.server_id, GRACE)
 
 
 async def _look_after_members(pool: asyncpg.Pool, membership: Membership, known: KnownServer) -> None:
     nobody = nobody_on(known.server_id)
     async with viewing(pool, nobody) as connection:
-        await servers.mark_back(connection, known.owner_id)
-        contributors = await servers.contributors(connection, known.owner_id)
-    for user_id in contributors:
+        await mark_back(connection, known.owner_id)
+        members = await contributors(connection, known.owner_id)
+    for user_id in members:
         is_there = await membership.has_member(known.server_id, user_id)
-        mark: Callable[..., Awaitable[None]] = servers.mark_returned if is_there else servers.mark_departed
+        mark: Callable[..., Awaitable[None]] = mark_returned if is_there else mark_departed
         async with viewing(pool, nobody) as connection:
             await mark(connection, known.owner_id, user_id)
     async with viewing(pool, nobody) as connection:
-        for user_id in await servers.departed_for(connection, known.owner_id, GRACE):
-            await servers.forget_member(connection, known.owner_id, user_id)
+        for user_id in await departed_for(connection, known.owner_id, GRACE):
+            await purging.forget_member(connection, known.owner_id, user_id)

@@ -16,7 +16,7 @@ from bot.service import permissions
 from bot.service.app import Actor, App
 from bot.service.retrieval import Detections, see, upright
 from bot.service.thumbnails import LARGE, thumbnail
-from db import adapters, concepts, search, servers, sightings
+from db import adapters, concepts, pictures, search, servers, sightings
 from db.adapters import AdapterInUse
 from db.errors import DatabaseUnavailableError
 from db.geometry import Box, area, share_of_smaller
@@ -104,7 +104,7 @@ async def _avatars(app: App, actor: Actor, recalled: RetrievalResult) -> dict[UU
     if not found or not await app.worker.sees_pictures():
         return {}
     async with viewing(app.pool, actor.viewer) as connection:
-        avatars = [(concept.concept_id, await concepts.avatar(connection, concept)) for concept, _ in found]
+        avatars = [(concept.concept_id, await pictures.avatar(connection, concept)) for concept, _ in found]
     return {
         concept_id: await asyncio.to_thread(thumbnail, avatar, LARGE)
         for concept_id, avatar in avatars

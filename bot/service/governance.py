@@ -12,7 +12,7 @@ from bot.errors import InvalidNumberError, NoServerError, NumberField
 from bot.service import learning
 from bot.service.app import Actor, App
 from bot.service.reports import Learning, StopReason
-from db import concepts, servers, trash
+from db import concepts, membership, purging, servers, trash
 from db.pool import viewing
 from db.types import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Viewer, server_owner
 
@@ -141,13 +141,13 @@ async def audit_csv(app: App, actor: Actor) -> bytes:
 async def note_departure(app: App, server_id: int) -> None:
     """Note that the bot was removed from a server: after a time of grace its memory goes."""
     async with viewing(app.pool, nobody_on(server_id)) as connection:
-        await servers.mark_left(connection, server_owner(server_id))
+        await membership.mark_left(connection, server_owner(server_id))
 
 
 async def note_return(app: App, server_id: int) -> None:
     """Note that the bot is back on a server: its memory stays."""
     async with viewing(app.pool, nobody_on(server_id)) as connection:
-        await servers.mark_back(connection, server_owner(server_id))
+        await membership.mark_back(connection, server_owner(server_id))
 
 
 def owner_of(actor: Actor) -> OwnerId:
@@ -167,7 +167,7 @@ async def _purge(
 ) -> int:
     owner = owner_of(actor)
     async with viewing(app.pool, actor.viewer) as connection:
-        gone = await servers.purge(connection, owner, member=member, before=before)
+        gone = await purging.purge(connection, owner, member=member, before=before)
         await servers.note(connection, owner, actor.user_id, action)
     return gone
 

@@ -10,7 +10,7 @@ import asyncpg
 from bot.errors import NoServerError, NotAllowedError, NotYoursError, UnknownNameError
 from bot.service import permissions
 from bot.service.app import Actor, App
-from db import concepts, merging, search, trash
+from db import concepts, merging, pictures, search, trash
 from db.errors import NotRememberedError
 from db.pool import viewing
 from db.types import Avatar, Concept, OwnerId, SetAside, StoredReference
@@ -62,7 +62,7 @@ async def browse(app: App, actor: Actor, wanted: Wanted) -> Page:
             limit=PAGE + 1,
             offset=PAGE * wanted.page,
         )
-        entries = [(concept, await concepts.avatar(connection, concept)) for concept in found[:PAGE]]
+        entries = [(concept, await pictures.avatar(connection, concept)) for concept in found[:PAGE]]
         return Page(
             wanted,
             tuple(entries),
@@ -81,7 +81,7 @@ async def card(app: App, actor: Actor, owner: OwnerId, concept_id: UUID) -> Card
             may_change = True
         except NotAllowedError:
             may_change = False
-        references = tuple(await concepts.references(connection, concept))
+        references = tuple(await pictures.references(connection, concept))
     return Card(
         concept,
         references,
@@ -154,7 +154,7 @@ async def choose_avatar(app: App, actor: Actor, concept: Concept, reference_id: 
     """Choose the picture that is shown. Raises NotAllowedError, NotRememberedError."""
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.check_may_change(connection, actor, concept)
-        await concepts.choose_avatar(connection, concept, reference_id)
+        await pictures.choose_avatar(connection, concept, reference_id)
 
 
 async def remove_picture(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:

@@ -21,7 +21,7 @@ from bot.errors import (
     TrainingPausedError,
 )
 from bot.service.app import Actor, App
-from db import concepts, erasure, rate_limits, servers, training
+from db import concepts, consent, membership, rate_limits, servers, training
 from db.rate_limits import Limit
 from db.types import Concept, OwnerId, ServerSettings, WhoMayShare
 
@@ -75,7 +75,7 @@ async def check_may_share(connection: asyncpg.Connection, actor: Actor) -> Owner
             raise OnlyAdminsShareError
         if settings.who_may_share is WhoMayShare.ROLES and not actor.roles & set(settings.sharing_roles):
             raise OnlyRolesShareError
-        if await servers.count_by_member(connection, shared, actor.user_id) >= settings.max_per_member:
+        if await membership.count_by_member(connection, shared, actor.user_id) >= settings.max_per_member:
             raise MemberLimitError(settings.max_per_member)
     if await concepts.count(connection, shared) >= settings.max_per_server:
         raise ServerFullError(settings.max_per_server)
@@ -101,7 +101,7 @@ async def check_may_change(connection: asyncpg.Connection, actor: Actor, concept
 async def check_may_learn(connection: asyncpg.Connection, actor: Actor, owner: OwnerId) -> None:
     """Check that there is something in a memory that may be learned from. Raises NotAllowedError."""
     if owner == actor.personal_memory:
-        if not await erasure.may_train(connection, actor.viewer):
+        if not await consent.may_train(connection, actor.viewer):
             raise TrainingConsentMissingError
     elif not (await servers.settings_of(connection, owner)).trains:
         raise TrainingPausedError

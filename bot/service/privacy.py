@@ -25,7 +25,7 @@ from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from db import archives, concepts, erasure
+from db import archives, concepts, consent, erasure, footprint
 from db.archives import Arriving, WholeConcept
 from db.names import name_key
 from db.pool import viewing
@@ -80,9 +80,9 @@ async def report(app: App, actor: Actor) -> Report:
     """Return what is stored about the actor."""
     async with viewing(app.pool, actor.viewer) as connection:
         return Report(
-            await erasure.stored(connection, actor.viewer),
-            await erasure.may_train(connection, actor.viewer),
-            await erasure.objects(connection, actor.user_id),
+            await footprint.stored(connection, actor.viewer),
+            await consent.may_train(connection, actor.viewer),
+            await consent.objects(connection, actor.user_id),
             await learning.learning_of(connection, actor.personal_memory),
         )
 
@@ -98,7 +98,7 @@ async def export(app: App, actor: Actor, largest: int) -> list[Export]:
         await permissions.count_use(connection, actor, permissions.EXPORTS)
     files = _named("keepsake", await asyncio.to_thread(write_archives, await _own_archive(app, actor), largest))
     async with viewing(app.pool, actor.viewer) as connection:
-        servers = await erasure.servers_with_mine(connection, actor.viewer)
+        servers = await footprint.servers_with_mine(connection, actor.viewer)
     for owner in servers:
         archive = await _shared_archive(app, actor, owner)
         if archive.concepts:
@@ -145,22 +145,22 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
 async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
     """Store the actor's consent to training, or that it is withdrawn: servers that learned from them learn again."""
     async with viewing(app.pool, actor.viewer) as connection:
-        await erasure.set_may_train(connection, actor.viewer, may=may)
+        await consent.set_may_train(connection, actor.viewer, may=may)
 
 
 async def set_objects(app: App, actor: Actor, *, objects: bool) -> int:
     """Store whether the actor objects to being in shared memories; returns how many concepts that deleted."""
     async with viewing(app.pool, actor.viewer) as connection:
         if objects:
-            return await erasure.object_to_sharing(connection, actor.viewer)
-        await erasure.withdraw_objection(connection, actor.viewer)
+            return await consent.object_to_sharing(connection, actor.viewer)
+        await consent.withdraw_objection(connection, actor.viewer)
         return 0
 
 
 async def erase(app: App, actor: Actor) -> Receipt:
     """Delete everything stored about the actor, at once."""
     async with viewing(app.pool, actor.viewer) as connection:
-        objects = await erasure.objects(connection, actor.user_id)
+        objects = await consent.objects(connection, actor.user_id)
         erased = await erasure.erase(connection, actor.viewer)
     return Receipt(number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects)
 
@@ -178,8 +178,8 @@ async def _own_archive(app: App, actor: Actor) -> Archive:
                 )
                 for answer in await archives.answers_of(connection, actor.viewer)
             ),
-            may_train=await erasure.may_train(connection, actor.viewer),
-            objects=await erasure.objects(connection, actor.user_id),
+            may_train=await consent.may_train(connection, actor.viewer),
+            objects=await consent.objects(connection, actor.user_id),
             exported_at=datetime.now(UTC),
         )
 

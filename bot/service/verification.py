@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from bot.service.app import Actor, App
 from bot.service.thumbnails import LARGE, thumbnail
-from db import concepts
+from db import pictures
 from db.pool import viewing
 from db.types import Calibration, Match
 from model_worker.api.errors import WorkerError
@@ -58,7 +58,7 @@ async def verified(
 async def _asked(app: App, actor: Actor, picture: bytes, unsure: Sequence[Match]) -> dict[int, float]:
     """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
     async with viewing(app.pool, actor.viewer) as connection:
-        avatars = [(match, await concepts.avatar(connection, match.concept)) for match in unsure]
+        avatars = [(match, await pictures.avatar(connection, match.concept)) for match in unsure]
     shown = [
         (match, await asyncio.to_thread(thumbnail, avatar, LARGE)) for match, avatar in avatars if avatar is not None
     ]

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psycopg
-
 from db.errors import DatabaseSetupError
-from db.maintenance import TAKE_CARE
+from db.pool import connected_as_caretaker
 from db.roles import app_url, why_not_log_in
 from db.setup.migrate import status
 
@@ -67,15 +65,11 @@ def inspect(url: str) -> DatabaseState:
     Raises DatabaseSetupError when it can't be reached, or was migrated by another version of the code.
     """
     migrations = status(url)
-    try:
-        with psycopg.connect(url, connect_timeout=10) as connection:
-            major, version = connection.execute(POSTGRES_VERSION).fetchone() or (0, "unknown")
-            pgvector = connection.execute(PGVECTOR_VERSION).fetchone()
-            unprotected = connection.execute(TABLES_WITHOUT_PROTECTION).fetchall()
-            connection.execute(TAKE_CARE)
-            memories = [] if migrations.pending else connection.execute(MEMORIES).fetchall()
-    except psycopg.Error as error:
-        raise DatabaseSetupError(f"The database can't be asked: {' '.join(str(error).split())}") from error
+    with connected_as_caretaker(url) as connection:
+        major, version = connection.execute(POSTGRES_VERSION).fetchone() or (0, "unknown")
+        pgvector = connection.execute(PGVECTOR_VERSION).fetchone()
+        unprotected = connection.execute(TABLES_WITHOUT_PROTECTION).fetchall()
+        memories = [] if migrations.pending else connection.execute(MEMORIES).fetchall()
     return DatabaseState(
         postgres_major=major,
         postgres=version,

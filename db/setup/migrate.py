@@ -13,12 +13,11 @@ from psycopg.abc import Query
 
 from db import job_queue
 from db.errors import DatabaseSetupError, MigrationError
+from db.locks import LOCK_MIGRATIONS
 from db.roles import open_app_role
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 LOCK_WAIT_SECONDS = 60
-
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('keepsake migrations'))"
 
 CREATE_REGISTER = """
     CREATE TABLE IF NOT EXISTS schema_migration (
@@ -136,7 +135,7 @@ def _read_migration(path: Path) -> Migration:
 
 def _apply(connection: psycopg.Connection, migrations: Sequence[Migration]) -> list[str]:
     connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")
-    connection.execute(ONE_AT_A_TIME)
+    connection.execute(LOCK_MIGRATIONS)
     connection.execute(CREATE_REGISTER)
     pending = _still_to_apply(migrations, _read_register(connection))
     for migration in pending:

@@ -14,7 +14,20 @@ import asyncpg
 import psycopg
 import pytest
 
-from db import adapters, concepts, corrections, erasure, merging, servers, training, trash
+from db import (
+    adapters,
+    concepts,
+    consent,
+    corrections,
+    erasure,
+    membership,
+    merging,
+    pictures,
+    purging,
+    servers,
+    training,
+    trash,
+)
 from db.adapters import Adapter, AdapterInUse
 from db.errors import DataWithdrawnError, NothingToRollBackError
 from db.geometry import WHOLE
@@ -40,12 +53,12 @@ async def remember(pool: asyncpg.Pool, viewer: Viewer, name: str, *, owner: Owne
 async def add_picture(pool: asyncpg.Pool, viewer: Viewer, concept: Concept, seed: int) -> StoredReference:
     async with viewing(pool, viewer) as connection:
         await concepts.add_reference(connection, concept, a_reference(seed), viewer.user_id)
-        return (await concepts.references(connection, concept))[-1]
+        return (await pictures.references(connection, concept))[-1]
 
 
-async def consent(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = True) -> list[OwnerId]:
+async def say_consent(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = True) -> list[OwnerId]:
     async with viewing(pool, viewer) as connection:
-        return await erasure.set_may_train(connection, viewer, may=may)
+        return await consent.set_may_train(connection, viewer, may=may)
 
 
 async def material(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId | None = None) -> Material:
@@ -88,7 +101,7 @@ async def in_use(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId | None = Non
 @pytest.fixture
 async def mochi(pool: asyncpg.Pool) -> Concept:
     """Anna's cat; she lets the bot learn."""
-    await consent(pool, ANNA)
+    await say_consent(pool, ANNA)
     return await remember(pool, ANNA, "Mochi")
 
 
@@ -96,7 +109,7 @@ async def mochi(pool: asyncpg.Pool) -> Concept:
 async def shelf(pool: asyncpg.Pool) -> tuple[Concept, Concept]:
     """What Anna and Bo, who let the bot learn, and Cleo, who doesn't, put into the server's memory."""
     for viewer in (ANNA, BO):
-        await consent(pool, viewer)
+        await say_consent(pool, viewer)
     mug = await remember(pool, ANNA, "The mug", owner=SERVER)
     lamp = await remember(pool, BO, "The lamp", owner=SERVER)
     await remember(pool, CLEO, "The vase", owner=SERVER)
@@ -148,7 +161,7 @@ async def test_a_concept_with_pictures_of_others_only_is_left_out(
 
 async def test_what_others_put_into_ones_own_memory_is_not_ones_own_to_give(pool: asyncpg.Pool, mochi: Concept) -> None:
     """As when a shared concept with a picture of another member is taken back."""
-    await consent(pool, BO)
+    await say_consent(pool, BO)
     async with viewing(pool, ANNA) as connection:
         await concepts.add_reference(connection, mochi, a_reference(30), BO.user_id)
     found = await material(pool, ANNA)
@@ -182,8 +195,8 @@ async def test_whose_turn_it_may_be(pool: asyncpg.Pool, mochi: Concept, shelf: t
     async with viewing(pool, Viewer(1, 30)) as connection:
         await servers.change_settings(connection, server_owner(30), 1, ServerSettings(trains=False), "paused")
     async with viewing(pool, ANNA_ELSEWHERE) as connection:
-        await servers.mark_left(connection, ELSEWHERE)
-    await consent(pool, CLEO, may=False)
+        await membership.mark_left(connection, ELSEWHERE)
+    await say_consent(pool, CLEO, may=False)
     assert await training.consenting_owners(pool) == ["server:10", "user:1", "user:2"]
 
 
@@ -368,7 +381,7 @@ async def test_the_same_weights_again_are_one_adapter(pool: asyncpg.Pool, mochi:
 
 
 async def test_nonsense_is_not_stored(pool: asyncpg.Pool, mochi: Concept) -> None:
-    await consent(pool, BO)
+    await say_consent(pool, BO)
     fine = an_adapter("one", [mochi.concept_id], [1])
     for nonsense in (
         replace(fine, weights=b"two"),
@@ -466,7 +479,7 @@ async def test_withdrawn_consent_takes_what_was_learned_everywhere(
     of_bo = await learn(pool, BO, "his")
     without_her = await learn(pool, Viewer(2, 30), "not hers", owner=server_owner(30))
 
-    lost = await consent(pool, Viewer(1), may=False)
+    lost = await say_consent(pool, Viewer(1), may=False)
 
     assert lost == [SERVER, ELSEWHERE]
     assert {row["adapter_id"] for row in rows_of(database_url, "adapter")} == {of_bo, without_her}
@@ -482,7 +495,7 @@ async def test_withdrawn_consent_takes_what_was_learned_everywhere(
 
 async def test_giving_consent_takes_nothing(pool: asyncpg.Pool, mochi: Concept) -> None:
     own = await learn(pool, ANNA, "hers")
-    assert await consent(pool, ANNA) == []
+    assert await say_consent(pool, ANNA) == []
     assert await in_use(pool, ANNA) == own
 
 
@@ -490,7 +503,7 @@ async def test_after_withdrawing_the_viewer_is_where_they_were(pool: asyncpg.Poo
     await remember(pool, ANNA_ELSEWHERE, "The statue", owner=ELSEWHERE)
     await learn(pool, ANNA_ELSEWHERE, "ours", owner=ELSEWHERE)
     async with viewing(pool, ANNA) as connection:
-        await erasure.set_may_train(connection, ANNA, may=False)
+        await consent.set_may_train(connection, ANNA, may=False)
         assert {row[0] for row in await connection.fetch("SELECT owner_id FROM concept")} == {"user:1"}
         assert {row[0] for row in await connection.fetch("SELECT owner_id FROM person")} == {"user:1"}
 
@@ -523,7 +536,7 @@ async def test_erasing_takes_what_was_learned_from_one_and_their_name(
 
 async def test_erasing_takes_what_was_learned_about_one(pool: asyncpg.Pool) -> None:
     """Anna taught nothing there, but one of Bo's pictures is of her."""
-    await consent(pool, BO)
+    await say_consent(pool, BO)
     new = replace(a_concept(SERVER, "Anna"), created_by=2, linked_user=1)
     async with viewing(pool, BO) as connection:
         await concepts.remember(connection, new)
@@ -540,12 +553,12 @@ async def test_what_a_member_shared_is_unlearned_when_it_is_purged(
     mug, _ = shelf
     await learn(pool, ANNA, "ours", owner=SERVER)
     async with viewing(pool, CLEO) as connection:
-        await servers.purge(connection, SERVER, member=CLEO.user_id)
+        await purging.purge(connection, SERVER, member=CLEO.user_id)
     assert await in_use(pool, ANNA, SERVER) is not None  # nothing of hers was in it
     await add_picture(pool, BO, mug, 30)
     await learn(pool, ANNA, "ours, with a picture of Bo's", owner=SERVER)
     async with viewing(pool, ANNA) as connection:
-        await servers.forget_member(connection, SERVER, BO.user_id)
+        await purging.forget_member(connection, SERVER, BO.user_id)
     assert await in_use(pool, ANNA, SERVER) is None
 
 
@@ -555,7 +568,7 @@ async def test_a_forgotten_server_has_learned_nothing(
     own = await learn(pool, ANNA, "hers")
     await learn(pool, ANNA, "ours", owner=SERVER)
     async with viewing(pool, ANNA) as connection:
-        await servers.forget_server(connection, SERVER)
+        await purging.forget_server(connection, SERVER)
     assert [row["adapter_id"] for row in rows_of(database_url, "adapter")] == [own]
     for table in ("promotion", "training_run"):
         assert {row["owner_id"] for row in rows_of(database_url, table)} == {"user:1"}
@@ -579,7 +592,7 @@ async def test_what_is_taken_away_while_it_is_learned_is_not_kept(
         elif taken == "reference":
             await concepts.remove_reference(connection, mug, second.reference_id)
         elif taken == "consent":
-            assert await erasure.set_may_train(connection, ANNA, may=False) == []
+            assert await consent.set_may_train(connection, ANNA, may=False) == []
         else:
             await erasure.erase(connection, ANNA)
 
@@ -591,7 +604,7 @@ async def test_what_is_taken_away_while_it_is_learned_is_not_kept(
 
 async def take_away(connection: asyncpg.Connection, how: str, owner: OwnerId) -> None:
     if how == "consent":
-        await erasure.set_may_train(connection, ANNA, may=False)
+        await consent.set_may_train(connection, ANNA, may=False)
     elif how == "erase":
         await erasure.erase(connection, ANNA)
     else:
@@ -700,7 +713,7 @@ async def test_nobody_lets_anothers_adapter_answer(pool: asyncpg.Pool, mochi: Co
 async def test_who_consented_is_seen_by_nobody_but_training(pool: asyncpg.Pool, mochi: Concept) -> None:
     async with viewing(pool, BO) as connection:
         assert await connection.fetch("SELECT * FROM person") == []
-        assert await erasure.consenting(connection, [1, 2, 3]) == frozenset({1})
+        assert await consent.consenting(connection, [1, 2, 3]) == frozenset({1})
         assert await connection.fetch("SELECT * FROM person") == []
         await connection.execute("SELECT set_config('keepsake.caretaker', 'on', true)")
         assert await connection.execute("UPDATE person SET may_train = false") == "UPDATE 0"

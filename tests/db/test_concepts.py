@@ -16,7 +16,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from db import concepts, corrections, sightings
+from db import concepts, corrections, pictures, sightings
 from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
 from db.geometry import WHOLE, Box
 from db.maintenance import delete_what_is_due
@@ -157,7 +157,7 @@ async def test_remember_and_find(pool: asyncpg.Pool) -> None:
         assert await concepts.find(connection, ANNA, "Moch") == []
         assert await concepts.find(connection, ANNA, "a\x00\ud83d") == []
         assert await concepts.count(connection, MINE) == 1
-        avatar = await concepts.avatar(connection, mochi)
+        avatar = await pictures.avatar(connection, mochi)
         stored = await connection.fetchval("SELECT vector FROM embedding")
     reference = a_reference(0)
     assert avatar is not None
@@ -221,7 +221,7 @@ async def test_more_references(pool: asyncpg.Pool) -> None:
         mochi = await concepts.remember(connection, a_concept(MINE, "Mochi", 0))
         more = await concepts.add_reference(connection, mochi, a_reference(1), created_by=1)
         same_picture = await concepts.add_reference(connection, mochi, a_reference(1), created_by=1)
-        avatar = await concepts.avatar(connection, mochi)
+        avatar = await pictures.avatar(connection, mochi)
     assert (more.references, same_picture.references) == (2, 3)
     assert avatar is not None
     assert avatar.picture == a_jpeg(0)
@@ -260,7 +260,7 @@ async def test_forget_takes_all_but_pictures_still_used(pool: asyncpg.Pool) -> N
         assert await concepts.forget(connection, mochi.owner_id, mochi.concept_id) == "Mochi"
     assert await _counts(pool) == {"picture": 1, "concept": 1, "reference": 1, "embedding": 1}
     async with viewing(pool, ANNA) as connection:
-        assert await concepts.avatar(connection, rex) is not None
+        assert await pictures.avatar(connection, rex) is not None
         with pytest.raises(NotRememberedError):
             await concepts.forget(connection, mochi.owner_id, mochi.concept_id)
         await concepts.forget(connection, rex.owner_id, rex.concept_id)

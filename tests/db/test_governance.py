@@ -12,7 +12,21 @@ import asyncpg
 import psycopg
 import pytest
 
-from db import concepts, corrections, erasure, merging, rate_limits, search, servers, sightings, trash
+from db import (
+    concepts,
+    consent,
+    corrections,
+    erasure,
+    footprint,
+    merging,
+    pictures,
+    purging,
+    rate_limits,
+    search,
+    servers,
+    sightings,
+    trash,
+)
 from db.errors import (
     CannotMergeError,
     LastReferenceError,
@@ -114,8 +128,8 @@ async def test_undoing_brings_everything_back_to_the_last_bit(pool: asyncpg.Pool
     mochi = await remember(pool, ANNA, "Mochi", "a cat")
     async with viewing(pool, ANNA) as connection:
         await concepts.add_reference(connection, mochi, a_reference(3), 1)
-        second = (await concepts.references(connection, mochi))[1]
-        await concepts.choose_avatar(connection, mochi, second.reference_id)
+        second = (await pictures.references(connection, mochi))[1]
+        await pictures.choose_avatar(connection, mochi, second.reference_id)
     await answer(pool, ANNA, mochi)
     before = rows(database_url)
 
@@ -188,7 +202,7 @@ async def test_merging_keeps_the_pictures_and_words_of_both(pool: asyncpg.Pool, 
 
     async with viewing(pool, ANNA) as connection:
         merged = await merging.merge(connection, ANNA, mochi, chelsea)
-        shown = await concepts.references(connection, merged)
+        shown = await pictures.references(connection, merged)
 
     assert (merged.name, merged.info, merged.references) == ("Mochi", "a cat\nhates rain", 2)
     assert {reference.picture for reference in shown} == {a_jpeg(5), a_jpeg(7)}
@@ -222,10 +236,10 @@ async def test_the_last_picture_stays(pool: asyncpg.Pool) -> None:
     mochi = await remember(pool, ANNA, "Mochi")
     async with viewing(pool, ANNA) as connection:
         await concepts.add_reference(connection, mochi, a_reference(3), 1)
-        first, second = await concepts.references(connection, mochi)
+        first, second = await pictures.references(connection, mochi)
         left = await concepts.remove_reference(connection, mochi, first.reference_id)
         assert left.references == 1
-        shown = await concepts.avatar(connection, mochi)
+        shown = await pictures.avatar(connection, mochi)
         assert shown is not None
         assert shown.picture == second.picture
         with pytest.raises(LastReferenceError):
@@ -370,18 +384,18 @@ async def test_purging_takes_one_members_or_what_is_old_or_all(pool: asyncpg.Poo
     await answer(pool, ANNA)
     await answer(pool, BO)
     async with viewing(pool, BO) as connection:
-        assert await servers.purge(connection, SERVER, member=1) == 2
+        assert await purging.purge(connection, SERVER, member=1) == 2
     assert await names(pool, BO, SERVER) == ["The lamp"]
     with psycopg.connect(database_url) as administrator:
         assert administrator.execute("SELECT owner_id FROM answer").fetchall() == [("user:2",)]
         assert administrator.execute("SELECT count(*) FROM picture WHERE owner_id = 'server:10'").fetchone() == (1,)
 
     async with viewing(pool, BO) as connection:
-        assert await servers.purge(connection, SERVER, before=datetime.now(UTC) - timedelta(days=1)) == 0
-        assert await servers.purge(connection, SERVER, before=datetime.now(UTC) + timedelta(days=1)) == 1
+        assert await purging.purge(connection, SERVER, before=datetime.now(UTC) - timedelta(days=1)) == 0
+        assert await purging.purge(connection, SERVER, before=datetime.now(UTC) + timedelta(days=1)) == 1
     await remember(pool, ANNA, "The mug", owner=SERVER)
     async with viewing(pool, BO) as connection:
-        assert await servers.purge(connection, SERVER) == 1
+        assert await purging.purge(connection, SERVER) == 1
     assert await names(pool, ANNA, own.owner_id) == ["Mochi"]
 
 
@@ -390,7 +404,7 @@ async def test_a_forgotten_server_leaves_nothing_and_others_alone(pool: asyncpg.
         await remember(pool, viewer, "The mug", owner=viewer.server_memory)
         await answer(pool, viewer)
     async with viewing(pool, ANNA) as connection:
-        await servers.forget_server(connection, SERVER)
+        await purging.forget_server(connection, SERVER)
     assert await names(pool, ELSEWHERE, server_owner(20)) == ["The mug"]
     assert [server.server_id for server in await known_servers(pool)] == [20]
     with psycopg.connect(database_url) as administrator:
@@ -405,11 +419,11 @@ async def test_a_forgotten_server_leaves_nothing_and_others_alone(pool: asyncpg.
 
 async def test_consent_is_off_until_it_is_given(pool: asyncpg.Pool) -> None:
     async with viewing(pool, ANNA) as connection:
-        assert not await erasure.may_train(connection, ANNA)
-        await erasure.set_may_train(connection, ANNA, may=True)
-        assert await erasure.may_train(connection, ANNA)
-        await erasure.set_may_train(connection, ANNA, may=False)
-        assert not await erasure.may_train(connection, ANNA)
+        assert not await consent.may_train(connection, ANNA)
+        await consent.set_may_train(connection, ANNA, may=True)
+        assert await consent.may_train(connection, ANNA)
+        await consent.set_may_train(connection, ANNA, may=False)
+        assert not await consent.may_train(connection, ANNA)
 
 
 async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(pool: asyncpg.Pool) -> None:
@@ -419,7 +433,7 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
     await remember(pool, BO, "The lamp", owner=SERVER)
 
     async with viewing(pool, Viewer(1)) as connection:
-        assert await erasure.object_to_sharing(connection, Viewer(1)) == 2
+        assert await consent.object_to_sharing(connection, Viewer(1)) == 2
 
     assert await names(pool, BO, SERVER) == ["The lamp"]
     assert await names(pool, Viewer(2, 20), server_owner(20)) == []
@@ -438,7 +452,7 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
             await concepts.edit(connection, lamp, linked_user=1)
 
     async with viewing(pool, ANNA) as connection:
-        await erasure.withdraw_objection(connection, ANNA)
+        await consent.withdraw_objection(connection, ANNA)
     await remember(pool, BO, "Anna", owner=SERVER, person=1)
 
 
@@ -447,10 +461,10 @@ async def test_nobody_objects_for_somebody_else(pool: asyncpg.Pool) -> None:
         async with viewing(pool, BO) as connection:
             await connection.execute("INSERT INTO objection (user_id) VALUES (1)")
     async with viewing(pool, ANNA) as connection:
-        await erasure.object_to_sharing(connection, ANNA)
+        await consent.object_to_sharing(connection, ANNA)
     async with viewing(pool, BO) as connection:
         await connection.execute("DELETE FROM objection")
-        assert await erasure.objects(connection, 1)
+        assert await consent.objects(connection, 1)
 
 
 async def test_linking_and_objecting_in_the_same_moment_never_both_hold(pool: asyncpg.Pool) -> None:
@@ -460,7 +474,7 @@ async def test_linking_and_objecting_in_the_same_moment_never_both_hold(pool: as
 
     async def object_now() -> None:
         async with viewing(pool, Viewer(1)) as connection:
-            await erasure.object_to_sharing(connection, Viewer(1))
+            await consent.object_to_sharing(connection, Viewer(1))
 
     await asyncio.gather(
         *(link(number) for number in range(6)), object_now(), *(link(number) for number in range(6, 12))
@@ -494,10 +508,10 @@ async def test_erasing_takes_everything_of_one_and_nothing_of_others(pool: async
     await answer(pool, ANNA, mochi)
     await answer(pool, BO, rex)
     async with viewing(pool, ANNA) as connection:
-        await erasure.set_may_train(connection, ANNA, may=True)
+        await consent.set_may_train(connection, ANNA, may=True)
         await concepts.add_reference(connection, lamp, a_reference(30), 1)
         await rate_limits.use(connection, ANNA.personal, Limit("ask", 5, timedelta(hours=1)))
-        assert (await erasure.stored(connection, ANNA)).shared == 2
+        assert (await footprint.stored(connection, ANNA)).shared == 2
     run_as_administrator(
         database_url,
         "INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES"
@@ -513,9 +527,9 @@ async def test_erasing_takes_everything_of_one_and_nothing_of_others(pool: async
     assert await names(pool, BO, BO.personal) == ["Rex"]
     async with viewing(pool, BO) as connection:
         assert (await concepts.get(connection, SERVER, lamp.concept_id)).references == 1
-        assert (await erasure.stored(connection, BO)).answers == 1
+        assert (await footprint.stored(connection, BO)).answers == 1
     async with viewing(pool, Viewer(1)) as connection:
-        assert set(vars_of(await erasure.stored(connection, Viewer(1)))) == {0}
+        assert set(vars_of(await footprint.stored(connection, Viewer(1)))) == {0}
 
 
 def vars_of(counted: object) -> list[int]:

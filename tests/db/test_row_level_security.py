@@ -7,7 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db import concepts, corrections, sightings
+from db import concepts, corrections, pictures, sightings
 from db.errors import NotRememberedError
 from db.geometry import WHOLE
 from db.pool import open_pool, viewing, without_viewer
@@ -161,7 +161,7 @@ async def test_the_functions_of_the_memory_find_nothing_of_anothers(full: asyncp
         assert await concepts.did_you_mean(connection, ANNA, "Mochi") == []
         assert await concepts.count(connection, user_owner(1)) == 0
         assert await concepts.list_concepts(connection, user_owner(1)) == []
-        assert await concepts.avatar(connection, mochi) is None
+        assert await pictures.avatar(connection, mochi) is None
         await concepts.mark_recognised(connection, [mochi])
         for attempt in (
             concepts.forget(connection, mochi.owner_id, mochi.concept_id),

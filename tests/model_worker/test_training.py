@@ -20,7 +20,7 @@ import psycopg
 import pytest
 import torch
 
-from db import adapters, erasure, training
+from db import adapters, consent, training
 from db.errors import DataWithdrawnError
 from db.geometry import WHOLE
 from db.job_queue import ask_for_training
@@ -150,7 +150,7 @@ async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = Tr
     from db import concepts
 
     async with viewing(pool, viewer) as connection:
-        await erasure.set_may_train(connection, viewer, may=may)
+        await consent.set_may_train(connection, viewer, may=may)
         for name, colour in COLOURS.items():
             new = NewConcept(
                 owner_id=viewer.personal,
@@ -236,7 +236,7 @@ async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(
 
     # Withdrawn: with the consent all of it goes.
     async with viewing(lesson.pool, ANNA) as connection:
-        await erasure.set_may_train(connection, ANNA, may=False)
+        await consent.set_may_train(connection, ANNA, may=False)
         assert await adapters.history(connection, ANNA.personal) == []
     with pytest.raises(TooLittleDataError, match="consent is given in /privacy"):
         await train_owner(lesson.asked, ANNA.personal)
@@ -256,7 +256,7 @@ async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_noth
 
     async def withdraw() -> None:
         async with viewing(lesson.pool, ANNA) as connection:
-            await erasure.set_may_train(connection, ANNA, may=False)
+            await consent.set_may_train(connection, ANNA, may=False)
 
     def note(phase: str, step: int, steps: int) -> None:
         if phase == "examining":

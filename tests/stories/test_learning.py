@@ -33,7 +33,7 @@ from bot.service.ask import Question, ask
 from bot.service.worker_client import WorkerClient
 from bot.ui import live
 from db import adapters, job_queue, servers, training
-from db.erasure import count_consents
+from db.consent import count_consents
 from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState

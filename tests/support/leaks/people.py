@@ -16,9 +16,14 @@ from psycopg import sql
 from db import (
     adapters,
     concepts,
+    consent,
     corrections,
     erasure,
+    footprint,
+    membership,
     merging,
+    pictures,
+    purging,
     rate_limits,
     recall,
     reindexing,
@@ -182,7 +187,7 @@ class People(Watched):
         )
         self.world.of(owner)[made.concept_id] = known
         self.world.embeddings.append(reference.embedding)
-        [stored] = self.as_viewer(viewer, lambda c: concepts.references(c, made))
+        [stored] = self.as_viewer(viewer, lambda c: pictures.references(c, made))
         self.world.loot["concept", owner] = made.concept_id
         self.world.loot["reference", owner] = stored.reference_id
         return known
@@ -218,8 +223,8 @@ class People(Watched):
             found = self.concept(viewer, viewer.personal, known)
             reference = a_reference(seed)
             self.as_viewer(viewer, lambda c: concepts.add_reference(c, found, reference, viewer.user_id))
-            shown = self.as_viewer(viewer, lambda c: concepts.references(c, found))
-            self.as_viewer(viewer, lambda c: concepts.choose_avatar(c, found, shown[-1].reference_id))
+            shown = self.as_viewer(viewer, lambda c: pictures.references(c, found))
+            self.as_viewer(viewer, lambda c: pictures.choose_avatar(c, found, shown[-1].reference_id))
             known.vectors.append(reference.embedding)
             self.world.embeddings.append(reference.embedding)
 
@@ -374,7 +379,7 @@ class People(Watched):
         self._learn(viewer, owner)
 
     def _learn(self, viewer: Viewer, owner: OwnerId) -> None:
-        self.as_viewer(viewer, lambda c: erasure.set_may_train(c, viewer, may=True))
+        self.as_viewer(viewer, lambda c: consent.set_may_train(c, viewer, may=True))
         learned = self.as_viewer(viewer, lambda c: learn(c, owner))
         if learned:
             [found] = self.as_viewer(viewer, lambda c: adapters.in_use(c, [owner]))
@@ -402,21 +407,21 @@ class People(Watched):
         self._object(viewer)
 
     def _object(self, viewer: Viewer) -> None:
-        self.as_viewer(viewer, lambda c: erasure.object_to_sharing(c, viewer))
+        self.as_viewer(viewer, lambda c: consent.object_to_sharing(c, viewer))
         self.world.objecting.add(viewer.user_id)
         self.world.forget_shared(ALL_SERVERS, lambda known: known.linked_user == viewer.user_id)
 
     @rule(viewer=viewers)
     @counted
     def withdraw(self, viewer: Viewer) -> None:
-        self.as_viewer(viewer, lambda c: erasure.withdraw_objection(c, viewer))
+        self.as_viewer(viewer, lambda c: consent.withdraw_objection(c, viewer))
         self.world.objecting.discard(viewer.user_id)
 
     @rule(viewer=viewers, may=st.booleans())
     @counted
     def consent(self, viewer: Viewer, may: bool) -> None:
-        self.as_viewer(viewer, lambda c: erasure.set_may_train(c, viewer, may=may))
-        assert self.as_viewer(viewer, lambda c: erasure.may_train(c, viewer)) is may
+        self.as_viewer(viewer, lambda c: consent.set_may_train(c, viewer, may=may))
+        assert self.as_viewer(viewer, lambda c: consent.may_train(c, viewer)) is may
 
     @rule(viewer=viewers)
     @counted
@@ -461,15 +466,15 @@ class People(Watched):
             self._depart(viewer, viewer.server_memory, member)
 
     def _depart(self, viewer: Viewer, shared: OwnerId, member: int) -> None:
-        self.as_viewer(viewer, lambda c: servers.mark_departed(c, shared, member))
-        assert member in self.as_viewer(viewer, lambda c: servers.departed_for(c, shared, timedelta(0)))
+        self.as_viewer(viewer, lambda c: membership.mark_departed(c, shared, member))
+        assert member in self.as_viewer(viewer, lambda c: membership.departed_for(c, shared, timedelta(0)))
 
     @rule(viewer=viewers, member=st.sampled_from(USERS))
     @counted
     def purge(self, viewer: Viewer, member: int) -> None:
         shared = viewer.server_memory
         if shared:
-            self.as_viewer(viewer, lambda c: servers.purge(c, shared, member=member))
+            self.as_viewer(viewer, lambda c: purging.purge(c, shared, member=member))
             self.world.forget_shared([shared], lambda known: member in {known.created_by, known.linked_user})
             self.world.drop_aside(lambda aside: aside.owner == shared and aside.names(member))
 
@@ -527,7 +532,7 @@ class People(Watched):
     @rule(viewer=viewers)
     @counted
     def count(self, viewer: Viewer) -> None:
-        stored = self.as_viewer(viewer, lambda c: erasure.stored(c, viewer))
+        stored = self.as_viewer(viewer, lambda c: footprint.stored(c, viewer))
         assert stored.concepts == len(self.world.of(viewer.personal))
         assert stored.shared == sum(known.created_by == viewer.user_id for known in self.world.shared())
         assert stored.linked == sum(known.linked_user == viewer.user_id for known in self.world.shared())

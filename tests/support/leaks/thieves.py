@@ -17,9 +17,13 @@ from db import (
     adapters,
     archives,
     concepts,
+    consent,
     corrections,
-    erasure,
+    footprint,
+    membership,
     merging,
+    pictures,
+    purging,
     rate_limits,
     recall,
     reindexing,
@@ -28,6 +32,7 @@ from db import (
     sightings,
     training,
     trash,
+    unlearning,
 )
 from db.adapters import Adapter
 from db.errors import DataWithdrawnError, NothingToRollBackError, NotRememberedError
@@ -132,13 +137,13 @@ class Thieves(People):
         for owner in theft.memories:
             loot, picture = self._stolen_concept(owner), self._stolen("reference", owner)
             self._pry_into_a_picture(thief, loot, picture)
-        self.gets([], thief, lambda c: servers.contributors(c, theft.server))
+        self.gets([], thief, lambda c: membership.contributors(c, theft.server))
 
     def _pry_into_a_picture(self, thief: Viewer, loot: Concept, picture: Any) -> None:
-        self.gets([], thief, lambda c: concepts.references(c, loot))
-        self.gets(None, thief, lambda c: concepts.avatar(c, loot))
+        self.gets([], thief, lambda c: pictures.references(c, loot))
+        self.gets(None, thief, lambda c: pictures.avatar(c, loot))
         self.gets([], thief, lambda c: reindexing.references_without(c, loot.owner_id, "another", 1000))
-        self.refused(NotRememberedError, thief, lambda c: concepts.choose_avatar(c, loot, picture))
+        self.refused(NotRememberedError, thief, lambda c: pictures.choose_avatar(c, loot, picture))
         self.refused(NotRememberedError, thief, lambda c: concepts.remove_reference(c, loot, picture))
         self.refused(NotRememberedError, thief, lambda c: concepts.add_reference(c, loot, a_reference(), 1))
 
@@ -209,11 +214,11 @@ class Thieves(People):
     def _pry_into_an_adapter(self, thief: Viewer, owner: OwnerId, adapter_id: str) -> None:
         self.gets(None, thief, lambda c: adapters.weights_of(c, owner, adapter_id))
         self.gets([], thief, lambda c: adapters.history(c, owner, 1000))
-        self.gets(0, thief, lambda c: servers.count_adapters(c, owner))
+        self.gets(0, thief, lambda c: unlearning.count_adapters(c, owner))
         self.refused(NothingToRollBackError, thief, lambda c: adapters.roll_back(c, owner, thief.user_id))
         with self.untouched(thief):
             self.as_viewer(thief, lambda c: adapters.disable(c, owner, thief.user_id))
-            self.as_viewer(thief, lambda c: servers.unlearn_member(c, owner, int(owner.partition(":")[2])))
+            self.as_viewer(thief, lambda c: unlearning.unlearn_member(c, owner, int(owner.partition(":")[2])))
         planted = Adapter(
             adapter_id=adapter_id,
             base="planted",
@@ -248,19 +253,19 @@ class Thieves(People):
         thief, shared = theft.thief, theft.server
         self.gets(ServerSettings(), thief, lambda c: servers.settings_of(c, shared))
         self.refused(DENIED, thief, lambda c: servers.change_settings(c, shared, 0, ServerSettings(), "planted"))
-        self.refused(DENIED, thief, lambda c: servers.mark_left(c, shared))
+        self.refused(DENIED, thief, lambda c: membership.mark_left(c, shared))
         with self.untouched(thief):
-            self.as_viewer(thief, lambda c: servers.mark_back(c, shared))
+            self.as_viewer(thief, lambda c: membership.mark_back(c, shared))
 
     @rule(theft=thefts)
     @counted
     def purge_where_one_is_not(self, theft: Theft) -> None:
         thief, shared = theft.thief, theft.server
         with self.untouched(thief):
-            self.as_viewer(thief, lambda c: servers.purge(c, shared))
-            self.as_viewer(thief, lambda c: servers.forget_member(c, shared, theft.victim.user_id))
-            self.as_viewer(thief, lambda c: servers.forget_person(c, shared, theft.victim.user_id))
-            self.as_viewer(thief, lambda c: servers.forget_server(c, shared))
+            self.as_viewer(thief, lambda c: purging.purge(c, shared))
+            self.as_viewer(thief, lambda c: purging.forget_member(c, shared, theft.victim.user_id))
+            self.as_viewer(thief, lambda c: purging.forget_person(c, shared, theft.victim.user_id))
+            self.as_viewer(thief, lambda c: purging.forget_server(c, shared))
 
     @rule(theft=thefts)
     @counted
@@ -272,19 +277,19 @@ class Thieves(People):
     @counted
     def pry_into_departures(self, theft: Theft) -> None:
         thief, shared, member = theft.thief, theft.server, theft.victim.user_id
-        self.gets([], thief, lambda c: servers.departed_for(c, shared, timedelta(0)))
-        self.refused(DENIED, thief, lambda c: servers.mark_departed(c, shared, member))
+        self.gets([], thief, lambda c: membership.departed_for(c, shared, timedelta(0)))
+        self.refused(DENIED, thief, lambda c: membership.mark_departed(c, shared, member))
         with self.untouched(thief):
-            self.as_viewer(thief, lambda c: servers.mark_returned(c, shared, member))
+            self.as_viewer(thief, lambda c: membership.mark_returned(c, shared, member))
 
     @rule(theft=thefts)
     @counted
     def pry_into_consent(self, theft: Theft) -> None:
         thief, victim = theft.thief, theft.victim
-        self.gets(False, thief, lambda c: erasure.may_train(c, victim))
+        self.gets(False, thief, lambda c: consent.may_train(c, victim))
         for may in (True, False):
-            self.refused(DENIED, thief, lambda c: erasure.set_may_train(c, victim, may=may))  # noqa: B023
-        stored = self.as_viewer(thief, lambda c: erasure.stored(c, victim))
+            self.refused(DENIED, thief, lambda c: consent.set_may_train(c, victim, may=may))  # noqa: B023
+        stored = self.as_viewer(thief, lambda c: footprint.stored(c, victim))
         private = (stored.concepts, stored.references, stored.pictures, stored.answers, stored.corrections)
         hold(private == (0,) * 5 and stored.forgotten == 0, f"{thief} knows of {victim}: {stored}")
 
@@ -293,9 +298,9 @@ class Thieves(People):
     def object_for_another(self, theft: Theft) -> None:
         """Who objects is known to all; objecting, and withdrawing that, is for oneself."""
         thief, victim = theft.thief, theft.victim
-        self.refused(DENIED, thief, lambda c: erasure.object_to_sharing(c, victim))
+        self.refused(DENIED, thief, lambda c: consent.object_to_sharing(c, victim))
         with self.untouched(thief):
-            self.as_viewer(thief, lambda c: erasure.withdraw_objection(c, victim))
+            self.as_viewer(thief, lambda c: consent.withdraw_objection(c, victim))
 
     @rule(theft=thefts)
     @counted

@@ -1,0 +1,76 @@
+"""Where a user has left something: counts of what is stored about them, and the servers it is in."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from db.pool import erasing
+from db.types import OwnerId, Stored, Viewer
+
+COUNT_STORED = """
+    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1) AS concepts,
+           (SELECT count(*) FROM reference WHERE owner_id = $1) AS references,
+           (SELECT count(*) FROM picture WHERE owner_id = $1) AS pictures,
+           (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM picture WHERE owner_id = $1)
+             + (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM answer WHERE owner_id = $1) AS picture_bytes,
+           (SELECT count(*) FROM answer WHERE owner_id = $1) AS answers,
+           (SELECT count(*) FROM correction WHERE owner_id = $1) AS corrections,
+           (SELECT count(*) FROM set_aside WHERE owner_id = $1) AS forgotten,
+           (SELECT count(*) FROM adapter WHERE owner_id = $1)
+             + (SELECT count(*) FROM adapter WHERE owner_id LIKE 'server:%' AND $2 = ANY (saw_users)) AS adapters,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2) AS shared,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked
+"""
+
+SERVERS_WITH_MINE = """
+    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND $1 IN (created_by, linked_user)
+    UNION
+    SELECT owner_id FROM reference WHERE owner_id LIKE 'server:%' AND created_by = $1
+    UNION
+    SELECT owner_id FROM set_aside
+     WHERE owner_id LIKE 'server:%' AND (set_by = $1 OR linked_user = $1 OR people @> to_jsonb($1::bigint))
+    UNION
+    SELECT owner_id FROM audit WHERE actor = $1
+    UNION
+    SELECT owner_id FROM departure WHERE user_id = $1
+    UNION
+    SELECT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)
+    UNION
+    SELECT owner_id FROM promotion WHERE owner_id LIKE 'server:%' AND actor = $1
+"""
+
+SERVERS_WITH_ME = """
+    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $1
+    UNION
+    SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND linked_user = $1
+"""
+
+SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
+
+
+async def stored(connection: asyncpg.Connection, viewer: Viewer) -> Stored:
+    """Return what is stored about the viewer, in every server, too."""
+    async with erasing(connection):
+        row = await connection.fetchrow(COUNT_STORED, viewer.personal, viewer.user_id)
+    return Stored(**dict(row))
+
+
+async def servers_with_mine(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the servers that have something which the viewer made, or which is linked to them; sorted."""
+    return await _servers(connection, SERVERS_WITH_MINE, viewer)
+
+
+async def servers_linked_to(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the servers that have something which is linked to the viewer; sorted."""
+    return await _servers(connection, SERVERS_WITH_ME, viewer)
+
+
+async def servers_trained_on(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the servers that have an adapter which was trained on something of the viewer's; sorted."""
+    return await _servers(connection, SERVERS_TRAINED_ON_ME, viewer)
+
+
+async def _servers(connection: asyncpg.Connection, question: str, viewer: Viewer) -> list[OwnerId]:
+    async with erasing(connection):
+        rows = await connection.fetch(question, viewer.user_id)
+    return sorted(OwnerId(row["owner_id"]) for row in rows)

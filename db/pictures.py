@@ -1,0 +1,159 @@
+"""Pictures of concepts: what is stored of each, which one is shown, and which nothing uses any more.
+
+Every function takes the connection of `db.pool.viewing`, so row-level security holds whatever the SQL says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from db.errors import ReferenceGoneError
+from db.rows import box_from
+from db.types import Avatar, Concept, Embedded, OwnerId, Reference, StoredReference
+
+INSERT_PICTURE = """
+    INSERT INTO picture (owner_id, picture_sha256, jpeg, width, height)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (owner_id, picture_sha256) DO NOTHING
+"""
+
+INSERT_REFERENCE = """
+    INSERT INTO reference (owner_id, concept_id, picture_sha256,
+                           box_left, box_top, box_right, box_bottom, created_by, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
+    RETURNING reference_id
+"""
+
+INSERT_EMBEDDING = """
+    INSERT INTO embedding (owner_id, concept_id, reference_id, embedding_id, vector)
+    VALUES ($1, $2, $3, $4, $5)
+"""
+
+SHOW_AS_AVATAR = """
+    UPDATE concept SET avatar_id = $3
+     WHERE owner_id = $1 AND concept_id = $2 AND avatar_id IS NULL
+"""
+
+DELETE_UNUSED_PICTURES = """
+    DELETE FROM picture
+     WHERE owner_id = $1
+       AND picture_sha256 = ANY ($2::text[])
+       AND NOT EXISTS (SELECT FROM reference
+                        WHERE reference.owner_id = picture.owner_id
+                          AND reference.picture_sha256 = picture.picture_sha256)
+"""
+
+GET_AVATAR = """
+    SELECT picture.jpeg, picture.width, picture.height,
+           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom
+      FROM concept
+      JOIN reference ON reference.owner_id = concept.owner_id
+                    AND reference.concept_id = concept.concept_id
+      JOIN picture ON picture.owner_id = reference.owner_id
+                  AND picture.picture_sha256 = reference.picture_sha256
+     WHERE concept.owner_id = $1 AND concept.concept_id = $2
+     ORDER BY reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
+     LIMIT 1
+"""
+
+GET_REFERENCES = """
+    SELECT reference.reference_id, reference.picture_sha256, reference.created_by, reference.created_at,
+           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
+           picture.jpeg, picture.width, picture.height,
+           reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
+      FROM reference
+      JOIN concept ON concept.owner_id = reference.owner_id
+                  AND concept.concept_id = reference.concept_id
+      JOIN picture ON picture.owner_id = reference.owner_id
+                  AND picture.picture_sha256 = reference.picture_sha256
+     WHERE reference.owner_id = $1 AND reference.concept_id = $2
+     ORDER BY reference.created_at, reference.reference_id
+"""
+
+CHOOSE_AVATAR = """
+    UPDATE concept SET avatar_id = $3, updated_at = now()
+     WHERE owner_id = $1 AND concept_id = $2
+       AND EXISTS (SELECT FROM reference
+                    WHERE reference.owner_id = $1 AND reference.concept_id = $2 AND reference.reference_id = $3)
+"""
+
+
+async def avatar(connection: asyncpg.Connection, concept: Concept) -> Avatar | None:
+    """Return the reference that is shown for a concept: the chosen one, else the oldest; None without any."""
+    row = await connection.fetchrow(GET_AVATAR, concept.owner_id, concept.concept_id)
+    if row is None:
+        return None
+    return Avatar(picture=row["jpeg"], width=row["width"], height=row["height"], box=box_from(row))
+
+
+async def references(connection: asyncpg.Connection, concept: Concept) -> list[StoredReference]:
+    """Return a concept's references, the oldest first."""
+    rows = await connection.fetch(GET_REFERENCES, concept.owner_id, concept.concept_id)
+    return [
+        StoredReference(
+            reference_id=row["reference_id"],
+            picture=row["jpeg"],
+            picture_sha256=row["picture_sha256"],
+            width=row["width"],
+            height=row["height"],
+            box=box_from(row),
+            created_by=row["created_by"],
+            created_at=row["created_at"],
+            is_avatar=row["is_avatar"],
+        )
+        for row in rows
+    ]
+
+
+async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:
+    """Show this reference as the concept's avatar. Raises ReferenceGoneError when it isn't there (any more)."""
+    done = await connection.execute(CHOOSE_AVATAR, concept.owner_id, concept.concept_id, reference_id)
+    if done == "UPDATE 0":
+        raise ReferenceGoneError
+
+
+async def store_reference(
+    connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID, reference: Reference, created_by: int
+) -> None:
+    """Store a reference with its picture and embeddings; the first one of a concept is its avatar.
+
+    The caller holds the lock of the owner's memory.
+    """
+    box = reference.box
+    await connection.execute(
+        INSERT_PICTURE,
+        owner_id,
+        reference.picture_sha256,
+        reference.picture,
+        reference.width,
+        reference.height,
+    )
+    reference_id = await connection.fetchval(
+        INSERT_REFERENCE,
+        owner_id,
+        concept_id,
+        reference.picture_sha256,
+        box.left,
+        box.top,
+        box.right,
+        box.bottom,
+        created_by,
+        reference.created_at,
+    )
+    made = [Embedded(reference.embedding_id, reference.embedding), *([reference.former] if reference.former else [])]
+    for embedded in made:
+        await connection.execute(
+            INSERT_EMBEDDING, owner_id, concept_id, reference_id, embedded.embedding_id, embedded.vector
+        )
+    await connection.execute(SHOW_AS_AVATAR, owner_id, concept_id, reference_id)
+
+
+async def delete_unused_pictures(connection: asyncpg.Connection, owner_id: OwnerId, pictures: Sequence[str]) -> None:
+    """Delete those of these pictures (SHA-256) that no reference of their owner uses (any more).
+
+    The caller holds the lock of the owner's memory: a reference may be about to use one.
+    """
+    await connection.execute(DELETE_UNUSED_PICTURES, owner_id, pictures)

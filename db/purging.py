@@ -1,0 +1,148 @@
+"""Taking things out of a server's memory for good: what is old, a member's, a person's, or all of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from db.locks import lock_memory
+from db.membership import mark_returned
+from db.pictures import delete_unused_pictures
+from db.pool import as_caretaker
+from db.types import OwnerId, user_owner
+
+DELETE_LINKED = "DELETE FROM concept WHERE owner_id = $1 AND linked_user = $2 RETURNING concept_id"
+
+DELETE_LINKED_PROPOSALS = "DELETE FROM set_aside WHERE owner_id = $1 AND linked_user = $2"
+
+SHARED_BY = "SELECT concept_id FROM audit WHERE owner_id = $1 AND actor = $2 AND action = 'shared'"
+
+# What is purged: all, one member's, or what is older. Of others' concepts a member's pictures go.
+PURGE_CONCEPTS = """
+    DELETE FROM concept
+     WHERE owner_id = $1
+       AND ($2::bigint IS NULL OR created_by = $2 OR linked_user = $2)
+       AND ($3::timestamptz IS NULL OR greatest(created_at, updated_at, last_seen) < $3)
+    RETURNING concept_id
+"""
+
+PURGE_REFERENCES = """
+    DELETE FROM reference
+     WHERE owner_id = $1 AND created_by = $2
+"""
+
+PURGE_PROPOSALS = """
+    DELETE FROM set_aside
+     WHERE owner_id = $1
+       AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2 OR people @> to_jsonb($2::bigint))
+       AND ($3::timestamptz IS NULL OR created_at < $3)
+"""
+
+PICTURES = "SELECT picture_sha256 FROM picture WHERE owner_id = $1"
+
+FORGET_SUBJECTS = "UPDATE audit SET subject = '' WHERE owner_id = $1 AND concept_id = ANY ($2::uuid[])"
+
+NAMELESS_ACTOR = "UPDATE audit SET actor = 0 WHERE owner_id = $1 AND actor = $2"
+
+NAMELESS_PROMOTER = "UPDATE promotion SET actor = 0 WHERE owner_id = $1 AND actor = $2"
+
+DELETE_ANSWERS = """
+    DELETE FROM answer
+     WHERE server_owner_id = $1
+       AND ($2::text IS NULL OR owner_id = $2)
+       AND ($3::timestamptz IS NULL OR created_at < $3)
+"""
+
+OF_A_SERVER = (
+    "promotion",
+    "adapter",
+    "training_run",
+    "concept",
+    "picture",
+    "set_aside",
+    "audit",
+    "departure",
+    "rate",
+    "embedding_use",
+    "server",
+)
+"""The tables with rows of a server; references and embeddings go with their concepts."""
+
+
+async def purge(
+    connection: asyncpg.Connection,
+    owner_id: OwnerId,
+    *,
+    member: int | None = None,
+    before: datetime | None = None,
+) -> int:
+    """Delete a server's concepts and answers: all, one member's, or those nobody touched since; returns how many.
+
+    Of a member it takes what they shared, what is linked to them, their pictures of others' concepts, their
+    proposals, and the answers they were given on this server.
+    """
+    return len(await _purge(connection, owner_id, member, before))
+
+
+async def _purge(
+    connection: asyncpg.Connection, owner_id: OwnerId, member: int | None, before: datetime | None
+) -> list[UUID]:
+    async with connection.transaction():
+        await lock_memory(connection, owner_id)
+        gone = [row["concept_id"] for row in await connection.fetch(PURGE_CONCEPTS, owner_id, member, before)]
+        if member is not None:
+            await connection.execute(PURGE_REFERENCES, owner_id, member)
+        await connection.execute(PURGE_PROPOSALS, owner_id, member, before)
+        await _delete_unused_pictures(connection, owner_id)
+        await delete_answers(connection, owner_id, member, before)
+    return gone
+
+
+async def forget_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
+    """Purge a member, and take their name and what they shared out of the logs; returns how many concepts."""
+    async with connection.transaction():
+        shared = [row["concept_id"] for row in await connection.fetch(SHARED_BY, owner_id, user_id)]
+        gone = await _purge(connection, owner_id, user_id, None)
+        await connection.execute(FORGET_SUBJECTS, owner_id, [*shared, *gone])
+        await connection.execute(NAMELESS_ACTOR, owner_id, user_id)
+        await connection.execute(NAMELESS_PROMOTER, owner_id, user_id)
+        await mark_returned(connection, owner_id, user_id)
+    return len(gone)
+
+
+async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
+    """Delete what is linked to a user from a server's memory, whoever shared it; returns how many concepts."""
+    async with connection.transaction():
+        await lock_memory(connection, owner_id)
+        gone = [row["concept_id"] for row in await connection.fetch(DELETE_LINKED, owner_id, user_id)]
+        await connection.execute(DELETE_LINKED_PROPOSALS, owner_id, user_id)
+        await _delete_unused_pictures(connection, owner_id)
+        await connection.execute(FORGET_SUBJECTS, owner_id, gone)
+    return len(gone)
+
+
+async def forget_server(connection: asyncpg.Connection, owner_id: OwnerId) -> None:
+    """Delete everything of a server: its memory, settings and audit log, and what was answered there."""
+    async with connection.transaction():
+        await lock_memory(connection, owner_id)
+        await delete_answers(connection, owner_id)
+        for table in OF_A_SERVER:
+            await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", owner_id)  # noqa: S608 (ours)
+
+
+async def delete_answers(
+    connection: asyncpg.Connection, owner_id: OwnerId, member: int | None = None, before: datetime | None = None
+) -> None:
+    """Delete what was answered on a server: all, what one member was answered, what is older than a time.
+
+    Answers belong to who asked, so the server's own transactions don't see them: its caretaker does.
+    """
+    async with as_caretaker(connection):
+        await connection.execute(DELETE_ANSWERS, owner_id, None if member is None else user_owner(member), before)
+
+
+async def _delete_unused_pictures(connection: asyncpg.Connection, owner_id: OwnerId) -> None:
+    pictures = [row["picture_sha256"] for row in await connection.fetch(PICTURES, owner_id)]
+    await delete_unused_pictures(connection, owner_id, pictures)
