@@ -95,7 +95,7 @@ LIST_SET_ASIDE = """
     SELECT set_aside_id, owner_id, name, set_by, created_at, expires_at
       FROM set_aside
      WHERE owner_id = $1 AND why = $2 AND expires_at > now()
-     ORDER BY created_at
+     ORDER BY created_at, name, set_aside_id
 """
 
 PERSON_OF = "SELECT ($1::jsonb -> 'concept' ->> 'linked_user')::bigint"
