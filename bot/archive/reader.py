@@ -26,11 +26,11 @@ from bot.archive.schema import (
     ArchiveProblem,
     ProblemKind,
 )
+from bot.archive.vectors import unpack_vector
 from db.geometry import WHOLE, Box
 from db.names import InvalidTextError, check_category, check_info, check_name, name_key
 from db.types import NO_CHANNEL, Channel, StoredCorrection, Vector, Verdict
 from model_worker.api.images import LARGEST_BYTES
-from model_worker.api.protocol import unpack_vector
 
 FORMER_VERDICTS = {"not_them": Verdict.INCORRECT}
 """What older archives call it."""

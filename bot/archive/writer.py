@@ -8,7 +8,7 @@ import zipfile
 from dataclasses import asdict, replace
 
 from bot.archive.schema import VERSION, Archive, ArchivedConcept, ArchivedReference
-from model_worker.api.protocol import pack_vector
+from bot.archive.vectors import pack_vector
 
 ROOM_FOR_JSON = 200_000
 """Bytes a part keeps free for what is not a picture, before it is measured."""

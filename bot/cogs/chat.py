@@ -103,7 +103,8 @@ class Chat(commands.Cog):
     def _turns(self, earlier: Sequence[discord.Message]) -> tuple[Turn, ...]:
         turns = [
             Turn(
-                "assistant" if message.author.id == self._bot.user.id else "user", self._text_of(message)[:LONGEST_TURN]
+                role="assistant" if message.author.id == self._bot.user.id else "user",
+                text=self._text_of(message)[:LONGEST_TURN],
             )
             for message in reversed(earlier)
         ]

@@ -79,7 +79,8 @@ async def see(app: App, actor: Actor, picture: bytes, text: str = "") -> Detecti
     for _ in range(MAX_TRIES):
         perceptions = await _perceived(app, picture, used, categories)
         sights = [
-            replace(perception, calibration=lowered(perception.calibration, verification)) for perception in perceptions
+            perception.model_copy(update={"calibration": lowered(perception.calibration, verification)})
+            for perception in perceptions
         ]
         async with viewing(app.pool, actor.viewer) as connection:
             seen = Detections(perceptions, await recall(connection, actor.viewer, sights, text))

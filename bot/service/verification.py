@@ -62,13 +62,13 @@ async def _asked(app: App, actor: Actor, picture: bytes, unsure: Sequence[Match]
     shown = [
         (match, await asyncio.to_thread(thumbnail, avatar, LARGE)) for match, avatar in avatars if avatar is not None
     ]
-    pictures = {_digest(data): data for data in (picture, *(reference for _, reference in shown))}
+    needed = {_digest(data): data for data in (picture, *(reference for _, reference in shown))}
     candidates = [
-        Candidate(match.box, _digest(reference), match.concept.name, match.concept.category)
+        Candidate(box=match.box, reference=_digest(reference), name=match.concept.name, category=match.concept.category)
         for match, reference in shown
     ]
     try:
-        said = await app.worker.verify(VerifyRequest(_digest(picture), tuple(candidates)), pictures)
+        said = await app.worker.verify(VerifyRequest(picture=_digest(picture), candidates=tuple(candidates)), needed)
     except WorkerError as problem:
         log.warning("The writer wasn't asked: %s", problem)
         return {}

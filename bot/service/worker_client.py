@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TypeVar
 
 import aiohttp
+from pydantic import ValidationError
 
 from db.geometry import Box
 from model_worker.api.errors import (
@@ -23,14 +22,19 @@ from model_worker.api.errors import (
 )
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import (
+    AnswerLine,
+    ErrorAnswer,
     GenerateRequest,
+    Message,
+    MissingPictures,
+    MissingRequest,
+    PerceiveRequest,
     Perception,
     ReferenceView,
+    ReferRequest,
+    VerifyAnswer,
     VerifyRequest,
-    perception_from_json,
-    reference_from_json,
-    request_to_json,
-    verify_to_json,
+    WorkerHealth,
 )
 
 log = logging.getLogger("keepsake.worker-client")
@@ -49,21 +53,7 @@ NOT_WITH_ADAPTER = frozenset({404, 500})
 """How the worker answers a question for an adapter that it lacks, or that breaks it."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerHealth:
-    """How the worker is: ``state`` is loading, ready or failed (then ``why`` says why).
-
-    ``base`` is the fingerprint of the model that adapters are for, None when its writer takes none.
-    """
-
-    state: str
-    why: str | None
-    pack: str | None
-    embedding_id: str | None
-    device: str
-    sees_pictures: bool
-    verification: Verification | None
-    base: str | None
+MessageType = TypeVar("MessageType", bound=Message)
 
 
 class WorkerClient:
@@ -92,8 +82,8 @@ class WorkerClient:
 
         Raises UnknownEmbedderError, ImageError, and any other WorkerError, as everything here.
         """
-        about: dict[str, object] = {"embedding_id": embedding_id, "categories": list(categories)}
-        return perception_from_json(await self._about(picture, "/perceive", about))
+        request = PerceiveRequest(picture=_sha256(picture), embedding_id=embedding_id, categories=tuple(categories))
+        return _read(Perception, await self._about(picture, "/perceive", request))
 
     async def refer(
         self, picture: bytes, box: Box | None = None, *, exact: bool = False, embedding_id: str | None = None
@@ -103,12 +93,8 @@ class WorkerClient:
         ``box`` says where to look in it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
         in `perceive`.
         """
-        about: dict[str, object] = {
-            "box": None if box is None else asdict(box),
-            "exact": exact,
-            "embedding_id": embedding_id,
-        }
-        return reference_from_json(await self._about(picture, "/refer", about))
+        request = ReferRequest(picture=_sha256(picture), box=box, exact=exact, embedding_id=embedding_id)
+        return _read(ReferenceView, await self._about(picture, "/refer", request))
 
     async def generate(
         self,
@@ -125,12 +111,12 @@ class WorkerClient:
             await self._send_missing(pictures)
         async with self._answering(request, adapter) as response:
             async for line in response.content:
-                said: dict[str, Any] = json.loads(line)
-                if "error" in said:
-                    raise error_from_wire(said["error"])
-                if said.get("done"):
+                said = _read(AnswerLine, line)
+                if said.error is not None:
+                    raise error_from_wire(said.error)
+                if said.done:
                     return
-                yield said["text"]
+                yield said.text
         raise AnswerBrokeOffError
 
     @asynccontextmanager
@@ -138,22 +124,22 @@ class WorkerClient:
         self, request: GenerateRequest, get: GetAdapter | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Begin an answer: with the adapter that the request names where that can be, or else without."""
-        name, body = request.adapter, request_to_json(request)
+        name = request.adapter
         if name is not None and get is not None and name not in self._refused_adapters:
-            async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+            async with self._asked("POST", "/generate", message=request, fine=NOT_WITH_ADAPTER) as response:
                 status = response.status
                 if status not in NOT_WITH_ADAPTER:
                     yield response
                     return
             problem = await self._send_adapter(name, get) if status == 404 else f"it answers {status} with it"
             if problem is None:
-                async with self._asked("POST", "/generate", data=body, fine=NOT_WITH_ADAPTER) as response:
+                async with self._asked("POST", "/generate", message=request, fine=NOT_WITH_ADAPTER) as response:
                     if response.status not in NOT_WITH_ADAPTER:
                         yield response
                         return
                     problem = f"it answers {response.status} with it"
             log.warning("The worker can't use the adapter %s, so its base model answers: %s", name, problem)
-        async with self._asked("POST", "/generate", data=request_to_json(replace(request, adapter=None))) as response:
+        async with self._asked("POST", "/generate", message=request.model_copy(update={"adapter": None})) as response:
             yield response
 
     async def _send_adapter(self, name: str, get: GetAdapter) -> str | None:
@@ -193,8 +179,8 @@ class WorkerClient:
     async def verify(self, request: VerifyRequest, pictures: Mapping[str, bytes]) -> list[float]:
         """Return how probable each candidate is to the writer. ``pictures`` are all that the request names."""
         await self._send_missing(pictures)
-        async with self._asked("POST", "/verify", data=verify_to_json(request)) as response:
-            return [float(item) for item in (await response.json())["probabilities"]]
+        async with self._asked("POST", "/verify", message=request) as response:
+            return list(_read(VerifyAnswer, await response.read()).probabilities)
 
     async def _once_ready(self) -> WorkerHealth | None:
         """Return how the worker is, asked until it is ready, and then no more."""
@@ -207,8 +193,9 @@ class WorkerClient:
 
     async def _send_missing(self, pictures: Mapping[str, bytes]) -> None:
         """Send those of some pictures that the worker says it lacks."""
-        async with self._asked("POST", "/pictures/missing", data=json.dumps({"pictures": list(pictures)})) as response:
-            missing = (await response.json())["missing"]
+        request = MissingRequest(pictures=tuple(pictures))
+        async with self._asked("POST", "/pictures/missing", message=request) as response:
+            missing = _read(MissingPictures, await response.read()).missing
         for sha256 in missing:
             async with self._asked("PUT", f"/pictures/{sha256}", data=pictures[sha256]):
                 pass
@@ -216,29 +203,31 @@ class WorkerClient:
     async def health(self) -> WorkerHealth:
         """Return how the worker is."""
         async with self._asked("GET", "/health") as response:
-            said = await response.json()
-        return WorkerHealth(
-            *(said["state"], said["why"], said["pack"], said["embedding_id"], said["device"], said["sees_pictures"]),
-            None if said["verification"] is None else Verification(**said["verification"]),
-            said["base"],
-        )
+            return _read(WorkerHealth, await response.read())
 
-    async def _about(self, picture: bytes, path: str, body: dict[str, object]) -> str:
-        """Ask about a picture, which is sent only if the worker doesn't hold it."""
-        sha256 = hashlib.sha256(picture).hexdigest()
-        question = json.dumps({"picture": sha256, **body})
-        async with self._asked("POST", path, data=question, fine=(404,)) as response:
+    async def _about(self, picture: bytes, path: str, request: PerceiveRequest | ReferRequest) -> bytes:
+        """Ask about a picture, which is sent only if the worker lacks it."""
+        async with self._asked("POST", path, message=request, fine=(404,)) as response:
             if response.status != 404:
-                return await response.text()
-        async with self._asked("PUT", f"/pictures/{sha256}", data=picture):
+                return await response.read()
+        async with self._asked("PUT", f"/pictures/{request.picture}", data=picture):
             pass
-        async with self._asked("POST", path, data=question) as response:
-            return await response.text()
+        async with self._asked("POST", path, message=request) as response:
+            return await response.read()
 
     @asynccontextmanager
     async def _asked(
-        self, method: str, path: str, *, data: str | bytes | None = None, fine: Collection[int] = ()
+        self,
+        method: str,
+        path: str,
+        *,
+        message: Message | None = None,
+        data: bytes | None = None,
+        fine: Collection[int] = (),
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Ask something, with a message or other bytes as its body; ``fine`` are statuses that aren't errors."""
+        if message is not None:
+            data = message.model_dump_json().encode()
         try:
             async with self._opened().request(method, self._url + path, data=data, headers=self._headers) as response:
                 if response.status not in fine:
@@ -261,7 +250,19 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
     try:
-        error = (await response.json())["error"]
-    except (ValueError, KeyError, TypeError, aiohttp.ContentTypeError):
+        answer = ErrorAnswer.model_validate_json(await response.read())
+    except ValidationError:
         raise WorkerUnavailableError(detail=f"it answered {response.status}") from None
-    raise error_from_wire(error)
+    raise error_from_wire(answer.error)
+
+
+def _sha256(picture: bytes) -> str:
+    return hashlib.sha256(picture).hexdigest()
+
+
+def _read(kind: type[MessageType], body: bytes) -> MessageType:
+    """Return what the worker answered. Raises WorkerUnavailableError when it isn't what this version reads."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise WorkerUnavailableError(detail=f"it speaks another version: {error}") from error

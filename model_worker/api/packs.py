@@ -1,17 +1,30 @@
 """Packs: a named set of models, their sizes and thresholds, one TOML file each. Imports no torch.
 
-Those of the house are in `packs/`; `KEEPSAKE_PACKS` names a folder with more. A file there is a pack.
+Those of the house are in `packs/`; `KEEPSAKE_PACKS` names a folder with more. A file there is a pack, and the types
+here are its tables: what a file may say, pydantic checks by them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from db.types import Calibration
 from model_worker.api.settings import WorkerSettings
@@ -24,13 +37,38 @@ class PackError(Exception):
     """A pack that doesn't exist, can't be read or can't be loaded; the text says what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Table(BaseModel):
+    """A table of a TOML file. What it doesn't know, it refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+TableType = TypeVar("TableType", bound=Table)
+
+
+def _beside_file(path: Path, info: ValidationInfo) -> Path:
+    return Path((info.context or {}).get("folder", "")) / path
+
+
+def _recipe_beside_file(name: str, info: ValidationInfo) -> str:
+    return str(_beside_file(Path(name), info)) if name.endswith(".toml") else name
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+WindowSide = Annotated[float, Field(gt=0, le=1)]
+Bits = Literal[4, 8, 16]
+PathBesideFile = Annotated[Path, AfterValidator(_beside_file)]
+"""A file, given in a pack relative to the pack's own file."""
+RecipeName = Annotated[str, AfterValidator(_recipe_beside_file)]
+"""A recipe's name, or a TOML file beside the pack's."""
+
+
+class Weights(Table):
     """A file of weights inside an installed package, with its SHA-256."""
 
     package: str
     file: str
-    sha256: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
     @property
     def path(self) -> Path | None:
@@ -41,129 +79,144 @@ class Weights:
         return Path(specification.origin).parent / self.file
 
 
-@dataclass(frozen=True, slots=True)
-class HubModel:
+class HubModel(Table):
     """A model of the Hugging Face hub: its repository, how large it is, and whose terms come with it."""
 
-    repository: str
-    megabytes: int
+    repository: str = Field(min_length=1)
+    megabytes: NonNegativeInt
     licence: str
 
 
-@dataclass(frozen=True, slots=True)
-class OnePass:
+class OnePass(Table):
     """Regions and embeddings from the same feature maps, as the starter pack makes them.
 
-    ``whole`` and ``panel`` are longest sides in pixels, ``windows`` shares of a picture's shorter side;
-    ``mean`` is the file of the mean embedding, ``mean_share`` how much of it is taken off.
+    ``whole`` and ``panel`` are longest sides in pixels; ``mean`` is the file of the mean embedding, ``mean_share``
+    how much of it is taken off.
     """
 
-    whole: tuple[int, ...]
-    panel: int
-    mean: Path
-    mean_share: float
-    panels: int
-    windows: tuple[float, ...]
-    window_trust: float
-    panel_trust: float
+    kind: Literal["one-pass"] = "one-pass"
+    embedding_id: str
+    whole: tuple[PositiveInt, ...] = Field(min_length=1)
+    panel: PositiveInt
+    mean: PathBesideFile
+    mean_share: Share
 
 
-@dataclass(frozen=True, slots=True)
-class OpenClip:
+class OpenClip(HubModel):
     """An embedder of open_clip, by its name and the tag of its weights there."""
 
+    kind: Literal["open_clip"] = "open_clip"
+    embedding_id: str
     name: str
     tag: str
-    hub: HubModel
 
 
-@dataclass(frozen=True, slots=True)
-class VisionBackbone:
+class VisionBackbone(HubModel):
     """An embedder of transformers: DINOv2, DINOv3, SigLIP 2 and their like."""
 
-    hub: HubModel
+    kind: Literal["transformers"] = "transformers"
+    embedding_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Regions from geometry alone: panels of a collage, and windows (shares of the picture's shorter side)."""
+class Windows(Table):
+    """Regions from geometry alone: panels of a collage, and windows (shares of the picture's shorter side).
 
-    panels: int
-    windows: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Detector:
-    """Regions from a zero-shot detector, which is asked for the owner's categories and these ``things`` in general."""
-
-    hub: HubModel
-    things: tuple[str, ...]
-    confidence: float
-    most: int
-
-
-@dataclass(frozen=True, slots=True)
-class Crops:
-    """Regions first, then an embedding of each, cut out."""
-
-    embedder: OpenClip | VisionBackbone
-    regions: Windows | Detector
-
-
-@dataclass(frozen=True, slots=True)
-class TextWriting:
-    """The starter's text model, which is told what was seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageTextWriting:
-    """A multimodal model that sees references and picture. Lengths are tokens; ``bits`` a weight takes: 16, 8 or 4."""
-
-    hub: HubModel
-    context: int
-    longest_answer: int
-    bits: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class LlavaWriting:
-    """A LLaVA checkpoint in its authors' layout, with RAP's prompt. ``vision`` is the CLIP that it was made with."""
-
-    hub: HubModel
-    vision: HubModel
-    conversation: str
-    context: int
-    longest_answer: int
-    bits: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class ServedWriting:
-    """A model behind a server that speaks OpenAI's chat completions: vLLM, SGLang, and others."""
-
-    url: str
-    model: str
-    longest_answer: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """When the writer is asked whether a region shows what recall took it for.
-
-    It is where the match probability is ``lowest`` or more, and below ``highest``; it confirms what is ``accept`` or
-    more probable to itself.
+    The trusts are what a one-pass embedder multiplies its embeddings of windows and panels by.
     """
 
-    lowest: float
-    highest: float
-    accept: float
+    kind: Literal["windows"] = "windows"
+    panels: NonNegativeInt
+    windows: tuple[WindowSide, ...]
+    window_trust: PositiveFloat = 1.0
+    panel_trust: PositiveFloat = 1.0
 
 
-Writing = TextWriting | ImageTextWriting | LlavaWriting | ServedWriting
+class Detector(HubModel):
+    """Regions from a zero-shot detector, which is asked for the owner's categories and these ``things`` in general."""
+
+    kind: Literal["zero-shot"] = "zero-shot"
+    things: tuple[str, ...]
+    confidence: Share
+    max_regions: PositiveInt
 
 
-@dataclass(frozen=True, slots=True)
-class Pack:
+class MatchCurve(Table):
+    """How a similarity becomes a match probability; see `db.types.Calibration`."""
+
+    slope: float
+    offset: float
+    threshold: Share
+
+
+class TextWriting(Table):
+    """The starter's text model, which is told what was seen."""
+
+    kind: Literal["text"] = "text"
+
+
+class ImageTextWriting(HubModel):
+    """A multimodal model that sees references and picture. Lengths are tokens; ``bits`` is what a weight takes."""
+
+    kind: Literal["image-text"] = "image-text"
+    context: PositiveInt
+    longest_answer: PositiveInt
+    bits: Bits = 16
+
+
+class LlavaWriting(HubModel):
+    """A LLaVA checkpoint in its authors' layout, with RAP's prompt. ``vision`` is the CLIP that it was made with."""
+
+    kind: Literal["llava"] = "llava"
+    vision: HubModel
+    conversation: Literal["v0", "v1", "phi3"]
+    context: PositiveInt
+    longest_answer: PositiveInt
+    bits: Bits = 16
+
+
+class ServedWriting(Table):
+    """A model behind a server that speaks OpenAI's chat completions: vLLM, SGLang, and others."""
+
+    kind: Literal["served"] = "served"
+    url: str
+    model: str
+    longest_answer: PositiveInt
+
+
+class Verification(Table):
+    """When the writer is asked whether a region shows what recall took it for.
+
+    It is where the match probability is in ``uncertain``: the lowest and what it has to be below; the writer confirms
+    what is ``accept`` or more probable to itself.
+    """
+
+    uncertain: tuple[float, float]
+    accept: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        lowest, highest = self.uncertain
+        if not 0 < lowest < highest <= 1:
+            raise ValueError("“uncertain” has to be two probabilities, [lowest, highest]")
+        return self
+
+    @property
+    def lowest(self) -> float:
+        """The match probability from which on the writer is asked."""
+        return self.uncertain[0]
+
+    @property
+    def highest(self) -> float:
+        """The match probability from which on it isn't asked any more."""
+        return self.uncertain[1]
+
+
+Embedding = Annotated[OnePass | OpenClip | VisionBackbone, Field(discriminator="kind")]
+Regions = Annotated[Windows | Detector, Field(discriminator="kind")]
+Writing = Annotated[TextWriting | ImageTextWriting | LlavaWriting | ServedWriting, Field(discriminator="kind")]
+
+
+class Pack(Table):
     """Models by name, and the numbers that go with them. ``memory_gb`` is what they need, GPU or not.
 
     ``recipe`` is how its adapters are trained: a name or a TOML file; None is what suits its kind of writer.
@@ -171,28 +224,43 @@ class Pack:
 
     name: str
     about: str
-    memory_gb: float
-    embedding_id: str
-    perception: OnePass | Crops
-    calibration: Calibration
-    writing: Writing
-    verification: Verification | None
-    weights: tuple[Weights, ...]
-    recipe: str | None = None
+    memory_gb: PositiveFloat
+    embedder: Embedding
+    regions: Regions
+    calibration: MatchCurve
+    writer: Writing
+    verification: Verification | None = None
+    weights: tuple[Weights, ...] = ()
+    recipe: RecipeName | None = None
+
+    @model_validator(mode="after")
+    def _check_parts_fit(self) -> Self:
+        if isinstance(self.embedder, OnePass) and not isinstance(self.regions, Windows):
+            raise ValueError("a one-pass embedder takes its regions from windows")
+        if self.verification is not None and not isinstance(self.writer, ImageTextWriting | LlavaWriting):
+            raise ValueError(f"a writer of kind {self.writer.kind} can't verify: it has to look at pictures here")
+        return self
+
+    @property
+    def embedding_id(self) -> str:
+        """What its embeddings are known by: only those of the same id can be compared."""
+        return self.embedder.embedding_id
+
+    @property
+    def match_calibration(self) -> Calibration:
+        """How similarities of its embeddings become match probabilities."""
+        return Calibration(
+            embedding_id=self.embedding_id,
+            slope=self.calibration.slope,
+            offset=self.calibration.offset,
+            threshold=self.calibration.threshold,
+        )
 
     @property
     def hub_models(self) -> tuple[HubModel, ...]:
         """What has to be here from the hub."""
-        found = []
-        if isinstance(self.perception, Crops):
-            found.append(self.perception.embedder.hub)
-            if isinstance(self.perception.regions, Detector):
-                found.append(self.perception.regions.hub)
-        if isinstance(self.writing, ImageTextWriting | LlavaWriting):
-            found.append(self.writing.hub)
-        if isinstance(self.writing, LlavaWriting):
-            found.append(self.writing.vision)
-        return tuple(found)
+        found = [part for part in (self.embedder, self.regions, self.writer) if isinstance(part, HubModel)]
+        return (*found, self.writer.vision) if isinstance(self.writer, LlavaWriting) else tuple(found)
 
 
 def pack_files() -> dict[str, Path]:
@@ -208,14 +276,7 @@ def load_pack(name: str = DEFAULT) -> Pack:
     if name not in files:
         known = ", ".join(sorted(files))
         raise PackError(f"There is no pack “{name}”. Set KEEPSAKE_PACK to one of: {known}.")
-    try:
-        return _pack_from(name, files[name])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PackError(f"The pack {files[name]} isn't TOML: {error}.") from error
-    except KeyError as error:
-        raise PackError(f"The pack {files[name]} lacks {error}.") from error
-    except (TypeError, ValueError) as error:
-        raise PackError(f"The pack {files[name]} can't be used: {error}.") from error
+    return read_table(Pack, files[name], what="pack")
 
 
 def pack_that_makes(embedding_id: str) -> Pack | None:
@@ -235,95 +296,36 @@ def weights_problems(pack: Pack) -> list[str]:
     return [problem for weights in pack.weights if (problem := _problem_of(weights)) is not None]
 
 
-def _pack_from(name: str, file: Path) -> Pack:
-    data = tomllib.loads(file.read_text(encoding="utf-8"))
-    embedding_id = data["embedder"]["embedding_id"]
-    return Pack(
-        name=name,
-        about=data["about"],
-        memory_gb=float(data["memory_gb"]),
-        embedding_id=embedding_id,
-        perception=_perception_from(data["embedder"], data["regions"], file.parent),
-        calibration=Calibration(embedding_id=embedding_id, **data["calibration"]),
-        writing=_writing_from(data["writer"]),
-        verification=_verification_from(data.get("verification"), data["writer"]["kind"]),
-        weights=tuple(Weights(**weights) for weights in data.get("weights", [])),
-        recipe=_recipe_from(data.get("recipe"), file.parent),
-    )
+def read_table(kind: type[TableType], file: Path, *, what: str) -> TableType:
+    """Read a TOML file that is named after what it describes.
 
-
-def _recipe_from(name: str | None, folder: Path) -> str | None:
-    return str(folder / name) if name is not None and name.endswith(".toml") else name
-
-
-def _perception_from(embedder: Mapping[str, Any], regions: Mapping[str, Any], folder: Path) -> OnePass | Crops:
-    if embedder["kind"] == "one-pass":
-        return OnePass(
-            whole=tuple(embedder["whole"]),
-            panel=embedder["panel"],
-            mean=folder / embedder["mean"],
-            mean_share=embedder["mean_share"],
-            panels=regions["panels"],
-            windows=tuple(regions["windows"]),
-            window_trust=regions["window_trust"],
-            panel_trust=regions["panel_trust"],
+    Raises PackError, which names the file and each field that is wrong; ``what`` it calls the file.
+    """
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise PackError(f"The {what} {file} isn't TOML: {error}.") from error
+    try:
+        return kind.model_validate({**data, "name": file.stem}, context={"folder": file.parent})
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{field}: {problem['msg']}" if (field := _field_name(problem["loc"], data)) else problem["msg"]
+            for problem in error.errors()
         )
-    return Crops(_embedder_from(embedder), _regions_from(regions))
+        raise PackError(f"The {what} {file} can't be used: {problems}.") from error
 
 
-def _embedder_from(data: Mapping[str, Any]) -> OpenClip | VisionBackbone:
-    if data["kind"] == "open_clip":
-        return OpenClip(data["name"], data["tag"], _hub_from(data))
-    if data["kind"] == "transformers":
-        return VisionBackbone(_hub_from(data))
-    raise ValueError(f"an embedder is one-pass, open_clip or transformers, not {data['kind']}")
-
-
-def _regions_from(data: Mapping[str, Any]) -> Windows | Detector:
-    if data["kind"] == "windows":
-        return Windows(data["panels"], tuple(data["windows"]))
-    if data["kind"] == "zero-shot":
-        return Detector(_hub_from(data), tuple(data["things"]), data["confidence"], data["most"])
-    raise ValueError(f"regions come from windows or zero-shot, not {data['kind']}")
-
-
-def _writing_from(data: Mapping[str, Any]) -> Writing:
-    if data["kind"] == "text":
-        return TextWriting()
-    if data["kind"] == "image-text":
-        return ImageTextWriting(_hub_from(data), data["context"], data["longest_answer"], _bits_from(data))
-    if data["kind"] == "llava":
-        if data["conversation"] not in {"v0", "v1", "phi3"}:
-            raise ValueError(f"a conversation is v0, v1 or phi3, not {data['conversation']}")
-        return LlavaWriting(
-            *(_hub_from(data), _hub_from(data["vision"]), data["conversation"]),
-            *(data["context"], data["longest_answer"], _bits_from(data)),
-        )
-    if data["kind"] == "served":
-        return ServedWriting(data["url"], data["model"], data["longest_answer"])
-    raise ValueError(f"a writer is text, image-text, llava or served, not {data['kind']}")
-
-
-def _verification_from(data: Mapping[str, Any] | None, writer: str) -> Verification | None:
-    if data is None:
-        return None
-    if writer not in {"image-text", "llava"}:
-        raise ValueError(f"a writer of kind {writer} can't verify: it has to look at pictures here")
-    (lowest, highest), accept = data["uncertain"], data["accept"]
-    if not 0 < lowest < highest <= 1 or not 0 < accept < 1:
-        raise ValueError("verification needs probabilities: uncertain = [lowest, highest] and accept")
-    return Verification(float(lowest), float(highest), float(accept))
-
-
-def _bits_from(data: Mapping[str, Any]) -> int:
-    bits = data.get("bits", 16)
-    if bits not in {4, 8, 16}:
-        raise ValueError(f"a weight has 16, 8 or 4 bits, not {bits}")
-    return int(bits)
-
-
-def _hub_from(data: Mapping[str, Any]) -> HubModel:
-    return HubModel(data["repository"], data["megabytes"], data["licence"])
+def _field_name(location: Sequence[int | str], data: Mapping[str, Any]) -> str:
+    """Return a field's place in a file, such as “writer.bits”: what pydantic says, without the kind of a table."""
+    place: Any = data
+    named: list[str] = []
+    for index, step in enumerate(location):
+        is_there = step in place if isinstance(place, dict) else isinstance(place, list) and isinstance(step, int)
+        if is_there or index == len(location) - 1:
+            named.append(str(step))
+        if is_there:
+            place = place[step]
+    return ".".join(named)
 
 
 def _problem_of(weights: Weights) -> str | None:

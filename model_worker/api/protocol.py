@@ -1,52 +1,135 @@
-"""What crosses the wire between bot and worker, as types. Imports no torch: the bot reads it too."""
+"""What crosses the wire between bot and worker: one type for the writer and the reader of each message.
+
+Everything is JSON, read and written by pydantic; embeddings are base64 of little-endian float32, pictures that are
+part of a message base64, too. Imports no torch: the bot reads it as well.
+"""
 
 from __future__ import annotations
 
 import base64
-import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    PlainValidator,
+    PositiveInt,
+    model_validator,
+)
 
 from db.geometry import Box
 from db.types import Calibration, Region, Vector
+from model_worker.api.packs import Verification
+
+MAX_NAMED = 32
+"""Pictures, candidates or categories in one message."""
+LONGEST_CATEGORY = 64
+
+
+def _encode_embedding(vector: Vector) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def _decode_embedding(value: Any) -> Vector:
+    if isinstance(value, str):
+        value = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4").astype(np.float32)
+    if not (isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == np.float32 and len(value)):
+        raise ValueError("an embedding is a vector of float32, or base64 of one")
+    if not np.isfinite(value).all():
+        raise ValueError("an embedding has to be finite")
+    return value
+
+
+def _check_within_picture(box: Box) -> Box:
+    if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
+        raise ValueError("a box has to lie within the picture (fractions from 0 to 1)")
+    return box
+
+
+Embedding = Annotated[Vector, PlainValidator(_decode_embedding), PlainSerializer(_encode_embedding, when_used="json")]
+BoxInPicture = Annotated[Box, AfterValidator(_check_within_picture)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Category = Annotated[str, Field(max_length=LONGEST_CATEGORY)]
+
+
+class Message(BaseModel):
+    """What is sent one way or the other. What it doesn't know, it refuses."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class RegionOnWire(Region):
+    """A region whose embedding can cross the wire."""
+
+    embedding: Embedding
+
+
+class Tag(Message):
     """A word for what the scene shows, with the classifier's probability."""
 
     label: str
     probability: float
 
 
-@dataclass(frozen=True, slots=True)
-class Perception:
-    """All that the worker saw in one picture: nothing in it is about any user."""
+class PerceiveRequest(Message):
+    """Asks what is in a picture that was sent before.
+
+    ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than the
+    worker's own.
+    """
+
+    picture: Sha256
+    embedding_id: str | None = None
+    categories: tuple[Category, ...] = Field(default=(), max_length=MAX_NAMED)
+
+
+class Perception(Message):
+    """All that the worker found in one picture: nothing in it is about any user."""
 
     picture_sha256: str
-    width: int
-    height: int
-    regions: tuple[Region, ...]
+    width: PositiveInt
+    height: PositiveInt
+    regions: tuple[RegionOnWire, ...]
     tags: tuple[Tag, ...]
     calibration: Calibration
 
 
-@dataclass(frozen=True, slots=True)
-class ReferenceView:
+class ReferRequest(Message):
+    """A picture to be remembered. ``box`` is where the thing is to be searched, or, if ``exact``, the thing itself."""
+
+    picture: Sha256
+    box: BoxInPicture | None = None
+    exact: bool = False
+    embedding_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check_exact(self) -> Self:
+        if self.exact and self.box is None:
+            raise ValueError("“exact” needs a “box”")
+        return self
+
+
+class ReferenceView(Message):
     """A picture made ready to be remembered: upright JPEG without metadata, and the thing in it."""
 
     jpeg: bytes
     picture_sha256: str
-    width: int
-    height: int
-    region: Region
+    width: PositiveInt
+    height: PositiveInt
+    region: RegionOnWire
     calibration: Calibration
 
 
-@dataclass(frozen=True, slots=True)
-class PromptConcept:
+class PromptConcept(Message):
     """A concept as the generator is told about it.
 
     ``where`` is words such as "on the left", None when it was only mentioned in the text;
@@ -61,16 +144,14 @@ class PromptConcept:
     avatar: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Message):
     """One message of the conversation so far, oldest first in a request."""
 
     role: Literal["user", "assistant"]
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class GenerateRequest:
+class GenerateRequest(Message):
     """A question and everything that may be used to answer it; ``picture`` is its SHA-256, for writers that see.
 
     ``adapter`` names the weights that were trained for who asks, by the SHA-256 of their file.
@@ -80,7 +161,7 @@ class GenerateRequest:
     has_picture: bool
     tags: tuple[Tag, ...] = ()
     concepts: tuple[PromptConcept, ...] = ()
-    history: tuple[Turn, ...] = field(default=())
+    history: tuple[Turn, ...] = ()
     picture: str | None = None
     adapter: str | None = None
 
@@ -91,149 +172,76 @@ class GenerateRequest:
         return tuple(dict.fromkeys(text for text in named if text is not None))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class ErrorAnswer(Message):
+    """What is answered with a status of 400 or more: an error of `model_worker.api.errors`, its code and its data."""
+
+    error: dict[str, Any]
+
+
+class AnswerLine(Message):
+    """One line of a streamed answer: a piece of its text, that it is done, or the error that it broke off with.
+
+    ``error`` is as in an `ErrorAnswer`.
+    """
+
+    text: str = ""
+    done: bool = False
+    error: dict[str, Any] | None = None
+
+
+class MissingRequest(Message):
+    """Asks which of these pictures have to be sent before a question about them."""
+
+    pictures: tuple[Sha256, ...] = Field(max_length=MAX_NAMED)
+
+
+class MissingPictures(Message):
+    """The pictures that have to be sent."""
+
+    missing: tuple[Sha256, ...]
+
+
+class Candidate(Message):
     """What a region was taken for by recall; ``reference`` is the SHA-256 of a picture of it."""
 
-    box: Box
-    reference: str
+    box: BoxInPicture
+    reference: Sha256
     name: str
     category: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyRequest:
+class VerifyRequest(Message):
     """Whether the regions of a picture (its SHA-256) show what recall took them for."""
 
-    picture: str
-    candidates: tuple[Candidate, ...]
+    picture: Sha256
+    candidates: tuple[Candidate, ...] = Field(max_length=MAX_NAMED)
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The SHA-256 of every picture that belongs to it."""
+        return tuple(dict.fromkeys([self.picture, *(candidate.reference for candidate in self.candidates)]))
 
 
-def pack_vector(vector: Vector) -> str:
-    """Encode an embedding as base64 of little-endian float16."""
-    return base64.b64encode(vector.astype("<f2").tobytes()).decode()
+class VerifyAnswer(Message):
+    """How probable each candidate is to the writer, in the request's order."""
+
+    probabilities: tuple[float, ...]
 
 
-def unpack_vector(text: str) -> Vector:
-    """Decode `pack_vector`: shape ``(dimensions,)``, float32."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(np.float32)
+class WorkerHealth(Message):
+    """How the worker is: ``why`` says why it failed.
 
+    ``base`` is the fingerprint of the model that adapters are for, None when its writer takes none.
+    """
 
-def _region_to_json(region: Region) -> dict[str, Any]:
-    return {
-        "box": asdict(region.box),
-        "embedding": pack_vector(region.embedding),
-        "objectness": region.objectness,
-    }
-
-
-def _region_from_json(data: dict[str, Any]) -> Region:
-    return Region(Box(**data["box"]), unpack_vector(data["embedding"]), float(data["objectness"]))
-
-
-def perception_to_json(perception: Perception) -> str:
-    """Serialise a perception for the wire."""
-    return json.dumps(
-        {
-            "picture_sha256": perception.picture_sha256,
-            "width": perception.width,
-            "height": perception.height,
-            "regions": [_region_to_json(region) for region in perception.regions],
-            "tags": [asdict(tag) for tag in perception.tags],
-            "calibration": asdict(perception.calibration),
-        }
-    )
-
-
-def perception_from_json(text: str) -> Perception:
-    """Parse `perception_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    data = json.loads(text)
-    return Perception(
-        picture_sha256=data["picture_sha256"],
-        width=data["width"],
-        height=data["height"],
-        regions=tuple(_region_from_json(region) for region in data["regions"]),
-        tags=tuple(Tag(**tag) for tag in data["tags"]),
-        calibration=Calibration(**data["calibration"]),
-    )
-
-
-def reference_to_json(view: ReferenceView) -> str:
-    """Serialise a reference view for the wire."""
-    return json.dumps(
-        {
-            "jpeg": base64.b64encode(view.jpeg).decode(),
-            "picture_sha256": view.picture_sha256,
-            "width": view.width,
-            "height": view.height,
-            "region": _region_to_json(view.region),
-            "calibration": asdict(view.calibration),
-        }
-    )
-
-
-def reference_from_json(text: str) -> ReferenceView:
-    """Parse `reference_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    data = json.loads(text)
-    return ReferenceView(
-        jpeg=base64.b64decode(data["jpeg"]),
-        picture_sha256=data["picture_sha256"],
-        width=data["width"],
-        height=data["height"],
-        region=_region_from_json(data["region"]),
-        calibration=Calibration(**data["calibration"]),
-    )
-
-
-def verify_to_json(request: VerifyRequest) -> str:
-    """Serialise a verify request for the wire."""
-    return json.dumps(asdict(request), ensure_ascii=False)
-
-
-def verify_from_json(text: str) -> VerifyRequest:
-    """Parse `verify_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    data = cast("dict[str, Any]", json.loads(text))
-    candidates = tuple(
-        Candidate(Box(**item["box"]), str(item["reference"]), str(item["name"]), str(item.get("category", "")))
-        for item in data["candidates"]
-    )
-    for candidate in candidates:
-        if not (
-            0 <= candidate.box.left < candidate.box.right <= 1 and 0 <= candidate.box.top < candidate.box.bottom <= 1
-        ):
-            raise ValueError("a box has to lie within the picture")
-    return VerifyRequest(str(data["picture"]), candidates)
-
-
-def request_to_json(request: GenerateRequest) -> str:
-    """Serialise a generate request for the wire."""
-    return json.dumps(asdict(request), ensure_ascii=False)
-
-
-def request_from_json(text: str) -> GenerateRequest:
-    """Parse `request_to_json`. Raises KeyError, TypeError or ValueError on anything else."""
-    data = cast("dict[str, Any]", json.loads(text))
-    return GenerateRequest(
-        question=str(data["question"]),
-        has_picture=bool(data["has_picture"]),
-        tags=tuple(Tag(str(tag["label"]), float(tag["probability"])) for tag in data.get("tags", ())),
-        concepts=tuple(_concept_from_json(concept) for concept in data.get("concepts", ())),
-        history=tuple(Turn(turn["role"], str(turn["text"])) for turn in data.get("history", ())),
-        picture=_text_or_none(data.get("picture")),
-        adapter=_text_or_none(data.get("adapter")),
-    )
-
-
-def _concept_from_json(data: dict[str, Any]) -> PromptConcept:
-    return PromptConcept(
-        name=str(data["name"]),
-        info=str(data.get("info", "")),
-        category=str(data.get("category", "")),
-        where=_text_or_none(data.get("where")),
-        certainty=_text_or_none(data.get("certainty")),
-        avatar=_text_or_none(data.get("avatar")),
-    )
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else str(value)
+    state: Literal["loading", "ready", "failed"]
+    device: str
+    why: str | None = None
+    pack: str | None = None
+    embedding_id: str | None = None
+    sees_pictures: bool = False
+    verification: Verification | None = None
+    base: str | None = None
+    pictures_cached: NonNegativeInt = 0
+    waiting: NonNegativeInt = 0
+    at_work: bool = False

@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import io
 import itertools
-import json
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -28,14 +27,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from db.geometry import WHOLE, Box
 from db.types import Calibration, Region
-from model_worker.api.protocol import GenerateRequest, PromptConcept, request_to_json
+from model_worker.api.protocol import GenerateRequest, PerceiveRequest, PromptConcept
 from model_worker.evaluation.writer_speed import WriterSpeed, writer_speed
 from model_worker.generation.multimodal.writer import ImageTextWriter
 from model_worker.generation.types import GenerationInput
 from model_worker.perception.single_pass import Detections
 from model_worker.server.app import Worker
 from model_worker.server.batching import in_a_thread_that_ends
-from model_worker.server.loading import Looks, Models
+from model_worker.server.models import Models, MultimodalModel
 
 CLIENTS = (1, 4, 16, 64)
 PICTURES = 16
@@ -85,7 +84,7 @@ def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
     questions = [_question(number, pictures) for number in range(PICTURES)]
     perceive_loop = asyncio.run(
         in_a_thread_that_ends(
-            lambda: _loop(lambda number: models.sees.perceive([pictures[number % PICTURES]]), seconds)
+            lambda: _loop(lambda number: models.perceiver.perceive([pictures[number % PICTURES]]), seconds)
         )
     )
     generate_loop = asyncio.run(
@@ -133,16 +132,16 @@ def draw_loads(result: BenchResult, path: Path) -> None:
 
 
 def _pictures_kept(models: Models) -> float | None:
-    if not isinstance(models.writes, Looks):
+    if not isinstance(models.writer, MultimodalModel):
         return None
-    features = models.writes.features
+    features = models.writer.features
     return round(features.hits / max(1, features.hits + features.misses), 3)
 
 
 def _writer_speed(models: Models) -> WriterSpeed | None:
-    if not isinstance(models.writes, ImageTextWriter):
+    if not isinstance(models.writer, ImageTextWriter):
         return None
-    return writer_speed(models.writes, (_picture(number) for number in itertools.count(PICTURES)))
+    return writer_speed(models.writer, (_picture(number) for number in itertools.count(PICTURES)))
 
 
 def _loop(call: Callable[[int], object], seconds: float) -> float:
@@ -156,7 +155,7 @@ def _loop(call: Callable[[int], object], seconds: float) -> float:
 
 
 def _write_one(models: Models, asked: GenerationInput) -> None:
-    for _ in models.writes.write([asked], [threading.Event()]):
+    for _ in models.writer.write([asked], [threading.Event()]):
         pass
 
 
@@ -168,12 +167,12 @@ async def _served(
     perceive_loop: float,
     generate_loop: float,
 ) -> tuple[tuple[Load, ...], tuple[Load, ...]]:
-    bodies = [request_to_json(question.request) for question in questions]
+    bodies = [question.request.model_dump_json() for question in questions]
     digests = [_digest(picture) for picture in pictures]
 
     async def perceive(session: aiohttp.ClientSession, url: str, number: int) -> None:
-        question = json.dumps({"picture": digests[number % PICTURES]})
-        await _post(session, f"{url}/perceive", question)
+        request = PerceiveRequest(picture=digests[number % PICTURES])
+        await _post(session, f"{url}/perceive", request.model_dump_json())
 
     async def generate(session: aiohttp.ClientSession, url: str, number: int) -> None:
         await _post(session, f"{url}/generate", bodies[number % PICTURES])
@@ -206,8 +205,11 @@ async def _load(ask: Ask, session: aiohttp.ClientSession, url: str, clients: int
 async def _server_ms(pictures: Sequence[Image.Image]) -> float:
     """Return the milliseconds that a request takes when the model takes none."""
     digest = _digest(pictures[0])
-    async with _serving(Models("nothing", _SeesAtOnce(), _WritesAtOnce()), pictures) as (session, url):
-        question = json.dumps({"picture": digest})
+    async with _serving(Models(pack="nothing", perceiver=_SeesAtOnce(), writer=_WritesAtOnce()), pictures) as (
+        session,
+        url,
+    ):
+        question = PerceiveRequest(picture=digest).model_dump_json()
         await _post(session, f"{url}/perceive", question)
         started = time.perf_counter()
         for _ in range(200):
@@ -247,8 +249,15 @@ def _picture(number: int) -> Image.Image:
 
 def _question(number: int, pictures: Sequence[Image.Image]) -> GenerationInput:
     shown, known = pictures[number], pictures[(number + 1) % PICTURES]
-    concept = PromptConcept("Mochi", "a tabby cat who hates the vacuum cleaner", "cat", avatar=_digest(known))
-    request = GenerateRequest("What does Mochi hate?", True, (), (concept,), (), _digest(shown))
+    concept = PromptConcept(
+        name="Mochi", info="a tabby cat who hates the vacuum cleaner", category="cat", avatar=_digest(known)
+    )
+    request = GenerateRequest(
+        question="What does Mochi hate?",
+        has_picture=True,
+        concepts=(concept,),
+        picture=_digest(shown),
+    )
     return GenerationInput(request, {_digest(picture): picture for picture in (shown, known)})
 
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import minimize
 
 from model_worker.evaluation.identification import Query, ask_about
-from model_worker.server.loading import Sees
+from model_worker.server.models import PerceptionModel
 
 Numbers = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ class Fit:
     calibration_error_held_out: float
 
 
-def calibrate(perceiver: Sees, folder: Path, plot: Path | None) -> Fit:
+def calibrate(perceiver: PerceptionModel, folder: Path, plot: Path | None) -> Fit:
     """Fit a pack's calibration to a folder with a folder a thing; draws the held-out reliability, too."""
     samples = samples_of(ask_about(perceiver, folder))
     slope, offset = fitted(samples.similarity, samples.is_right)

@@ -83,7 +83,7 @@ def _verification(options: argparse.Namespace) -> int:
 
     def evaluate() -> Any:
         models = load_models(options.pack)
-        return evaluate_verification(models.sees, models.writes, models.verification, options.photos)
+        return evaluate_verification(models.perceiver, models.writer, models.verification, options.photos)
 
     return _report(evaluate, options.json)
 

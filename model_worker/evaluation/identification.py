@@ -27,7 +27,7 @@ from db.recall import match_probability, recognised_in
 from db.types import Match, Region
 from model_worker.api.images import decode_picture
 from model_worker.evaluation.database import VIEWER, forget_all, fresh_memory, remember
-from model_worker.server.loading import Sees
+from model_worker.server.models import PerceptionModel
 
 ACCEPTED = 0.95
 
@@ -95,7 +95,7 @@ class IdentifyScores:
     ms_per_image: float
 
 
-def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
+def evaluate_identify(perceiver: PerceptionModel, folder: Path) -> IdentifyScores:
     """Evaluate a folder with a folder a thing."""
     photos = _photos(perceiver, folder)
     asked, seconds = asyncio.run(_ask_all(perceiver, photos))
@@ -103,13 +103,13 @@ def evaluate_identify(perceiver: Sees, folder: Path) -> IdentifyScores:
     return _scores(perceiver, len(photos), count, asked, seconds)
 
 
-def ask_about(perceiver: Sees, folder: Path) -> list[Query]:
+def ask_about(perceiver: PerceptionModel, folder: Path) -> list[Query]:
     """Return the answers to all questions about a folder with a folder a thing."""
     asked, _ = asyncio.run(_ask_all(perceiver, _photos(perceiver, folder)))
     return asked
 
 
-def _photos(perceiver: Sees, folder: Path) -> dict[str, list[Photo]]:
+def _photos(perceiver: PerceptionModel, folder: Path) -> dict[str, list[Photo]]:
     photos = {
         thing.name: [
             _photo(perceiver, thing.name, path) for path in sorted(thing.iterdir()) if not path.name.startswith(".")
@@ -122,12 +122,12 @@ def _photos(perceiver: Sees, folder: Path) -> dict[str, list[Photo]]:
     return photos
 
 
-def _photo(perceiver: Sees, thing: str, path: Path) -> Photo:
+def _photo(perceiver: PerceptionModel, thing: str, path: Path) -> Photo:
     picture = decode_picture(path.read_bytes())
     return Photo(thing, picture, perceiver.perceive([picture])[0].regions, perceiver.refer(picture))
 
 
-async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[list[Query], float]:
+async def _ask_all(perceiver: PerceptionModel, photos: dict[str, list[Photo]]) -> tuple[list[Query], float]:
     asked: list[Query] = []
     async with fresh_memory() as pool:
         for turn in range(max(len(group) for group in photos.values())):
@@ -140,7 +140,7 @@ async def _ask_all(perceiver: Sees, photos: dict[str, list[Photo]]) -> tuple[lis
         return asked, await _seconds_an_image(perceiver, pool, photos)
 
 
-async def _ask(perceiver: Sees, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Query:
+async def _ask(perceiver: PerceptionModel, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Query:
     """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
     async with viewing(pool, VIEWER) as connection:
         best = await _best(connection, perceiver, photo)
@@ -160,13 +160,13 @@ def _guess(recognition: Match) -> Guess:
     return Guess(recognition.concept.name, recognition.similarity, recognition.box)
 
 
-async def _best(connection: asyncpg.Connection, perceiver: Sees, photo: Photo) -> Match | None:
+async def _best(connection: asyncpg.Connection, perceiver: PerceptionModel, photo: Photo) -> Match | None:
     anybody = replace(perceiver.calibration, threshold=1e-9)
     recognised = await recognised_in(connection, VIEWER, photo.regions, anybody)
     return recognised[0] if recognised else None
 
 
-async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
+async def _seconds_an_image(perceiver: PerceptionModel, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
     pictures = [group[0].picture for group in photos.values()]
     started = time.perf_counter()
     for picture in pictures:
@@ -176,7 +176,9 @@ async def _seconds_an_image(perceiver: Sees, pool: asyncpg.Pool, photos: dict[st
     return (time.perf_counter() - started) / len(pictures)
 
 
-def _scores(perceiver: Sees, things: int, pictures: int, asked: list[Query], seconds: float) -> IdentifyScores:
+def _scores(
+    perceiver: PerceptionModel, things: int, pictures: int, asked: list[Query], seconds: float
+) -> IdentifyScores:
     known = np.array([query.best.similarity for query in asked])
     strangers = np.array([query.as_stranger.similarity for query in asked])
     level = float(np.quantile(known, 1 - ACCEPTED))

@@ -73,7 +73,7 @@ def _passes(writer: Writer, question: Question) -> bool:
 
 
 def _question(entry: dict[str, Any]) -> Question:
-    tags = tuple(Tag(label, probability) for label, probability in entry.get("tags", {}).items())
+    tags = tuple(Tag(label=label, probability=probability) for label, probability in entry.get("tags", {}).items())
     request = GenerateRequest(
         question=entry["question"],
         has_picture=entry.get("picture", False),

@@ -23,7 +23,7 @@ from db.recall import recognised_in
 from model_worker.api.images import decode_picture
 from model_worker.evaluation.database import VIEWER, fresh_memory, remember
 from model_worker.evaluation.sheet import draw_sheet
-from model_worker.server.loading import Sees
+from model_worker.server.models import PerceptionModel
 
 TOUCHES = 0.1
 WORST = 12
@@ -92,7 +92,7 @@ def _scene(folder: Path, entry: dict[str, object]) -> Scene:
     )
 
 
-def evaluate_scenes(perceiver: Sees, folder: Path, photos: Path, sheet: Path | None) -> SceneScores:
+def evaluate_scenes(perceiver: PerceptionModel, folder: Path, photos: Path, sheet: Path | None) -> SceneScores:
     """Evaluate, and draw the worst cases to ``sheet``."""
     memory, scenes = read_scenes(folder)
     seen, seconds = asyncio.run(_look(perceiver, memory, scenes, photos))
@@ -103,7 +103,7 @@ def evaluate_scenes(perceiver: Sees, folder: Path, photos: Path, sheet: Path | N
 
 
 async def _look(
-    perceiver: Sees, memory: dict[str, list[str]], scenes: list[Scene], photos: Path
+    perceiver: PerceptionModel, memory: dict[str, list[str]], scenes: list[Scene], photos: Path
 ) -> tuple[list[Seen], float]:
     async with fresh_memory() as pool:
         for name, files in memory.items():
@@ -116,7 +116,7 @@ async def _look(
         return seen, time.perf_counter() - started
 
 
-async def _seen(perceiver: Sees, pool: asyncpg.Pool, scene: Scene) -> Seen:
+async def _seen(perceiver: PerceptionModel, pool: asyncpg.Pool, scene: Scene) -> Seen:
     perceived = perceiver.perceive([decode_picture(scene.path.read_bytes())])[0]
     async with viewing(pool, VIEWER) as connection:
         recognised = await recognised_in(connection, VIEWER, perceived.regions, perceiver.calibration)

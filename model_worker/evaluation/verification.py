@@ -19,11 +19,11 @@ from model_worker.api.packs import Verification
 from model_worker.evaluation.identification import EmptyFolderError, Guess, Query, ask_about
 from model_worker.generation.pair import ImagePair
 from model_worker.perception.windows import cropped
-from model_worker.server.loading import Looks, Sees
+from model_worker.server.models import MultimodalModel, PerceptionModel
 
 Numbers = NDArray[np.float64]
 
-BY_DEFAULT = Verification(0.2, 0.8, 0.5)
+BY_DEFAULT = Verification(uncertain=(0.2, 0.8), accept=0.5)
 """What is measured where a pack doesn't say when it verifies."""
 BATCH = 8
 
@@ -47,13 +47,13 @@ class VerificationScores:
 
 
 def evaluate_verification(
-    perceiver: Sees, writer: object, verification: Verification | None, folder: Path
+    perceiver: PerceptionModel, writer: object, verification: Verification | None, folder: Path
 ) -> VerificationScores:
     """Evaluate a pack's models on a folder with a folder a thing.
 
     Raises EmptyFolderError where the writer can't look.
     """
-    if not isinstance(writer, Looks):
+    if not isinstance(writer, MultimodalModel):
         raise EmptyFolderError("This pack's writer doesn't look at pictures: it can't verify.")
     by = verification or BY_DEFAULT
     asked = ask_about(perceiver, folder)
@@ -81,7 +81,7 @@ def evaluate_verification(
     )
 
 
-def _said(writer: Looks, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
+def _said(writer: MultimodalModel, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
     pairs = [_pair(asked, guess) for asked, guess in guesses]
     batches = [writer.verify(pairs[start : start + BATCH]) for start in range(0, len(pairs), BATCH)]
     return np.array([value for batch in batches for value in batch], dtype=np.float64)

@@ -145,11 +145,19 @@ def _wait_for_device() -> None:
 def _question(references: Sequence[Image.Image], picture: Image.Image) -> GenerationInput:
     known = [
         PromptConcept(
-            f"Mochi {number}", "a tabby cat who hates the vacuum cleaner", "cat", avatar=f"reference {number}"
+            name=f"Mochi {number}",
+            info="a tabby cat who hates the vacuum cleaner",
+            category="cat",
+            avatar=f"reference {number}",
         )
         for number in range(len(references))
     ]
-    request = GenerateRequest("What does Mochi hate?", True, (), tuple(known), (), "picture")
+    request = GenerateRequest(
+        question="What does Mochi hate?",
+        has_picture=True,
+        concepts=tuple(known),
+        picture="picture",
+    )
     return GenerationInput(
         request, {"picture": picture, **{f"reference {n}": reference for n, reference in enumerate(references)}}
     )

@@ -147,7 +147,7 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     if not material.concepts:
         sys.stderr.write("There is nothing that may be trained on: consent is given in /privacy.\n")
         return 1
-    sees = not isinstance(pack.writing, TextWriting)
+    sees = not isinstance(pack.writer, TextWriting)
     made = dataset_from(material, recipe_of(pack), sees=sees, seed=options.seed)
     write_samples(made.training, options.out)
     draw_sheet(made.training, options.out / "sheet.png")

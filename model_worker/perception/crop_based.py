@@ -8,7 +8,7 @@ from PIL import Image
 
 from db.geometry import WHOLE, Box, placed
 from db.types import Region
-from model_worker.api.packs import Crops, Detector, Pack, PackError, Windows
+from model_worker.api.packs import Detector, OnePass, Pack, PackError, Windows
 from model_worker.perception.detector import load_detector
 from model_worker.perception.embedders import load_embedder
 from model_worker.perception.panels import find_panels
@@ -30,12 +30,12 @@ class CropPerceiver:
     """
 
     def __init__(self, pack: Pack) -> None:
-        if not isinstance(pack.perception, Crops):
+        if isinstance(pack.embedder, OnePass):
             raise PackError(f"The pack “{pack.name}” isn't made for crops.")
         self.embedding_id = pack.embedding_id
-        self.calibration = pack.calibration
-        self._embed = load_embedder(pack.perception.embedder)
-        self._propose = load_proposer(pack.perception.regions)
+        self.calibration = pack.match_calibration
+        self._embed = load_embedder(pack.embedder)
+        self._propose = load_proposer(pack.regions)
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None

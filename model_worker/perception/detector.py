@@ -32,12 +32,12 @@ def load_detector(detector: Detector) -> Detect:
     use_own_nms()
     from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-    folder = checkpoint(detector.hub)
+    folder = checkpoint(detector)
     try:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise PackError(f"{detector.hub.repository} isn't a detector that transformers can load: {error}") from error
+        raise PackError(f"{detector.repository} isn't a detector that transformers can load: {error}") from error
     model.train(False)
     torch.nn.Module.to(model, device())
 
@@ -51,7 +51,7 @@ def load_detector(detector: Detector) -> Detect:
         scores = [float(score) for score in found["scores"]]
         sound = [index for index, box in enumerate(boxes) if box.left < box.right and box.top < box.bottom]
         boxes, scores = [boxes[index] for index in sound], [scores[index] for index in sound]
-        return [(boxes[index], scores[index]) for index in suppress(boxes, scores, OVERLAP, detector.most)]
+        return [(boxes[index], scores[index]) for index in suppress(boxes, scores, OVERLAP, detector.max_regions)]
 
     return detect
 

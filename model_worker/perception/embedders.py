@@ -67,11 +67,11 @@ def _open_clip(embedder: OpenClip) -> Embed:
     import open_clip
 
     check_activation(embedder)
-    place = f"local-dir:{checkpoint(embedder.hub)}"
+    place = f"local-dir:{checkpoint(embedder)}"
     try:
         model, _, transform = open_clip.create_model_and_transforms(place, device=device())
     except (FileNotFoundError, RuntimeError, ValueError) as error:
-        raise PackError(f"{embedder.hub.repository} isn't a model that open_clip can load: {error}") from error
+        raise PackError(f"{embedder.repository} isn't a model that open_clip can load: {error}") from error
     model.train(False)
 
     def embed(pictures: Sequence[Image.Image]) -> Floats:
@@ -85,12 +85,12 @@ def _open_clip(embedder: OpenClip) -> Embed:
 def _transformers(embedder: VisionBackbone) -> Embed:
     from transformers import AutoImageProcessor, AutoModel
 
-    folder = checkpoint(embedder.hub)
+    folder = checkpoint(embedder)
     try:
         processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModel.from_pretrained(folder)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        raise PackError(f"{embedder.hub.repository} isn't a model that transformers can load: {error}") from error
+        raise PackError(f"{embedder.repository} isn't a model that transformers can load: {error}") from error
     model.train(False)
     torch.nn.Module.to(model, device())
 

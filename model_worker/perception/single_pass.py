@@ -11,7 +11,7 @@ from PIL import Image
 
 from db.geometry import WHOLE, Box, area, placed, within
 from db.types import Region, Vector
-from model_worker.api.packs import OnePass, Pack, PackError
+from model_worker.api.packs import OnePass, Pack, PackError, Windows
 from model_worker.api.protocol import Tag
 from model_worker.perception.backbone import class_probabilities, feature_map, load_backbone
 from model_worker.perception.panels import find_panels
@@ -47,11 +47,11 @@ class Perceiver:
     """
 
     def __init__(self, pack: Pack) -> None:
-        if not isinstance(pack.perception, OnePass):
+        if not (isinstance(pack.embedder, OnePass) and isinstance(pack.regions, Windows)):
             raise PackError(f"The pack “{pack.name}” isn't made for one pass.")
         self.embedding_id = pack.embedding_id
-        self.calibration = pack.calibration
-        self._pass = pack.perception
+        self.calibration = pack.match_calibration
+        self._pass, self._places = pack.embedder, pack.regions
         self._network = load_backbone()
         mean: Vector = np.load(self._pass.mean).astype(np.float32)
         self._mean = mean * np.float32(self._pass.mean_share)
@@ -78,7 +78,7 @@ class Perceiver:
         return Region(box, self._embed(self._maps(part, self._pass.whole), [within(box, around)])[0], 1.0)
 
     def _perceive_one(self, picture: Image.Image) -> Detections:
-        panels = find_panels(picture, self._pass.panels)
+        panels = find_panels(picture, self._places.panels)
         is_collage = len(panels) >= COLLAGE
         maps = self._maps(picture, self._pass.whole[:1] if is_collage else self._pass.whole)
         regions = [Region(WHOLE, self._embed(maps, [WHOLE])[0], 1.0)]
@@ -89,16 +89,16 @@ class Perceiver:
 
     def _panel(self, picture: Image.Image, box: Box) -> Region:
         maps = self._maps(cropped(picture, box), (self._pass.panel,))
-        return Region(box, self._embed(maps, [WHOLE])[0] * np.float32(self._pass.panel_trust), 1.0)
+        return Region(box, self._embed(maps, [WHOLE])[0] * np.float32(self._places.panel_trust), 1.0)
 
     def _windows(self, features: torch.Tensor, size: tuple[int, int]) -> list[Region]:
-        boxes = windows(*size, self._pass.windows)[1:]
+        boxes = windows(*size, self._places.windows)[1:]
         if not boxes:
             return []
-        trust = np.float32(self._pass.window_trust)
+        trust = np.float32(self._places.window_trust)
         embeddings = self._embed([features], boxes) * trust
         return [
-            Region(box, embedding, self._pass.window_trust) for box, embedding in zip(boxes, embeddings, strict=True)
+            Region(box, embedding, self._places.window_trust) for box, embedding in zip(boxes, embeddings, strict=True)
         ]
 
     def _maps(self, picture: Image.Image, sizes: Sequence[int]) -> list[torch.Tensor]:

@@ -19,7 +19,9 @@ def tags_from(probabilities: torch.Tensor) -> tuple[Tag, ...]:
     """
     best = torch.topk(probabilities, MOST)
     found = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    return tuple(Tag(_labels()[index], round(value, 4)) for value, index in found if value >= LEAST_PROBABLE)
+    return tuple(
+        Tag(label=_labels()[index], probability=round(value, 4)) for value, index in found if value >= LEAST_PROBABLE
+    )
 
 
 @cache

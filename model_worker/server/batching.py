@@ -33,16 +33,16 @@ class Batcher(Generic[Item, Result]):
     ----------
     work : Callable[[Sequence[Item]], Sequence[Result]]
         Blocking.
-    largest : int
+    max_batch : int
         Items a batch.
     max_waiting : int
         More than these are refused with `WorkerBusyError`.
 
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], largest: int, max_waiting: int) -> None:
+    def __init__(self, work: Callable[[Sequence[Item]], Sequence[Result]], max_batch: int, max_waiting: int) -> None:
         self._work = work
-        self._largest = largest
+        self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._waiting: deque[Job[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -74,11 +74,11 @@ class Batcher(Generic[Item, Result]):
 
     def seconds_to_wait(self) -> int:
         """Return how long what waits now will take."""
-        return max(1, math.ceil(len(self._waiting) / self._largest * self._seconds_a_batch))
+        return max(1, math.ceil(len(self._waiting) / self._max_batch * self._seconds_a_batch))
 
     async def _run(self) -> None:
         while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
+            batch = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
             started = time.monotonic()
             try:
                 items = [job.item for job in batch]

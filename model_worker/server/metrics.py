@@ -20,9 +20,8 @@ class Metrics:
             buckets=(0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
             registry=self._registry,
         )
-        self._held = Gauge("keepsake_pictures_held", "Pictures in the cache.", registry=self._registry)
-        self._bytes = Gauge("keepsake_pictures_held_bytes", "Their pixels.", registry=self._registry)
-
+        self._cached = Gauge("keepsake_pictures_cached", "Pictures in the cache.", registry=self._registry)
+        self._bytes = Gauge("keepsake_pictures_cached_bytes", "Their pixels.", registry=self._registry)
         self._encoded = Gauge(
             "keepsake_pictures_encoded",
             "Pictures that the writer was shown: encoded anew, or kept from before.",
@@ -35,12 +34,12 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def hold(self, pictures: int, size: int) -> None:
-        """Say how much the cache holds now."""
-        self._held.set(pictures)
+    def show_cache(self, pictures: int, size: int) -> None:
+        """Say how much is in the cache now."""
+        self._cached.set(pictures)
         self._bytes.set(size)
 
-    def encode(self, hits: int, misses: int) -> None:
+    def show_features(self, hits: int, misses: int) -> None:
         """Say how many pictures the writer had encoded before, and how many it encoded."""
         self._encoded.labels("kept").set(hits)
         self._encoded.labels("new").set(misses)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from model_worker.server.app import Worker
-from model_worker.server.loading import Load
+from model_worker.server.loading import LoadModels
 
 PARENT_CHECK_SECONDS = 1.0
 SHUTDOWN_SECONDS = 2.0
@@ -21,7 +21,7 @@ KEEP_ALIVE_SECONDS = 200.0
 """Longer than the client's: it never meets a connection that was just closed."""
 
 
-def serve(load: Load, host: str, port: int, token: str | None, *, with_parent: bool) -> int:
+def serve(load: LoadModels, host: str, port: int, token: str | None, *, with_parent: bool) -> int:
     """Serve until SIGTERM or SIGINT (with_parent: or until the parent process is gone); the exit code.
 
     Without a token, a new one is made and printed.

@@ -1,20 +1,26 @@
-"""Answers streamed from one writer to many readers: requests that wait together are written together."""
+"""Answers streamed from a writer to many readers: requests that wait together are written together."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from model_worker.api.errors import WorkerError
+from aiohttp import web
+
+from model_worker.api.errors import AnswerBrokeOffError, WorkerError, error_to_wire
+from model_worker.api.protocol import AnswerLine
 from model_worker.generation.types import GenerationInput, Pieces
 from model_worker.server.batching import Batcher
+
+log = logging.getLogger("keepsake.worker")
 
 Write = Callable[[Sequence[GenerationInput], Sequence[threading.Event]], Iterator[Pieces]]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, kw_only=True)
 class Reader:
     """Somebody who waits for an answer; ``gone`` stops its writing."""
 
@@ -29,11 +35,11 @@ class Reader:
 
 
 class GenerationQueue:
-    """Streams answers. ``write`` is `model_worker.words.generate.Writer.write`."""
+    """Streams answers. ``write`` is that of a `model_worker.server.models.GenerationModel`."""
 
-    def __init__(self, write: Write, largest: int, max_waiting: int) -> None:
+    def __init__(self, write: Write, max_batch: int, max_waiting: int) -> None:
         self._write = write
-        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, largest, max_waiting)
+        self._batcher: Batcher[Reader, None] = Batcher(self._write_batch, max_batch, max_waiting)
 
     @property
     def waiting(self) -> int:
@@ -47,7 +53,7 @@ class GenerationQueue:
 
     async def stream(self, asked: GenerationInput) -> AsyncGenerator[str, None]:
         """Yield an answer's pieces. Leaving early stops it. Raises WorkerBusyError, and the writer's errors."""
-        reader = Reader(asked, asyncio.get_running_loop())
+        reader = Reader(asked=asked, loop=asyncio.get_running_loop())
         written = asyncio.ensure_future(self._batcher.do(reader))
         try:
             while not (written.done() and reader.pieces.empty()):
@@ -75,3 +81,39 @@ def _written(piece: str | WorkerError) -> str:
     if isinstance(piece, WorkerError):
         raise piece
     return piece
+
+
+async def stream_answer(request: web.Request, pieces: AsyncGenerator[str, None]) -> web.StreamResponse:
+    """Answer a request with an answer's pieces, an `AnswerLine` each (newline-delimited JSON).
+
+    What goes wrong before the first piece is raised, so that it gets a status of its own.
+    """
+    try:
+        first = await anext(pieces, None)
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        if first is not None:
+            await _send(response, AnswerLine(text=first))
+        await _send_rest(response, pieces)
+        await response.write_eof()
+    finally:
+        await pieces.aclose()
+    return response
+
+
+async def _send_rest(response: web.StreamResponse, pieces: AsyncGenerator[str, None]) -> None:
+    try:
+        async for piece in pieces:
+            await _send(response, AnswerLine(text=piece))
+        await _send(response, AnswerLine(done=True))
+    except ConnectionError:
+        raise
+    except WorkerError as error:
+        await _send(response, AnswerLine(error=error_to_wire(error)))
+    except Exception:
+        log.exception("An answer broke off")
+        await _send(response, AnswerLine(error=error_to_wire(AnswerBrokeOffError(detail="the worker's log says why"))))
+
+
+async def _send(response: web.StreamResponse, line: AnswerLine) -> None:
+    await response.write(line.model_dump_json(exclude_defaults=True).encode() + b"\n")

@@ -31,7 +31,7 @@ from db.pool import viewing
 from db.roles import app_url
 from db.types import Verdict, server_owner
 from model_worker.api.errors import UnknownEmbedderError
-from model_worker.server.loading import Sees
+from model_worker.server.models import PerceptionModel
 from tests.model_worker.test_server import TOKEN, Served, served
 from tests.support.fake_models import FakePerceiver
 
@@ -53,19 +53,19 @@ def new() -> FakePerceiver:
     return FakePerceiver(embedding_id="new/1", turned=1)
 
 
-def only_old(embedding_id: str) -> Sees:
+def only_old(embedding_id: str) -> PerceptionModel:
     if embedding_id != "old/1":
         raise UnknownEmbedderError(embedding_id)
     return old()
 
 
-def nothing(embedding_id: str) -> Sees:
+def nothing(embedding_id: str) -> PerceptionModel:
     raise UnknownEmbedderError(embedding_id)
 
 
 @asynccontextmanager
 async def with_pack(
-    pool: asyncpg.Pool, sees: FakePerceiver, load_former: Callable[[str], Sees] = only_old
+    pool: asyncpg.Pool, sees: FakePerceiver, load_former: Callable[[str], PerceptionModel] = only_old
 ) -> AsyncIterator[App]:
     async with served(sees, load_former=load_former) as worker:
         yield App(pool, worker.client)

@@ -24,12 +24,12 @@ from model_worker.api.packs import PackError, Verification, load_pack
 from model_worker.api.protocol import Candidate, VerifyRequest
 from model_worker.evaluation.identification import EmptyFolderError
 from model_worker.evaluation.verification import evaluate_verification
-from model_worker.server.loading import Models
+from model_worker.server.models import Models
 from tests.model_worker.test_server import TOKEN, served
 from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
 
 ANNA = Actor(user_id=1, server_id=10, channel_id=100)
-UNSURE = Verification(lowest=0.2, highest=0.95, accept=0.5)
+UNSURE = Verification(uncertain=(0.2, 0.95), accept=0.5)
 RED = (255, 0, 0)
 YELLOW = (255, 255, 0)
 """Like red with a similarity of 0.71, which is a match of 0.89: unsure, and above the threshold."""
@@ -55,7 +55,7 @@ class Set:
 
 @asynccontextmanager
 async def knowing_red(pool: asyncpg.Pool, writer: FakeLooker, by: Verification | None = UNSURE) -> AsyncIterator[Set]:
-    models = Models("fake", FakePerceiver(), writer, by)
+    models = Models(pack="fake", perceiver=FakePerceiver(), writer=writer, verification=by)
     async with served(load=lambda: models) as worker:
         app = App(pool, worker.client)
         await remember(app, ANNA, "Red", of(RED))
@@ -102,8 +102,10 @@ async def test_a_writer_that_fails_leaves_it_to_recall(pool: asyncpg.Pool) -> No
 
 async def test_the_wire_takes_no_nonsense() -> None:
     unknown = "0" * 64
-    async with served(load=lambda: Models("fake", FakePerceiver(), FakeLooker(), UNSURE)) as worker:
-        request = VerifyRequest(unknown, (Candidate(WHOLE, unknown, "Red"),))
+    async with served(
+        load=lambda: Models(pack="fake", perceiver=FakePerceiver(), writer=FakeLooker(), verification=UNSURE)
+    ) as worker:
+        request = VerifyRequest(picture=unknown, candidates=(Candidate(box=WHOLE, reference=unknown, name="Red"),))
         with pytest.raises(WorkerRefusedError, match="isn't here"):
             await worker.client.verify(request, {})
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
@@ -116,7 +118,7 @@ async def test_the_wire_takes_no_nonsense() -> None:
             ):
                 async with session.post(worker.url + path, data=body) as response:
                     assert response.status == 400, (path, body)
-    async with served(writes=FakeWriter()) as worker:
+    async with served(writer=FakeWriter()) as worker:
         with pytest.raises(WorkerRefusedError, match="doesn't verify"):
             await worker.client.verify(request, {})
 
@@ -130,13 +132,13 @@ def test_a_pack_says_when_it_verifies(tmp_path: Path, monkeypatch: pytest.Monkey
         return load_pack("mine").verification
 
     assert load_pack("standard").verification is None
-    assert with_section("uncertain = [0.2, 0.8]\naccept = 0.6") == Verification(0.2, 0.8, 0.6)
+    assert with_section("uncertain = [0.2, 0.8]\naccept = 0.6") == Verification(uncertain=(0.2, 0.8), accept=0.6)
     for wrong in ("uncertain = [0.8, 0.2]\naccept = 0.5", "uncertain = [0.2, 0.8]\naccept = 2", "accept = 0.5"):
         with pytest.raises(PackError):
             with_section(wrong)
-    served_pack = standard.replace('"image-text"', '"served"\nurl = "http://x"\nmodel = "x"')
+    blind = Path("model_worker/packs/starter.toml").read_text()
     with pytest.raises(PackError, match="can't verify"):
-        with_section("uncertain = [0.2, 0.8]\naccept = 0.6", served_pack)
+        with_section("uncertain = [0.2, 0.8]\naccept = 0.6", blind)
 
 
 def photos(folder: Path) -> Path:
@@ -163,7 +165,7 @@ class Judge(FakeLooker):
 
 
 def test_what_verification_is_worth_is_measured(tmp_path: Path) -> None:
-    folder, by = photos(tmp_path), Verification(0.2, 0.999, 0.5)
+    folder, by = photos(tmp_path), Verification(uncertain=(0.2, 0.999), accept=0.5)
 
     good = evaluate_verification(FakePerceiver(), Judge(), by, folder)
     bad_judge = Judge()

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load, save
 
 from bot.demo.pictures import cat, cup
-from model_worker.api.packs import HubModel, ImageTextWriting
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.generation.adapters import loaded as adapters_module
 from model_worker.generation.adapters.errors import AdapterError
@@ -19,7 +18,7 @@ from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter
 from model_worker.generation.multimodal.writer import ImageTextWriter
 from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
-from tests.support.tiny_models import save_llava, save_qwen3_vl
+from tests.support.tiny_models import save_llava, save_qwen3_vl, writing
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +37,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=["llava", "qwen3_vl"])
 def writer(request: pytest.FixtureRequest, weights: Path, monkeypatch: pytest.MonkeyPatch) -> ImageTextWriter:
     monkeypatch.setenv("KEEPSAKE_WEIGHTS", str(weights))
-    return ImageTextWriter(ImageTextWriting(HubModel(f"tiny/{request.param}", 1, "none"), 4000, 12))
+    return ImageTextWriter(writing(request.param))
 
 
 def adapter_for(writer: ImageTextWriter, seed: int, **changed: object) -> AdapterFile:
@@ -61,8 +60,10 @@ def held(writer: ImageTextWriter, seed: int) -> str:
 
 
 def asked(question: str, adapter: str | None, *, references: int = 1) -> GenerationInput:
-    concepts = tuple(PromptConcept(f"Mochi {n}", "my cat", "cat", avatar=f"r{n}") for n in range(references))
-    request = GenerateRequest(question, True, concepts=concepts, picture="p", adapter=adapter)
+    concepts = tuple(
+        PromptConcept(name=f"Mochi {n}", info="my cat", category="cat", avatar=f"r{n}") for n in range(references)
+    )
+    request = GenerateRequest(question=question, has_picture=True, concepts=concepts, picture="p", adapter=adapter)
     return GenerationInput(request, {"p": CUP, **{f"r{n}": CAT for n in range(references)}})
 
 

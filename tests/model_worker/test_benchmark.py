@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_worker.api.packs import HubModel, ImageTextWriting
 from model_worker.evaluation.benchmark import CLIENTS, bench
 from model_worker.evaluation.writer_speed import TRIES, bytes_read_a_token, writer_speed
 from model_worker.generation.multimodal.writer import ImageTextWriter
-from model_worker.server.loading import Models
+from model_worker.server.models import Models
 from tests.support import tiny_models
 from tests.support.fake_models import FakePerceiver, FakeWriter
 
 
 def test_every_line_is_measured_against_the_loop_of_the_same_run(tmp_path: Path) -> None:
-    models = Models("fake", FakePerceiver(pause=0.005), FakeWriter(pause=0.002, sees_pictures=True))
+    models = Models(
+        pack="fake", perceiver=FakePerceiver(pause=0.005), writer=FakeWriter(pause=0.002, sees_pictures=True)
+    )
 
     result = bench(models, 0.3, tmp_path / "plot.png")
 
@@ -40,7 +41,7 @@ def test_a_model_that_writes_is_measured_with_references_it_has_and_has_not_seen
 ) -> None:
     monkeypatch.setenv("KEEPSAKE_WEIGHTS", str(tmp_path))
     tiny_models.save_qwen3_vl(tmp_path / "tiny" / "qwen3_vl")
-    writer = ImageTextWriter(ImageTextWriting(HubModel("tiny/qwen3_vl", 1, "none"), 4000, 12))
+    writer = ImageTextWriter(tiny_models.writing("qwen3_vl"))
     random = np.random.default_rng(0)
     pictures = (Image.fromarray(random.integers(0, 255, (48, 64, 3), dtype=np.uint8)) for _ in range(100))
 

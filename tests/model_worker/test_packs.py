@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,16 @@ from db.geometry import WHOLE, Box
 from model_worker.api.errors import ModelOutOfMemoryError, QuestionTooLongError, WorkerError
 from model_worker.api.hub import checkpoint
 from model_worker.api.packs import (
+    Bits,
     Detector,
     HubModel,
-    ImageTextWriting,
     OpenClip,
     PackError,
     VisionBackbone,
     load_pack,
 )
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
+from model_worker.api.recipes import load_recipe
 from model_worker.cli import main
 from model_worker.generation.multimodal.chat_model import Prompted
 from model_worker.generation.multimodal.messages import messages_for
@@ -70,16 +70,25 @@ def _use_weights(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def tiny(name: str) -> HubModel:
-    return HubModel(f"tiny/{name}", 1, "none")
+def open_clip(name: str, tag: str) -> OpenClip:
+    return OpenClip(**tiny_models.hub_model("open_clip").model_dump(), embedding_id="tiny/1", name=name, tag=tag)
+
+
+def backbone(name: str) -> VisionBackbone:
+    return VisionBackbone(**tiny_models.hub_model(name).model_dump(), embedding_id="tiny/1")
+
+
+def detector_of(name: str, *, confidence: float = 0.0) -> Detector:
+    hub = tiny_models.hub_model(name).model_dump()
+    return Detector(**hub, things=("cat", "cup"), confidence=confidence, max_regions=5)
 
 
 @pytest.mark.parametrize(
     "embedder",
     [
-        OpenClip("ViT-B-32", "laion2b_s34b_b79k", tiny("open_clip")),
-        VisionBackbone(tiny("dinov2")),
-        VisionBackbone(tiny("siglip")),
+        open_clip("ViT-B-32", "laion2b_s34b_b79k"),
+        backbone("dinov2"),
+        backbone("siglip"),
     ],
 )
 def test_embedders_give_unit_vectors_and_see_the_edges_of_a_crop(embedder: OpenClip | VisionBackbone) -> None:
@@ -103,17 +112,17 @@ def test_crops_are_laid_on_a_square() -> None:
 
 def test_a_silent_mismatch_of_activations_is_refused() -> None:
     with pytest.raises(PackError, match="ViT-L-14-336-quickgelu"):
-        check_activation(OpenClip("ViT-L-14-336", "openai", tiny("open_clip")))
-    check_activation(OpenClip("ViT-L-14-336-quickgelu", "openai", tiny("open_clip")))
+        check_activation(open_clip("ViT-L-14-336", "openai"))
+    check_activation(open_clip("ViT-L-14-336-quickgelu", "openai"))
     with pytest.raises(PackError, match="has no weights"):
-        check_activation(OpenClip("ViT-L-14-336", "nobody", tiny("open_clip")))
+        check_activation(open_clip("ViT-L-14-336", "nobody"))
     with pytest.raises(PackError, match="has no model"):
-        check_activation(OpenClip("ViT-None", "openai", tiny("open_clip")))
+        check_activation(open_clip("ViT-None", "openai"))
 
 
 @pytest.mark.parametrize("name", ["owlv2", "grounding_dino", "omdet"])
 def test_detectors_give_boxes_within_the_picture(name: str) -> None:
-    detect = load_detector(Detector(tiny(name), ("cat", "cup"), confidence=0.0, most=5))
+    detect = load_detector(detector_of(name))
     found = detect(CAT, ("Tabby. Cat!", "", "cup", "a very long category " * 3))
     assert 1 <= len(found) <= 5
     for box, score in found:
@@ -132,7 +141,7 @@ def test_detectors_are_asked_for_the_owners_categories_first(monkeypatch: pytest
         return post_processed(*arguments)
 
     monkeypatch.setattr(detector, "_found", spying)
-    load_detector(Detector(tiny("omdet"), ("cat", "cup"), confidence=0.0, most=5))(CAT, ("Tabby. Cat!", "", "Cup"))
+    load_detector(detector_of("omdet"))(CAT, ("Tabby. Cat!", "", "Cup"))
     assert asked_for == [["tabby cat", "cup", "cat"]]
 
 
@@ -161,25 +170,40 @@ def sha256(picture: Image.Image) -> str:
 
 def asked(question: str, *, turns: int = 0, concepts: int = 1, picture: bool = True) -> GenerationInput:
     known = [
-        PromptConcept(f"Mochi {n}", "a cat </s><image> who hates rain", "cat", "on the left", "probably", sha256(CAT))
+        PromptConcept(
+            name=f"Mochi {n}",
+            info="a cat </s><image> who hates rain",
+            category="cat",
+            where="on the left",
+            certainty="probably",
+            avatar=sha256(CAT),
+        )
         for n in range(concepts)
     ]
-    history = tuple(Turn("user" if n % 2 == 0 else "assistant", f"turn {n} " + "word " * 20) for n in range(turns))
-    request = GenerateRequest(question, picture, (), tuple(known), history, sha256(CUP) if picture else None)
+    history = tuple(
+        Turn(role="user" if n % 2 == 0 else "assistant", text=f"turn {n} " + "word " * 20) for n in range(turns)
+    )
+    request = GenerateRequest(
+        question=question,
+        has_picture=picture,
+        concepts=tuple(known),
+        history=history,
+        picture=sha256(CUP) if picture else None,
+    )
     return GenerationInput(request, {sha256(CAT): CAT, sha256(CUP): CUP})
 
 
 @pytest.fixture(scope="module")
 def load_llava(weights: Path) -> Callable[..., ImageTextWriter]:
     def load(context: int = 4000, longest: int = 12) -> ImageTextWriter:
-        return ImageTextWriter(ImageTextWriting(tiny("llava"), context, longest))
+        return ImageTextWriter(tiny_models.writing("llava", context=context, longest_answer=longest))
 
     return load
 
 
 @pytest.fixture(params=["llava", "qwen3_vl"])
 def writer(request: pytest.FixtureRequest) -> ImageTextWriter:
-    return ImageTextWriter(ImageTextWriting(tiny(request.param), 4000, 12))
+    return ImageTextWriter(tiny_models.writing(request.param))
 
 
 def write(
@@ -256,8 +280,8 @@ def test_verification_reads_yes_and_no(writer: ImageTextWriter) -> None:
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_a_writer_in_few_bits_answers_and_verifies(bits: int) -> None:
-    writer = ImageTextWriter(ImageTextWriting(tiny("wide_llava"), 4000, 12, bits))
+def test_a_writer_in_few_bits_answers_and_verifies(bits: Bits) -> None:
+    writer = ImageTextWriter(tiny_models.writing("wide_llava", bits=bits))
     layer = writer._speaker.model.model.language_model.layers[0].mlp.up_proj
     assert layer.weight.element_size() == 1
     assert writer._speaker.model.model.vision_tower.dtype == torch.float32
@@ -293,12 +317,12 @@ def prompted(writer: ImageTextWriter, item: GenerationInput) -> Prompted:
 
 
 def test_references_are_scaled_down_before_the_picture_and_concepts_go_last() -> None:
-    writer = ImageTextWriter(ImageTextWriting(tiny("sharp_qwen3_vl"), 4000, 12))
+    writer = ImageTextWriter(tiny_models.writing("sharp_qwen3_vl"))
     short, long = asked("Who is this?", concepts=2), asked("Who is this?", concepts=2, turns=8)
     whole = int(prompted(writer, short).lengths) + 12
     stages: list[tuple[int, ...]] = []
     for context in range(whole, 0, -25):
-        writer._writing = replace(writer._writing, context=context)
+        writer._writing = writer._writing.model_copy(update={"context": context})
         _, found = writer._prompted([long])
         if found is None:
             break
@@ -319,7 +343,7 @@ def test_a_model_to_which_every_picture_is_as_long_keeps_them_sharp(
 ) -> None:
     writer = load_llava()
     whole = int(prompted(writer, asked("Who is this?", concepts=3)).lengths) + 12
-    writer._writing = replace(writer._writing, context=whole - 1)
+    writer._writing = writer._writing.model_copy(update={"context": whole - 1})
     found = prompted(writer, asked("Who is this?", concepts=3))
     assert [max(picture.size) for picture in found.pictures] == [336, 336, 600]
     text = writer._speaker.tokenizer.decode(found.inputs["input_ids"][0])
@@ -329,7 +353,7 @@ def test_a_model_to_which_every_picture_is_as_long_keeps_them_sharp(
 
 def test_what_fits_no_context_is_refused_and_the_others_are_answered(writer: ImageTextWriter) -> None:
     short, long = asked("Who is this?", picture=False), asked("Who is this? " * 100)
-    writer._writing = replace(writer._writing, context=1500)
+    writer._writing = writer._writing.model_copy(update={"context": 1500})
     alone = write(writer, [short])[0]
     assert write(writer, [long, short]) == [QuestionTooLongError, alone]
     assert write(writer, [long]) == [QuestionTooLongError]
@@ -341,7 +365,7 @@ def test_an_answer_ends_where_the_context_does(
     writer = load_llava(longest=200)
     question = asked("Hi", picture=False, concepts=0)
     context = int(prompted(writer, question).lengths) + 150
-    writer._writing = replace(writer._writing, context=context)
+    writer._writing = writer._writing.model_copy(update={"context": context})
     generate, lengths = writer._speaker.model.generate, []
 
     def noting(**inputs: Any) -> None:
@@ -385,7 +409,7 @@ def test_out_of_memory_halves_the_batch_and_then_says_so(
 
 def test_weights_that_are_nowhere_are_named_with_their_size_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PackError, match=r"org/missing \(4\.2 GB\).*KEEPSAKE_WEIGHTS"):
-        checkpoint(HubModel("org/missing", 4200, "none"))
+        checkpoint(HubModel(repository="org/missing", megabytes=4200, licence="none"))
 
 
 def test_a_folder_that_is_no_model_is_named(weights: Path) -> None:
@@ -393,9 +417,9 @@ def test_a_folder_that_is_no_model_is_named(weights: Path) -> None:
     broken.mkdir(exist_ok=True)
     (broken / "config.json").write_text("{}")
     for load in (
-        lambda: load_embedder(VisionBackbone(tiny("broken"))),
-        lambda: load_detector(Detector(tiny("broken"), ("cat",), 0.1, 5)),
-        lambda: ImageTextWriter(ImageTextWriting(tiny("broken"), 100, 10)),
+        lambda: load_embedder(backbone("broken")),
+        lambda: load_detector(detector_of("broken")),
+        lambda: ImageTextWriter(tiny_models.writing("broken")),
     ):
         with pytest.raises(PackError, match="tiny/broken isn't"):
             load()
@@ -435,16 +459,44 @@ def test_a_user_adds_a_pack_by_writing_a_file(tmp_path: Path, monkeypatch: pytes
     mine = (Path("model_worker/packs/standard.toml")).read_text().replace("0.2", "0.35")
     (tmp_path / "mine.toml").write_text(mine)
     (tmp_path / "odd.toml").write_text(mine.replace('kind = "zero-shot"', 'kind = "magic"'))
+    (tmp_path / "typo.toml").write_text(mine.replace("context = ", "contexts = "))
     (tmp_path / "half.toml").write_text('about = "nothing"')
     (tmp_path / "text.toml").write_text("= no toml")
     monkeypatch.setenv("KEEPSAKE_PACKS", str(tmp_path))
     pack = load_pack("mine")
     standard = load_pack("standard")
-    assert pack.hub_models == standard.hub_models
-    assert replace(pack, name="standard", perception=standard.perception) == standard
-    for name, words in (("odd", "not magic"), ("half", "lacks"), ("text", "isn't TOML"), ("none", "mine")):
+    assert [model.repository for model in pack.hub_models] == [model.repository for model in standard.hub_models]
+    assert pack.model_copy(update={"name": "standard", "regions": standard.regions}) == standard
+    for name, words in (
+        ("odd", r"odd\.toml.*regions: .*'magic'.*'windows', 'zero-shot'"),
+        ("half", r"half\.toml.*memory_gb: Field required; embedder: Field required"),
+        ("typo", r"typo\.toml.*writer\.contexts: Extra inputs are not permitted"),
+        ("text", "isn't TOML"),
+        ("none", "mine"),
+    ):
         with pytest.raises(PackError, match=words):
             load_pack(name)
+
+
+def test_a_recipe_says_which_of_its_numbers_is_wrong(tmp_path: Path) -> None:
+    recipe = Path("model_worker/recipes/starter.toml").read_text()
+    mine = tmp_path / "mine.toml"
+    mine.write_text(recipe)
+    assert load_recipe(str(mine)) == load_recipe("starter").model_copy(update={"name": "mine"})
+
+    mine.write_text(recipe.replace("dropout = 0.0", "dropout = 2.0"))
+    with pytest.raises(PackError, match=r"mine\.toml.*dropout: .*less than 1"):
+        load_recipe(str(mine))
+
+
+def test_parts_of_a_pack_that_do_not_fit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    starter, standard = (Path(f"model_worker/packs/{name}.toml").read_text() for name in ("starter", "standard"))
+    regions = standard[standard.index("[regions]") : standard.index("[calibration]")]
+    before, after = starter[: starter.index("[regions]")], starter[starter.index("[calibration]") :]
+    (tmp_path / "mixed.toml").write_text(before + regions + after)
+    monkeypatch.setenv("KEEPSAKE_PACKS", str(tmp_path))
+    with pytest.raises(PackError, match=r"mixed\.toml.*regions from windows"):
+        load_pack("mixed")
 
 
 def test_the_demo_goes_through_the_whole_bot_with_a_pack_of_the_hub(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from db.geometry import WHOLE
-from model_worker.api.packs import HubModel, ImageTextWriting, Pack, load_pack
+from model_worker.api.packs import Pack, load_pack
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 from model_worker.api.recipes import load_recipe
 from model_worker.finetune.data import rap_format, sheet
@@ -101,7 +100,7 @@ def test_each_answer_is_a_lesson_with_the_turns_before_it(data: Path) -> None:
     first, second = read(data, sample(conversations=turns)).lessons
     assert (first.asked.request.question, first.asked.request.history, first.answer) == ("Who?", (), "Dior.")
     assert (second.asked.request.question, second.answer) == ("What does he play?", "Frisbee.")
-    assert second.asked.request.history == (Turn("user", "Who?"), Turn("assistant", "Dior."))
+    assert second.asked.request.history == (Turn(role="user", text="Who?"), Turn(role="assistant", text="Dior."))
     assert second.asked.request.picture == first.asked.request.picture is not None
 
 
@@ -113,7 +112,7 @@ def test_what_comes_before_the_first_question_is_left_out(data: Path) -> None:
 def test_plain_samples_have_neither_picture_nor_concepts(data: Path) -> None:
     plain = {"id": "x", "conversations": said("Why is the sky blue?", "Because.")}
     [lesson] = read(data, plain).lessons
-    assert lesson.asked.request == GenerateRequest("Why is the sky blue?", has_picture=False)
+    assert lesson.asked.request == GenerateRequest(question="Why is the sky blue?", has_picture=False)
     assert not lesson.asked.pictures
 
 
@@ -270,9 +269,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
 
 
 def test_two_concepts_with_one_picture_stay_two(tmp_path: Path) -> None:
-    concepts = (PromptConcept("Ann", "left", avatar="both"), PromptConcept("Ben", "right", avatar="both"))
+    concepts = (
+        PromptConcept(name="Ann", info="left", avatar="both"),
+        PromptConcept(name="Ben", info="right", avatar="both"),
+    )
     lesson = TrainingSample(
-        Task.TEXT, GenerationInput(GenerateRequest("Who?", False, concepts=concepts), {"both": noise(1)}), "Two."
+        Task.TEXT,
+        GenerationInput(GenerateRequest(question="Who?", has_picture=False, concepts=concepts), {"both": noise(1)}),
+        "Two.",
     )
     write_samples([lesson], tmp_path)
     [found] = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
@@ -281,10 +285,10 @@ def test_two_concepts_with_one_picture_stay_two(tmp_path: Path) -> None:
 
 def test_earlier_turns_are_written_and_image_tokens_are_only_where_pictures_are(tmp_path: Path) -> None:
     request = GenerateRequest(
-        "And <image> now?",
+        question="And <image> now?",
         has_picture=True,
-        concepts=(PromptConcept("Ann", "an <image>", avatar="a"), PromptConcept("Unseen")),
-        history=(Turn("user", "Hi"), Turn("assistant", "Hello <image>!")),
+        concepts=(PromptConcept(name="Ann", info="an <image>", avatar="a"), PromptConcept(name="Unseen")),
+        history=(Turn(role="user", text="Hi"), Turn(role="assistant", text="Hello <image>!")),
         picture="p",
     )
     write_samples(
@@ -301,7 +305,9 @@ def test_earlier_turns_are_written_and_image_tokens_are_only_where_pictures_are(
 
 def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tmp_path: Path) -> None:
     lessons = dataset_of(known(), sees=False, rounds=1, max_concepts=2, seed=3).training
-    plain = TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?", has_picture=False)), "Because.")
+    plain = TrainingSample(
+        Task.GENERAL, GenerationInput(GenerateRequest(question="Why?", has_picture=False)), "Because."
+    )
     write_samples([*lessons, plain], tmp_path)
     *found, last = samples_from(tmp_path / "samples.json", tmp_path, 2).lessons
     assert [item.asked.request.question for item in found] == [
@@ -314,7 +320,11 @@ def test_lessons_of_a_writer_that_does_not_look_are_written_as_it_is_prompted(tm
 def test_a_sheet_shows_some_lessons_of_each_task_also_those_with_broken_pictures(data: Path, tmp_path: Path) -> None:
     broken = read(data, sample()).lessons
     (data / "refcoco/image/94268.jpg").write_bytes(b"no picture")
-    plain = [TrainingSample(Task.GENERAL, GenerationInput(GenerateRequest("Why?" * 99, False)), "Because. " * 99)] * 50
+    plain = [
+        TrainingSample(
+            Task.GENERAL, GenerationInput(GenerateRequest(question="Why?" * 99, has_picture=False)), "Because. " * 99
+        )
+    ] * 50
     made = dataset_of(known(), sees=True, rounds=1, max_concepts=2, seed=3).training
     draw_sheet([*broken, *plain, *made], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as drawn:
@@ -338,7 +348,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pack(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Pack:
     monkeypatch.setenv("KEEPSAKE_WEIGHTS", str(weights))
-    return replace(load_pack("standard"), writing=ImageTextWriting(HubModel("tiny/llava", 1, "none"), 4000, 8))
+    return load_pack("standard").model_copy(update={"writer": tiny_models.writing("llava", longest_answer=8)})
 
 
 @pytest.mark.slow
@@ -353,7 +363,7 @@ def test_a_base_training_goes_over_what_can_be_used_and_says_what_could_not(
     crowd = {**crop(0, "A"), **crop(1, "B"), **crop(2, "C")}
     samples = [sample(), sample(extra=crop(1, "Ann")), sample(id="broken", extra=crop(2, "Ben"))]
     (data / "rap.json").write_text(json.dumps([*samples, sample(extra=crowd), sample(image="nowhere.jpg")]))
-    recipe = replace(load_recipe("rap-llava"), rank=4, alpha=8, batch=2)
+    recipe = load_recipe("rap-llava").model_copy(update={"rank": 4, "alpha": 8, "batch": 2})
     heard: list[tuple[str, int, int]] = []
     watch = ProgressCallback(lambda *step: heard.append(step))
 
@@ -371,7 +381,7 @@ def test_a_base_training_goes_over_what_can_be_used_and_says_what_could_not(
     assert "Sample 3 (id “broken”) of rap.json: the picture “refcoco/crop/94268_2.jpg” can't be opened" in caplog.text
     assert "“nowhere.jpg” isn't in the folder of pictures" in caplog.text
     adapter = (tmp_path / "out" / "adapter.safetensors").read_bytes()
-    manifest = ImageTextWriter(pack.writing).adapters.take(adapter_id(adapter), adapter)  # type: ignore[arg-type]
+    manifest = ImageTextWriter(pack.writer).adapters.take(adapter_id(adapter), adapter)  # type: ignore[arg-type]
     assert manifest.data == hashlib.sha256((data / "rap.json").read_bytes()).hexdigest()
     assert (manifest.recipe, manifest.pack, manifest.rank) == ("rap-llava", "standard", 4)
     assert manifest.metrics["left_out"] == 1
@@ -381,11 +391,11 @@ def test_a_base_training_goes_over_what_can_be_used_and_says_what_could_not(
 def test_a_base_training_on_nothing_says_so(pack: Pack, data: Path, tmp_path: Path) -> None:
     from model_worker.finetune.jobs.base import train_base
 
-    recipe = replace(load_recipe("rap-llava"), rank=4, batch=2)
+    recipe = load_recipe("rap-llava").model_copy(update={"rank": 4, "batch": 2})
     (data / "rap.json").write_text(json.dumps([sample(image="nowhere.jpg")]))
     with pytest.raises(SampleError, match=r"nothing to train on. Sample 1 \(id “156”\) of rap.json"):
         train_base(data / "rap.json", data, recipe, pack, tmp_path / "out", 0)
     (data / "rap.json").write_text(json.dumps([sample()]))
     with pytest.raises(ValueError, match="None of the lessons fits"):
-        train_base(data / "rap.json", data, replace(recipe, longest=20), pack, tmp_path / "out", 0)
+        train_base(data / "rap.json", data, recipe.model_copy(update={"longest": 20}), pack, tmp_path / "out", 0)
     assert not (tmp_path / "out" / "adapter.safetensors").exists()

@@ -93,12 +93,14 @@ def served() -> Iterator[Served]:
 
 
 def a_writer(served: Served, model: str = "big-one") -> ServedWriter:
-    return ServedWriter(ServedWriting(served.url, model, 50))
+    return ServedWriter(ServedWriting(url=served.url, model=model, longest_answer=50))
 
 
 def asked(question: str) -> GenerationInput:
-    concept = PromptConcept("Mochi", "a cat", "cat", "on the left", "probably", "avatar")
-    request = GenerateRequest(question, True, (), (concept,), (), "picture")
+    concept = PromptConcept(
+        name="Mochi", info="a cat", category="cat", where="on the left", certainty="probably", avatar="avatar"
+    )
+    request = GenerateRequest(question=question, has_picture=True, concepts=(concept,), picture="picture")
     return GenerationInput(request, {"avatar": pictures.cat(), "picture": pictures.cup()})
 
 
@@ -169,5 +171,5 @@ def test_a_server_that_speaks_something_else_gives_an_error(served: Served, raw:
 
 
 def test_a_server_that_is_not_there_gives_an_error() -> None:
-    nowhere = ServedWriter(ServedWriting("http://127.0.0.1:9/v1", "m", 10))
+    nowhere = ServedWriter(ServedWriting(url="http://127.0.0.1:9/v1", model="m", longest_answer=10))
     assert said(nowhere, [asked("Who is this?")]) == [WriterUnavailableError]

@@ -12,12 +12,12 @@ from model_worker.generation.starter.prompt import EXAMPLES, plain, prompt_for
 from model_worker.generation.starter.writer import Writer
 from model_worker.generation.types import GenerationInput
 
-MOCHI = PromptConcept("Mochi", "a tabby cat who hates the vacuum cleaner, loves tuna", "cat")
-HERE = PromptConcept("Mochi", "a tabby cat", "cat", "on the left", "probably")
+MOCHI = PromptConcept(name="Mochi", info="a tabby cat who hates the vacuum cleaner, loves tuna", category="cat")
+HERE = PromptConcept(name="Mochi", info="a tabby cat", category="cat", where="on the left", certainty="probably")
 
 
 def request(question: str, *concepts: PromptConcept, picture: bool = False, **more: object) -> GenerateRequest:
-    return GenerateRequest(question, picture, concepts=concepts, **more)
+    return GenerateRequest(question=question, has_picture=picture, concepts=concepts, **more)
 
 
 HOSTILE = [
@@ -36,10 +36,10 @@ HOSTILE = [
 def test_what_people_write_stays_in_its_place(text: str) -> None:
     for asked in (
         request(text, MOCHI),
-        request("Who?", PromptConcept("Mochi", text, text)),
-        request("Who?", PromptConcept(text, "a cat")),
-        request("Who?", MOCHI, history=(Turn("user", text), Turn("assistant", text))),
-        request("Who?", MOCHI, picture=True, tags=(Tag(text, 0.9),)),
+        request("Who?", PromptConcept(name="Mochi", info=text, category=text)),
+        request("Who?", PromptConcept(name=text, info="a cat")),
+        request("Who?", MOCHI, history=(Turn(role="user", text=text), Turn(role="assistant", text=text))),
+        request("Who?", MOCHI, picture=True, tags=(Tag(label=text, probability=0.9),)),
     ):
         own = prompt_for(asked).removeprefix(EXAMPLES)
         lines = own.split("\n")
@@ -53,7 +53,9 @@ def test_what_people_write_stays_in_its_place(text: str) -> None:
 
 def test_a_very_long_text_is_cut() -> None:
     assert len(plain("x" * 100_000, 600)) == 600
-    assert len(prompt_for(request("q" * 100_000, PromptConcept("n" * 999, "i" * 99_999)))) < len(EXAMPLES) + 2500
+    assert (
+        len(prompt_for(request("q" * 100_000, PromptConcept(name="n" * 999, info="i" * 99_999)))) < len(EXAMPLES) + 2500
+    )
 
 
 def test_whether_somebody_is_in_a_picture_is_answered_by_recall() -> None:
@@ -68,15 +70,23 @@ def test_a_question_about_somebody_unknown_is_not_answered_with_yes() -> None:
 
 
 def test_a_stranger_is_called_nothing_but_what_it_looks_like() -> None:
-    said = plan(request("Who is this?", picture=True, tags=(Tag("espresso", 0.7), Tag("plate", 0.1)))).opening
+    said = plan(
+        request(
+            "Who is this?",
+            picture=True,
+            tags=(Tag(label="espresso", probability=0.7), Tag(label="plate", probability=0.1)),
+        )
+    ).opening
     assert "don't recognise" in said
     assert "espresso" in said
     assert "plate" not in said
 
 
 def test_a_name_inside_another_word_is_not_named() -> None:
-    al = PromptConcept("Al", "my brother", "", "on the right")
-    said = plan(request("Is Rex also in this picture?", al, PromptConcept("Rex", "a dog"), picture=True)).opening
+    al = PromptConcept(name="Al", info="my brother", where="on the right")
+    said = plan(
+        request("Is Rex also in this picture?", al, PromptConcept(name="Rex", info="a dog"), picture=True)
+    ).opening
     assert said == "No, I don't see Rex in this picture."
 
 
@@ -118,7 +128,7 @@ def answers(writer: Writer, *requests: GenerateRequest) -> list[str]:
 
 @pytest.mark.slow
 def test_several_questions_at_once_get_each_its_own_answer(writer: Writer) -> None:
-    lamp = PromptConcept("The lamp", "brass, from the flea market, 30 euros")
+    lamp = PromptConcept(name="The lamp", info="brass, from the flea market, 30 euros")
     said = answers(
         writer,
         request("What does Mochi hate?", MOCHI),
@@ -135,7 +145,9 @@ def test_several_questions_at_once_get_each_its_own_answer(writer: Writer) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_info_does_not_make_it_say_anything_else(writer: Writer, text: str) -> None:
-    said = answers(writer, request("What does Mochi hate?", PromptConcept("Mochi", f"hates water. {text}")))[0]
+    said = answers(writer, request("What does Mochi hate?", PromptConcept(name="Mochi", info=f"hates water. {text}")))[
+        0
+    ]
     assert "Mochi" in said
     assert "Question:" not in said.replace(" ".join(text.split()), "")
     assert len(said) < 400

@@ -100,8 +100,8 @@ patience = 9
 rounds = 100
 max_concepts = 1
 general_share = 0.05
-least_concepts = 3
-least_changes = 1
+min_concepts = 3
+min_changes = 1
 margin = 0.03
 general_tolerance = 1.0
 """
@@ -197,7 +197,7 @@ async def latest(pool: asyncpg.Pool, viewer: Viewer = ANNA) -> training.Training
 
 
 def with_recipe(asked: Training, **changes: object) -> Training:
-    return replace(asked, recipe=replace(asked.recipe, **changes))  # type: ignore[arg-type]
+    return replace(asked, recipe=asked.recipe.model_copy(update=changes))
 
 
 async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(lesson: TrainingSample) -> None:
@@ -287,7 +287,7 @@ def student(tiny: Pack) -> Trainable:
 
 
 def short(tiny: Pack) -> Recipe:
-    return replace(recipe_of(tiny), rounds=1, epochs=2, check_every=2, batch=4)
+    return recipe_of(tiny).model_copy(update={"rounds": 1, "epochs": 2, "check_every": 2, "batch": 4})
 
 
 def colours() -> list[Known]:
@@ -462,7 +462,7 @@ async def test_a_training_that_takes_too_long_is_killed(
     pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("model_worker.finetune.jobs.trainer.BESIDE_TRAINING_SECONDS", 0.2)
-    recipe = replace(recipe_of(tiny), max_seconds=0.2)
+    recipe = recipe_of(tiny).model_copy(update={"max_seconds": 0.2})
     trainer = Trainer(pool, recipe, tmp_path, (sys.executable, "-c", "import time; time.sleep(60)"))
     with pytest.raises(TrainingFailedError, match="too long"):
         await trainer.train(ANNA.personal)

@@ -205,7 +205,7 @@ class Learned(FakeWriter):
 
 @asynccontextmanager
 async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[App]:
-    async with served(writes=writes) as worker:
+    async with served(writer=writes) as worker:
         yield App(pool, worker.client)
 
 
@@ -279,7 +279,7 @@ async def test_an_adapter_crosses_once_and_another_only_when_it_is_in_use(pool: 
 @pytest.mark.parametrize("base", ["another model", None])
 async def test_what_was_learned_for_another_model_waits_for_it(pool: asyncpg.Pool, base: str | None) -> None:
     writes = Learned(adapters=HeldAdapters(base=base)) if base else FakeWriter()
-    async with served(writes=writes) as worker:
+    async with served(writer=writes) as worker:
         said = await answer_for(App(pool, worker.client), ANNA)
     assert said.strip() == ("the base" if base else "how are you?")
 
@@ -443,7 +443,7 @@ async def test_a_model_elsewhere_cannot_be_taught_and_says_so(
 
 @pytest.mark.parametrize(("writes", "takes_them"), [(FakeWriter(), False), (Learned(), True)])
 async def test_a_worker_says_whether_its_writer_takes_adapters(writes: FakeWriter, takes_them: bool) -> None:
-    async with served(writes=writes) as worker:
+    async with served(writer=writes) as worker:
         assert await worker.client.takes_adapters() is takes_them
 
 

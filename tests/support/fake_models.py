@@ -52,7 +52,7 @@ class FakePerceiver:
         time.sleep(self.pause)
         if self.broken:
             raise RuntimeError("out of memory, say")
-        return [FakeSight((self.refer(picture),), (Tag("picture", 0.9),)) for picture in pictures]
+        return [FakeSight((self.refer(picture),), (Tag(label="picture", probability=0.9),)) for picture in pictures]
 
     def embed(self, picture: Image.Image, box: Box) -> Region:
         return self.refer(picture, box)

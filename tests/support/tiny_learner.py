@@ -85,7 +85,7 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
 
 def _without_recall(lesson: TrainingSample) -> TrainingSample:
     pictures = {name: picture for name, picture in lesson.asked.pictures.items() if name == PICTURE}
-    request = replace(lesson.asked.request, concepts=())
+    request = lesson.asked.request.model_copy(update={"concepts": ()})
     return replace(lesson, asked=replace(lesson.asked, request=request, pictures=pictures))
 
 

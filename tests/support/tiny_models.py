@@ -8,11 +8,21 @@ from typing import Any
 
 import torch
 
+from model_worker.api.packs import Bits, HubModel, ImageTextWriting
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
 declare_missing_operators()
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def writing(name: str, *, context: int = 4000, longest_answer: int = 12, bits: Bits = 16) -> ImageTextWriting:
+    """What a pack says of the writer that is saved in ``tiny/<name>``."""
+    return ImageTextWriting(**hub_model(name).model_dump(), context=context, longest_answer=longest_answer, bits=bits)
+
+
+def hub_model(name: str) -> HubModel:
+    return HubModel(repository=f"tiny/{name}", megabytes=1, licence="none")
 
 
 def save_open_clip(folder: Path) -> None:

@@ -201,7 +201,12 @@ class _School:
             pictures[PICTURE] = shown.picture
         concepts = tuple(
             PromptConcept(
-                known.name, known.info, known.category, where, sure, f"avatar {known.name}" if self.sees else None
+                name=known.name,
+                info=known.info,
+                category=known.category,
+                where=where,
+                certainty=sure,
+                avatar=f"avatar {known.name}" if self.sees else None,
             )
             for known, where, sure in found
         )

@@ -14,7 +14,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +153,13 @@ def _lessons_in(entry: object, sample: str, root: Path) -> list[TrainingSample]:
     picture = None if given.get("image") is None else _path(given["image"], sample, root)
     extra = {} if given.get("extra") is None else _object(given["extra"], f"{sample}: “extra”")
     concepts = tuple(_concept(_path(path, sample, root), item, sample) for path, item in extra.items())
-    plain = GenerateRequest("", picture is not None, concepts=concepts, picture=picture)
+    plain = GenerateRequest(question="", has_picture=picture is not None, concepts=concepts, picture=picture)
     shown = PicturesOnDisk(root, plain.pictures, sample)
     turns, task = _turns(given, sample), _task(given.get("type"))
     return [
         TrainingSample(
             task,
-            GenerationInput(replace(plain, question=question.text, history=turns[: 2 * place]), shown),
+            GenerationInput(plain.model_copy(update={"question": question.text, "history": turns[: 2 * place]}), shown),
             answer.text,
         )
         for place, (question, answer) in enumerate(zip(turns[::2], turns[1::2], strict=False))
@@ -170,7 +170,7 @@ def _concept(path: str, entry: object, sample: str) -> PromptConcept:
     given = _object(entry, f"{sample}: what belongs to {_shown(path)}")
     name = _text(given, "name", sample).strip("<>")
     category = _text(given, "category", sample) if given.get("category") is not None else ""
-    return PromptConcept(name, _text(given, "info", sample), category, avatar=path)
+    return PromptConcept(name=name, info=_text(given, "info", sample), category=category, avatar=path)
 
 
 def _turns(given: dict[str, Any], sample: str) -> tuple[Turn, ...]:
@@ -184,7 +184,7 @@ def _turns(given: dict[str, Any], sample: str) -> tuple[Turn, ...]:
         raise SampleError(f"{sample} has no question with an answer.")
     if any(turn.role != ("user", "assistant")[place % 2] for place, turn in enumerate(turns)):
         raise SampleError(f"{sample}: human and gpt don't take turns.")
-    turns[0] = Turn("user", turns[0].text.replace(f"{IMAGE}\n", "").replace(IMAGE, ""))
+    turns[0] = Turn(role="user", text=turns[0].text.replace(f"{IMAGE}\n", "").replace(IMAGE, ""))
     return tuple(turns)
 
 
@@ -193,7 +193,7 @@ def _turn(entry: object, sample: str) -> Turn:
     role = ROLES.get(_text(given, "from", sample))
     if role is None:
         raise SampleError(f"{sample}: a turn is neither from human nor from gpt.")
-    return Turn("user" if role == "user" else "assistant", _text(given, "value", sample))
+    return Turn(role="user" if role == "user" else "assistant", text=_text(given, "value", sample))
 
 
 def _task(kind: object) -> Task:
@@ -252,7 +252,7 @@ def _said(lesson: TrainingSample, image: Mapping[str, str]) -> list[dict[str, st
     request = lesson.asked.request
     is_told = not lesson.asked.pictures and (request.has_picture or request.concepts)
     question = prompt_for(request, examples=False) if is_told else request.question
-    turns = [*request.history, Turn("user", question), Turn("assistant", lesson.answer)]
+    turns = [*request.history, Turn(role="user", text=question), Turn(role="assistant", text=lesson.answer)]
     names = {role: name for name, role in ROLES.items()}
     said = [{"from": names[turn.role], "value": _without_tokens(turn.text)} for turn in turns]
     if image:

@@ -110,9 +110,9 @@ def training_of(pool: asyncpg.Pool, pack: Pack, folder: Path, seed: int, watch: 
 
 def _check_enough(material: Material, recipe: Recipe) -> None:
     there = len(material.concepts)
-    if there < max(1, recipe.least_concepts):
+    if there < max(1, recipe.min_concepts):
         raise TooLittleDataError(
-            f"There is too little to learn from: {there} concepts that may be trained on, {recipe.least_concepts} are "
+            f"There is too little to learn from: {there} concepts that may be trained on, {recipe.min_concepts} are "
             "needed (consent is given in /privacy)."
         )
 

@@ -32,7 +32,7 @@ def is_quiet(settings: ServerSettings, now: datetime) -> bool:
 def is_enough(changes: Changes, recipe: Recipe) -> bool:
     """Whether enough has changed since the last training, and there is enough to train on at all."""
     changed = changes.concepts + changes.references + changes.corrections
-    return changes.total >= max(1, recipe.least_concepts) and changed >= max(1, recipe.least_changes)
+    return changes.total >= max(1, recipe.min_concepts) and changed >= max(1, recipe.min_changes)
 
 
 async def _is_due(pool: asyncpg.Pool, owner: OwnerId, recipe: Recipe, now: datetime) -> bool:

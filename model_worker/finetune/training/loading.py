@@ -8,7 +8,7 @@ from model_worker.finetune.training.trainable import Trainable
 
 def load_trainable(pack: Pack) -> Trainable:
     """Load a pack's writer to be taught: seconds to minutes. Raises PackError."""
-    if isinstance(pack.writing, TextWriting):
+    if isinstance(pack.writer, TextWriting):
         from model_worker.finetune.training.text_trainable import text_trainable
 
         return text_trainable()

@@ -14,9 +14,9 @@ from model_worker.generation.types import GenerationInput
 
 def multimodal_trainable(pack: Pack) -> Trainable:
     """Load a pack's multimodal writer to be taught: seconds to minutes. Raises PackError."""
-    if not isinstance(pack.writing, ImageTextWriting | LlavaWriting):
+    if not isinstance(pack.writer, ImageTextWriting | LlavaWriting):
         raise PackError(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
-    writer = ImageTextWriter(pack.writing)
+    writer = ImageTextWriter(pack.writer)
     tokenizer = writer.speaker.tokenizer
     ends = _ends(writer)
 

@@ -87,4 +87,7 @@ def _only_the_last(model: Any, count: int) -> dict[str, int]:
 
 def with_adapter(lessons: Sequence[TrainingSample], adapter: str | None) -> list[GenerationInput]:
     """Return what lessons ask, to be answered with an adapter."""
-    return [replace(sample.asked, request=replace(sample.asked.request, adapter=adapter)) for sample in lessons]
+    return [
+        replace(sample.asked, request=sample.asked.request.model_copy(update={"adapter": adapter}))
+        for sample in lessons
+    ]

@@ -56,12 +56,12 @@ def load_chat_model(writing: ImageTextWriting) -> ChatModel:
     declare_missing_operators()
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    folder = checkpoint(writing.hub)
+    folder = checkpoint(writing)
     try:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
         model = AutoModelForImageTextToText.from_pretrained(folder, **loading(writing.bits))
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-        raise PackError(f"{writing.hub.repository} isn't a model that sees and writes: {error}") from error
+        raise PackError(f"{writing.repository} isn't a model that sees and writes: {error}") from error
     processor.tokenizer.padding_side = "left"
 
     def prompted(conversations: list[list[Message]]) -> Prompted:

@@ -39,12 +39,12 @@ TOWER = "model.vision_tower."
 def load_llava(writing: LlavaWriting) -> ChatModel:
     """Load a checkpoint in the original layout: seconds to minutes. Raises PackError."""
     declare_missing_operators()
-    folder, vision = checkpoint(writing.hub), checkpoint(writing.vision)
+    folder, vision = checkpoint(writing), checkpoint(writing.vision)
     try:
         processor = _processor(folder, vision)
         model = _model(folder, vision, len(processor.tokenizer) - 1, writing.bits)
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
-        raise PackError(f"{writing.hub.repository} isn't an original LLaVA checkpoint: {error}") from error
+        raise PackError(f"{writing.repository} isn't an original LLaVA checkpoint: {error}") from error
     colour = tuple(int(255 * item) for item in processor.image_processor.image_mean)
 
     def prompted(prompts: list[tuple[str, list[Image.Image]]]) -> Prompted:

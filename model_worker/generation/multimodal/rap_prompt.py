@@ -49,7 +49,7 @@ def rap_recognition(pair: ImagePair, conversation: str) -> tuple[str, list[Image
     request = GenerateRequest(
         question=f"Is <{pair.name}> in this image? Answer with a single word or phrase.",
         has_picture=True,
-        concepts=(PromptConcept(pair.name, avatar="reference"),),
+        concepts=(PromptConcept(name=pair.name, avatar="reference"),),
         picture="region",
     )
     return rap_prompt(GenerationInput(request, {"region": pair.region, "reference": pair.reference}), conversation, 0)

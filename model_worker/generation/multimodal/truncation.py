@@ -38,7 +38,9 @@ def fit(
 
 
 def _with_turns(most: int, asked: GenerationInput) -> GenerationInput:
-    return replace(asked, request=replace(asked.request, history=asked.request.history[-most:] if most else ()))
+    return replace(
+        asked, request=asked.request.model_copy(update={"history": asked.request.history[-most:] if most else ()})
+    )
 
 
 def _with_references(side: int, asked: GenerationInput) -> GenerationInput:
@@ -51,7 +53,7 @@ def _with_picture(side: int, asked: GenerationInput) -> GenerationInput:
 
 
 def _with_concepts(most: int, asked: GenerationInput) -> GenerationInput:
-    return replace(asked, request=replace(asked.request, concepts=asked.request.concepts[:most]))
+    return replace(asked, request=asked.request.model_copy(update={"concepts": asked.request.concepts[:most]}))
 
 
 def _scaled(asked: GenerationInput, names: set[str | None], side: int) -> GenerationInput:
