@@ -118,5 +118,5 @@ def running_worker() -> Iterator[RunningWorker]:
 async def app(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterator[App]:
     """The app as the bot has it: an empty memory, the real worker."""
     client = WorkerClient(running_worker.url, running_worker.token)
-    yield App(pool, client)
+    yield App(pool, client, min_concepts_to_train=3)
     await client.close()

@@ -78,7 +78,7 @@ async def learn(alice: Participant, app: App, transcript: Transcript, actor: Act
 async def _asked(alice: Participant) -> int:
     """Ask the held-out questions; returns how many answers say what was asked for, and don't just quote everything."""
     said = [(await alice.slash("ask", question=question), value) for question, value in HELD_OUT]
-    return sum(value in item.text and "I was told" not in item.text for item, value in said)
+    return sum(value in item.text and "You told me about" not in item.text for item, value in said)
 
 
 async def _until_learned(app: App, actor: Actor, progress: Progress) -> TrainingRun:

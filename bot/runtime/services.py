@@ -19,6 +19,8 @@ from db.pool import open_pool
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from model_worker.api.packs import PackError, load_pack
+from model_worker.api.recipes import recipe_of
 
 Progress = Callable[[str], None]
 
@@ -49,13 +51,14 @@ async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts
             applied = await asyncio.to_thread(migrate, url)
             pool = await open_pool(app_url(url))
         except (DatabaseSetupError, DatabaseUnavailableError) as problem:
-            raise ServiceError(f"database: {problem}") from problem
+            raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
         stack.push_async_callback(_close, pool)
         progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
         client = WorkerClient(*_worker_address(settings, process))
         stack.push_async_callback(client.close)
-        yield Parts(App(pool, client), app_url(url), process)
+        app = App(pool, client, min_concepts_to_train=_min_concepts_to_train(settings.pack))
+        yield Parts(app, app_url(url), process)
 
 
 async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:
@@ -85,6 +88,14 @@ def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[
     if settings.worker_url is None or settings.worker_token is None:
         raise ServiceError("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
     return settings.worker_url, settings.worker_token.get_secret_value()
+
+
+def _min_concepts_to_train(pack: str) -> int | None:
+    """Return how many concepts a training of a pack's writer takes; None when it can't be trained here."""
+    try:
+        return recipe_of(load_pack(pack)).min_concepts
+    except PackError:
+        return None
 
 
 async def _close(pool: asyncpg.Pool) -> None:

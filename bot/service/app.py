@@ -14,7 +14,10 @@ MAX_PERSONAL_CONCEPTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The parts that the product is made of; ``max_concepts`` is how many one user may have.
+    """The parts that the product is made of.
+
+    ``max_concepts`` is how many one user may have, ``min_concepts_to_train`` how many a training takes (None: the model
+    can't be trained).
 
     Whatever is done with it raises DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError and
     WorkerRefusedError.
@@ -23,6 +26,7 @@ class App:
     pool: asyncpg.Pool
     worker: WorkerClient
     max_concepts: int = MAX_PERSONAL_CONCEPTS
+    min_concepts_to_train: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

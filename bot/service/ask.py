@@ -80,7 +80,7 @@ async def ask(app: App, actor: Actor, question: Question) -> Reply:
         question=question.text,
         has_picture=seen is not None,
         tags=() if seen is None else seen.tags,
-        concepts=_for_prompt(recalled, shown),
+        concepts=_for_prompt(actor, recalled, shown),
         history=question.history,
         picture=_sha256(told.picture) if told.picture is not None and sees_it else None,
         adapter=None if adapter is None else adapter.adapter_id,
@@ -170,7 +170,7 @@ def _sighting(seen: Detections, region: int, recognition: Match | None) -> Sight
     )
 
 
-def _for_prompt(recalled: RetrievalResult, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
+def _for_prompt(actor: Actor, recalled: RetrievalResult, shown: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
     """Return what the generator is told: who is in the picture, and who was only named."""
     return tuple(
         PromptConcept(
@@ -180,6 +180,7 @@ def _for_prompt(recalled: RetrievalResult, shown: Mapping[UUID, bytes]) -> tuple
             where=None if recognition is None else place_in_picture(recognition.box),
             certainty=None if recognition is None else certainty(recognition.probability),
             avatar=_sha256(shown[concept.concept_id]) if concept.concept_id in shown else None,
+            told_by_asker=concept.created_by == actor.user_id,
         )
         for concept, recognition in _for_prompt_in_order(recalled)
     )

@@ -38,7 +38,7 @@ async def overview(app: App, actor: Actor) -> ServerCard:
             await servers.settings_of(connection, owner),
             await concepts.count(connection, owner),
             tuple(await trash.proposals(connection, owner)),
-            await learning.learning_of(connection, owner),
+            await learning.learning_of(app, connection, owner),
         )
 
 

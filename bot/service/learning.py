@@ -17,7 +17,7 @@ from db.training import RunState
 from db.types import OwnerId
 
 
-async def learning_of(connection: asyncpg.Connection, owner: OwnerId) -> Learning:
+async def learning_of(app: App, connection: asyncpg.Connection, owner: OwnerId) -> Learning:
     """Return how learning from a memory stands."""
     run = await training.latest_run(connection, owner)
     runs = run is not None and run.state is RunState.RUNNING
@@ -26,13 +26,14 @@ async def learning_of(connection: asyncpg.Connection, owner: OwnerId) -> Learnin
         not runs and await job_queue.training_waits(connection, owner),
         tuple(await adapters.history(connection, owner)),
         (await training.changes_since_last_run(connection, owner)).total if run is None else None,
+        app.min_concepts_to_train,
     )
 
 
 async def look(app: App, actor: Actor, owner: OwnerId) -> Learning:
     """Return how learning from a memory stands, in a transaction of its own."""
     async with viewing(app.pool, actor.viewer) as connection:
-        return await learning_of(connection, owner)
+        return await learning_of(app, connection, owner)
 
 
 async def learn_now(app: App, actor: Actor, owner: OwnerId) -> None:

@@ -83,7 +83,7 @@ async def report(app: App, actor: Actor) -> Report:
             await footprint.stored(connection, actor.viewer),
             await consent.may_train(connection, actor.viewer),
             await consent.objects(connection, actor.user_id),
-            await learning.learning_of(connection, actor.personal_memory),
+            await learning.learning_of(app, connection, actor.personal_memory),
         )
 
 

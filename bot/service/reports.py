@@ -39,7 +39,7 @@ class Learning:
     waits: bool
     history: tuple[PromotionEntry, ...]
     usable: int | None
-    needed: int | None = None
+    needed: int | None
 
     @property
     def in_use(self) -> PromotionEntry | None:

@@ -133,7 +133,8 @@ class PromptConcept(Message):
     """A concept as the generator is told about it.
 
     ``where`` is words such as "on the left", None when it was only mentioned in the text;
-    ``certainty`` is words such as "almost certainly"; ``avatar`` is the SHA-256 of a picture of it.
+    ``certainty`` is words such as "almost certainly"; ``avatar`` is the SHA-256 of a picture of it;
+    ``told_by_asker`` is whether who asks was who told the bot about it.
     """
 
     name: str
@@ -142,6 +143,7 @@ class PromptConcept(Message):
     where: str | None = None
     certainty: str | None = None
     avatar: str | None = None
+    told_by_asker: bool = True
 
 
 class Turn(Message):

@@ -99,11 +99,11 @@ def test_where_somebody_is_and_how_certain() -> None:
     ("question", "model_says", "has"),
     [
         ("What does Mochi hate?", "Mochi hates the vacuum cleaner", "hates the vacuum cleaner."),
-        ("What does Mochi love?", "Mochi loves the vacuum cleaner.", "I was told"),
+        ("What does Mochi love?", "Mochi loves the vacuum cleaner.", "You told me about Mochi: “"),
         ("How old is Mochi?", "Mochi is 10 years old.", "don't think you told me"),
         ("Where does Mochi live?", "Mochi lives in Paris.", "don't think you told me"),
-        ("What does Mochi hate?", "", "I was told"),
-        ("What does Mochi hate?", "What does Mochi hate?", "I was told"),
+        ("What does Mochi hate?", "", "You told me about Mochi: “"),
+        ("What does Mochi hate?", "What does Mochi hate?", "You told me about Mochi: “"),
     ],
 )
 def test_only_what_was_told_is_said(question: str, model_says: str, has: str) -> None:
@@ -111,6 +111,12 @@ def test_only_what_was_told_is_said(question: str, model_says: str, has: str) ->
     assert has in said
     assert "10" not in said
     assert "Paris" not in said
+
+
+def test_it_says_who_told() -> None:
+    shared = HERE.model_copy(update={"told_by_asker": False})
+    assert "You told me about Mochi: “" in plan(request("Who is this?", HERE, picture=True)).opening
+    assert "I was told about Mochi: “" in plan(request("Who is this?", shared, picture=True)).opening
 
 
 @pytest.fixture(scope="module")

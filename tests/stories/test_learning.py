@@ -206,7 +206,7 @@ class Learned(FakeWriter):
 @asynccontextmanager
 async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[App]:
     async with served(writer=writes) as worker:
-        yield App(pool, worker.client)
+        yield App(pool, worker.client, min_concepts_to_train=3)
 
 
 def without_worker(pool: asyncpg.Pool) -> App:
@@ -408,7 +408,7 @@ async def test_learning_is_offered_to_who_allows_it_and_asked_for_once(server: S
     assert not {"learn", "learned"} & set(buttons(shown))
 
     await press(server.alice, shown, "consent")
-    assert "I haven't been trained yet. I can train on 1 concept so far" in said(shown)
+    assert "I haven't been trained yet. I can train on 1 concept so far; I need at least 3." in said(shown)
     await press(server.alice, shown, "learn")
 
     assert "Training is queued" in said(shown)

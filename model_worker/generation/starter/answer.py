@@ -118,9 +118,10 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _told(concept: PromptConcept) -> str:
     if not concept.info:
-        what = f", only that it is {concept.category}" if concept.category else ""
-        return f"About {concept.name} I wasn't told anything{what}."
-    return f"About {concept.name} I was told: “{' '.join(concept.info.split()).rstrip('.')}”."
+        nothing = f"You haven't told me anything about {concept.name} yet"
+        return f"{nothing}, only its category: {concept.category}." if concept.category else f"{nothing}."
+    who = "You told me" if concept.told_by_asker else "I was told"
+    return f"{who} about {concept.name}: “{' '.join(concept.info.split()).rstrip('.')}”."
 
 
 def _looks_like(tags: Sequence[Tag]) -> str:
