@@ -13,7 +13,6 @@ import time
 import urllib.request
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -27,6 +26,7 @@ from db.pool import open_pool
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from tests.support.served import RunningWorker
 
 OWNED_TABLES = """
     SELECT relid::regclass::text FROM pg_stat_user_tables
@@ -84,12 +84,6 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     opened.terminate()
 
 
-@dataclass(frozen=True)
-class RunningWorker:
-    url: str
-    token: str
-
-
 @pytest.fixture(scope="session")
 def running_worker() -> Iterator[RunningWorker]:
     """The real worker process with the real weights, once a session."""
@@ -119,4 +113,12 @@ async def app(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterato
     """The app as the bot has it: an empty memory, the real worker."""
     client = WorkerClient(running_worker.url, running_worker.token)
     yield App(pool, client, min_concepts_to_train=3)
+    await client.close()
+
+
+@pytest.fixture
+async def without_worker(pool: asyncpg.Pool) -> AsyncIterator[App]:
+    """The app where no worker can be reached."""
+    client = WorkerClient("http://127.0.0.1:9", "nobody is there")
+    yield App(pool, client)
     await client.close()

@@ -11,7 +11,6 @@ import psycopg
 from bot.runtime.jobs import look_after_servers, make_queue, working
 from bot.service.app import App
 from bot.service.governance import nobody_on
-from bot.service.worker_client import WorkerClient
 from db import concepts, servers, trash
 from db.pool import viewing
 from db.roles import app_url
@@ -52,13 +51,14 @@ def wind_back(database_url: str, statement: str) -> None:
         administrator.execute(statement)
 
 
-async def test_what_is_due_is_deleted_by_a_job_of_the_queue(pool: asyncpg.Pool, database_url: str) -> None:
+async def test_what_is_due_is_deleted_by_a_job_of_the_queue(
+    pool: asyncpg.Pool, database_url: str, without_worker: App
+) -> None:
     mochi = await remember(pool, ANNA, "Mochi", shared=False)
     async with viewing(pool, ANNA) as connection:
         await trash.forget_for_now(connection, mochi, 1)
     wind_back(database_url, "UPDATE set_aside SET expires_at = now() - interval '1 second'")
-    worker = WorkerClient("http://127.0.0.1:9", "nobody is there")
-    queue = make_queue(app_url(database_url), App(pool, worker), None)
+    queue = make_queue(app_url(database_url), without_worker, None)
 
     async with working(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)

@@ -32,8 +32,8 @@ from db.roles import app_url
 from db.types import Verdict, server_owner
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.server.models import PerceptionModel
-from tests.model_worker.test_server import TOKEN, Served, served
 from tests.support.fake_models import FakePerceiver
+from tests.support.served import TOKEN, Served, served
 
 ANNA = Actor(user_id=1, server_id=10, channel_id=100)
 BO = Actor(user_id=2, server_id=10, channel_id=100)

@@ -25,8 +25,8 @@ from model_worker.api.protocol import Candidate, VerifyRequest
 from model_worker.evaluation.identification import EmptyFolderError
 from model_worker.evaluation.verification import evaluate_verification
 from model_worker.server.models import Models
-from tests.model_worker.test_server import TOKEN, served
 from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
+from tests.support.served import TOKEN, served
 
 ANNA = Actor(user_id=1, server_id=10, channel_id=100)
 UNSURE = Verification(uncertain=(0.2, 0.95), accept=0.5)

@@ -7,14 +7,11 @@ import hashlib
 import io
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiohttp
 import asyncpg
 import pytest
-from aiohttp import web
 from PIL import Image
 from pydantic import ValidationError
 
@@ -36,22 +33,11 @@ from model_worker.api.errors import (
 )
 from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.protocol import GenerateRequest, PromptConcept
-from model_worker.server.app import Worker
 from model_worker.server.image_cache import CachedImage, ImageCache
-from model_worker.server.loading import LoadFormer, load_former
 from model_worker.server.models import Models
 from tests.support.errors import all_below, an_example_of
 from tests.support.fake_models import FakePerceiver, FakeWriter
-
-TOKEN = "a-secret"
-
-
-@dataclass(kw_only=True)
-class Served:
-    url: str
-    client: WorkerClient
-    perceiver: FakePerceiver
-    writer: FakeWriter
+from tests.support.served import TOKEN, Served, served
 
 
 @dataclass
@@ -59,37 +45,6 @@ class Loading:
     """Holds the models back until it is told to go on."""
 
     go: threading.Event = field(default_factory=threading.Event)
-
-
-@asynccontextmanager
-async def served(
-    perceiver: FakePerceiver | None = None,
-    writer: FakeWriter | None = None,
-    load: Callable[[], Models] | None = None,
-    max_waiting: int = 32,
-    wait: bool = True,
-    load_former: LoadFormer = load_former,
-) -> AsyncIterator[Served]:
-    perceiver, writer = perceiver or FakePerceiver(), writer or FakeWriter()
-    worker = Worker(
-        load or (lambda: Models(pack="fake", perceiver=perceiver, writer=writer)),
-        TOKEN,
-        max_waiting=max_waiting,
-        load_former=load_former,
-    )
-    runner = web.AppRunner(worker.app(), handler_cancellation=True, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    client = WorkerClient(url, TOKEN)
-    try:
-        while wait and (await client.health()).state == "loading":
-            await asyncio.sleep(0.01)
-        yield Served(url=url, client=client, perceiver=perceiver, writer=writer)
-    finally:
-        await client.close()
-        await runner.cleanup()
 
 
 def a_picture(colour: str = "red") -> bytes:

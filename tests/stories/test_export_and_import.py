@@ -17,7 +17,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.migrate import migrate
 from db.types import Verdict
-from tests.conftest import RunningWorker
+from tests.support.served import RunningWorker
 
 pytestmark = pytest.mark.slow
 

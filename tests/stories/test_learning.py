@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +18,7 @@ import asyncpg
 import psutil
 import psycopg
 import pytest
+from pydantic import SecretStr
 from simcord.components import walk_components
 
 from bot.demo.sandbox import pass_time
@@ -40,7 +41,7 @@ from db.training import RunState
 from db.types import OwnerId, ServerSettings, Viewer, server_owner
 from model_worker.generation.adapters.errors import AdapterError
 from model_worker.generation.types import GenerationInput
-from tests.db.test_adapters import (
+from tests.support.adapters import (
     ANNA,
     ANNA_ELSEWHERE,
     BASE,
@@ -48,21 +49,16 @@ from tests.db.test_adapters import (
     ELSEWHERE,
     SERVER,
     an_adapter,
-    consent,
     in_use,
     learn,
     remember,
+    say_consent,
 )
-from tests.model_worker.test_server import served
-from tests.stories.test_memories_and_servers import fill, press, said, told
-from tests.stories.test_remember_and_ask import Server
+from tests.support.discord import Server, fill, press, said, told
 from tests.support.fake_models import FakeWriter
+from tests.support.served import served
 
 pytestmark = pytest.mark.simcord(settle_timeout=60)
-
-__all__ = ["admin", "server", "simcord_bot"]
-from tests.stories.test_memories_and_servers import admin  # noqa: E402
-from tests.stories.test_remember_and_ask import server, simcord_bot  # noqa: E402 (fixtures)
 
 
 def jobs(database_url: str) -> list[tuple[str, str, str]]:
@@ -99,10 +95,12 @@ async def test_asking_again_while_one_waits_is_harmless_and_undone_with_its_tran
     assert jobs(database_url) == training_of(ANNA.personal)
 
 
-async def test_the_bot_leaves_trainings_to_the_trainer(pool: asyncpg.Pool, database_url: str) -> None:
+async def test_the_bot_leaves_trainings_to_the_trainer(
+    pool: asyncpg.Pool, database_url: str, without_worker: App
+) -> None:
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
-    queue = make_queue(app_url(database_url), without_worker(pool), None)
+    queue = make_queue(app_url(database_url), without_worker, None)
     async with working(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)
         while await queue.job_manager.list_jobs_async(queue=job_queue.DEFAULT):
@@ -111,11 +109,11 @@ async def test_the_bot_leaves_trainings_to_the_trainer(pool: asyncpg.Pool, datab
 
 
 async def test_a_training_whose_trainer_was_killed_is_put_back_but_not_for_ever(
-    pool: asyncpg.Pool, database_url: str
+    pool: asyncpg.Pool, database_url: str, without_worker: App
 ) -> None:
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
-    queue = make_queue(app_url(database_url), without_worker(pool), None)
+    queue = make_queue(app_url(database_url), without_worker, None)
     async with queue.open_async():
         for has_tries_left in (True, True, True, False):
             with psycopg.connect(database_url) as administrator:
@@ -128,10 +126,10 @@ async def test_a_training_whose_trainer_was_killed_is_put_back_but_not_for_ever(
 
 
 async def test_who_takes_consent_back_is_forgotten_by_servers_that_learn_again_without_them(
-    pool: asyncpg.Pool, database_url: str
+    pool: asyncpg.Pool, database_url: str, without_worker: App
 ) -> None:
     for viewer in (ANNA, BO):
-        await consent(pool, viewer)
+        await say_consent(pool, viewer)
     for viewer, owner in ((ANNA, SERVER), (BO, SERVER), (ANNA_ELSEWHERE, ELSEWHERE)):
         await remember(pool, viewer, "The mug" if viewer is not BO else "The lamp", owner=owner)
     await learn(pool, ANNA, "of the server", owner=SERVER)
@@ -140,7 +138,7 @@ async def test_who_takes_consent_back_is_forgotten_by_servers_that_learn_again_w
         await servers.change_settings(connection, ELSEWHERE, 1, ServerSettings(trains=False), "paused")
         await job_queue.ask_for_training(connection, ANNA.personal)
 
-    await privacy.set_may_train(without_worker(pool), actor_at(ANNA), may=False)
+    await privacy.set_may_train(without_worker, actor_at(ANNA), may=False)
 
     assert await in_use(pool, ANNA, SERVER) is None
     assert await in_use(pool, ANNA_ELSEWHERE, ELSEWHERE) is None
@@ -148,15 +146,15 @@ async def test_who_takes_consent_back_is_forgotten_by_servers_that_learn_again_w
 
 
 async def test_who_is_erased_is_forgotten_by_servers_that_learn_again_without_them(
-    pool: asyncpg.Pool, database_url: str
+    pool: asyncpg.Pool, database_url: str, without_worker: App
 ) -> None:
-    await consent(pool, ANNA)
+    await say_consent(pool, ANNA)
     await remember(pool, ANNA, "The mug", owner=SERVER)
     await learn(pool, ANNA, "of the server", owner=SERVER)
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
 
-    await privacy.erase(without_worker(pool), actor_at(ANNA))
+    await privacy.erase(without_worker, actor_at(ANNA))
 
     assert await in_use(pool, BO, SERVER) is None
     assert jobs(database_url) == training_of(SERVER)
@@ -209,10 +207,6 @@ async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[App]:
         yield App(pool, worker.client, min_concepts_to_train=3)
 
 
-def without_worker(pool: asyncpg.Pool) -> App:
-    return App(pool, WorkerClient("http://127.0.0.1:9", "nobody"))
-
-
 def actor_at(viewer: Viewer) -> Actor:
     return Actor(user_id=viewer.user_id, server_id=viewer.server_id)
 
@@ -225,7 +219,7 @@ async def answer_for(app: App, viewer: Viewer) -> str:
 @pytest.fixture
 async def learned(pool: asyncpg.Pool) -> None:
     """Anna's own memory was learned from, and that of two servers."""
-    await consent(pool, ANNA)
+    await say_consent(pool, ANNA)
     await remember(pool, ANNA, "Mochi")
     await remember(pool, ANNA, "The mug", owner=SERVER)
     await remember(pool, ANNA_ELSEWHERE, "The statue", owner=ELSEWHERE)
@@ -379,7 +373,7 @@ def buttons(message: Any) -> dict[str, bool]:
 async def own(server: Server) -> Trainer:
     """What the trainer does with Alice's memory; she lets it, and has a cat."""
     viewer = Viewer(server.alice.id, server.env.guild.id)
-    await consent(server.pool, viewer)
+    await say_consent(server.pool, viewer)
     await remember(server.pool, viewer, "Mochi")
     return Trainer(server.pool, viewer, viewer.personal)
 
@@ -388,7 +382,7 @@ async def own(server: Server) -> Trainer:
 async def shared(server: Server) -> Trainer:
     """What the trainer does with the memory of the server, where Alice, who lets it, put a mug."""
     viewer = Viewer(server.alice.id, server.env.guild.id)
-    await consent(server.pool, viewer)
+    await say_consent(server.pool, viewer)
     await remember(server.pool, viewer, "The mug", owner=server_owner(server.env.guild.id))
     return Trainer(server.pool, Viewer(0, server.env.guild.id), server_owner(server.env.guild.id))
 
@@ -722,7 +716,7 @@ async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_b
     worker = WorkerProcess("starter", tmp_path / "worker.log")
     worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
     parts = Parts(App(pool, WorkerClient(worker.url, worker.token)), app_url(database_url), worker)
-    await consent(pool, ANNA)
+    await say_consent(pool, ANNA)
     async with training_beside(settings_in(tmp_path), parts):
         first = await trainer_of(database_url)
         environment = psutil.Process(first).environ()
@@ -757,8 +751,10 @@ def listens(database_url: str) -> bool:
         return found.fetchone() != (0,)
 
 
-async def test_a_worker_elsewhere_has_its_trainer_elsewhere(pool: asyncpg.Pool, tmp_path: Path) -> None:
-    parts = Parts(without_worker(pool), "", None)
+async def test_a_worker_elsewhere_has_its_trainer_elsewhere(
+    pool: asyncpg.Pool, tmp_path: Path, without_worker: App
+) -> None:
+    parts = Parts(without_worker, "", None)
     async with training_beside(settings_in(tmp_path), parts):
         assert psutil.Process().children() == [
             item for item in psutil.Process().children() if "finetune" not in item.cmdline()
@@ -769,10 +765,10 @@ async def test_the_doctor_counts_who_allows_learning_whoever_asks_the_database(
     pool: asyncpg.Pool, database_url: str, tmp_path: Path
 ) -> None:
     for viewer in (ANNA, BO):
-        await consent(pool, viewer)
-    await consent(pool, BO, may=False)
+        await say_consent(pool, viewer)
+    await say_consent(pool, BO, may=False)
     await remember(pool, ANNA, "The mug", owner=SERVER)
     assert count_consents(database_url) == count_consents(app_url(database_url)) == (1, 1)
-    settings = replace(settings_in(tmp_path), database_url=database_url)
+    settings = settings_in(tmp_path).model_copy(update={"database_url": SecretStr(database_url)})
     [found] = [finding for finding in await examine(settings) if finding.part == "training"]
     assert str(found) == "ok   training   1 person allows it; 1 server didn't pause it"

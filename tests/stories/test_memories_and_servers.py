@@ -9,59 +9,29 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from simcord.components import walk_components
 
 from bot.client import Keepsake
-from bot.demo import pictures
 from bot.service import permissions
 from bot.ui.actor import actor_of
 from db.maintenance import known_servers
 from db.types import Viewer
-from tests.stories.test_remember_and_ask import BOTH, CAT, CAT_AGAIN, CUP, STRANGER, Server
+from tests.support.discord import (
+    BOTH,
+    CAT,
+    CAT_AGAIN,
+    CUP,
+    STRANGER,
+    Server,
+    fill,
+    memories,
+    open_card,
+    options,
+    press,
+    said,
+    told,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
-
-__all__ = ["server", "simcord_bot"]
-from tests.stories.test_remember_and_ask import server, simcord_bot  # noqa: E402 (fixtures)
-
-MOTORCYCLE = ("garage.png", pictures.png(pictures.motorcycle()))
-
-
-def said(message: Any) -> str:
-    """All that a message says, with its cards."""
-    parts = [
-        component.get("content") or component.get("label") or "" for component in walk_components(message.components)
-    ]
-    return "\n".join([message.content, *parts])
-
-
-def options(message: Any, custom_id: str) -> list[dict[str, Any]]:
-    [menu] = [component for component in walk_components(message.components) if component.get("custom_id") == custom_id]
-    return list(menu["options"])
-
-
-async def memories(place: Server, member: Any, **given: Any) -> Any:
-    return (await member.slash(place.channel, "memories", **given)).response
-
-
-async def open_card(place: Server, member: Any, name: str, **given: Any) -> Any:
-    shown = await memories(place, member, **given)
-    [value] = [option["value"] for option in options(shown, "open") if option["label"] == name]
-    await member.select(shown.message, [value], custom_id="open")
-    return shown
-
-
-def told(result: Any) -> Any:
-    """The message beside the card that an action was answered with."""
-    return [result.response, *result.followups][-1]
-
-
-async def press(who: Any, shown: Any, custom_id: str) -> Any:
-    return await who.click(shown.message, custom_id=custom_id)
-
-
-async def fill(who: Any, shown: Any, custom_id: str, **values: Any) -> Any:
-    return await who.submit_modal(await press(who, shown, custom_id), values)
 
 
 async def test_memories_are_listed_found_and_filtered(server: Server) -> None:
@@ -252,19 +222,6 @@ async def test_consent_is_off_until_it_is_given_and_can_be_withdrawn(server: Ser
     assert "I may train" in said(shown)
     await press(server.alice, shown, "consent")
     assert "I don't train" in said(shown)
-
-
-@pytest.fixture
-def admin(server: Server) -> Any:
-    guild = server.env.guild
-    role = guild.create_role("Keepers", permissions=server_permissions())
-    return guild.add_member(server.env.create_user("ada"), roles=[role])
-
-
-def server_permissions() -> Any:
-    import discord
-
-    return discord.Permissions(manage_guild=True, view_channel=True, send_messages=True, use_application_commands=True)
 
 
 async def test_only_admins_have_the_admins_command(server: Server, admin: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import asyncpg
 import pytest
 
 from bot.client import Keepsake
-from bot.demo import pictures
 from bot.runtime.worker_process import WorkerProcess
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
@@ -25,59 +23,10 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
-from db.types import Viewer
 from model_worker.api.errors import WorkerBusyError, WorkerUnavailableError
+from tests.support.discord import BOTH, CAT, CAT_AGAIN, CUP, STRANGER, Server, labels
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
-
-CAT = ("cat.png", pictures.png(pictures.cat()))
-CAT_AGAIN = ("again.png", pictures.png(pictures.cat_again()))
-CUP = ("cup.png", pictures.png(pictures.cup()))
-BOTH = ("both.png", pictures.png(pictures.cat_and_cup()))
-STRANGER = ("stranger.png", pictures.png(pictures.stranger()))
-INFO = "a tabby cat who hates the vacuum cleaner"
-
-
-@dataclass
-class Server:
-    env: Any
-    channel: Any
-    alice: Any
-    bob: Any
-    pool: asyncpg.Pool
-
-    @property
-    def mention(self) -> str:
-        return self.env.bot.user.mention
-
-    async def answers(self) -> list[Any]:
-        channel = self.env.bot.get_channel(self.channel.id)
-        return [item async for item in channel.history(oldest_first=True) if item.author.bot]
-
-    async def remember_cat(self, **options: Any) -> Any:
-        return await self.alice.slash(self.channel, "remember", name="Mochi", image=CAT, info=INFO, **options)
-
-    async def memory_of(self, member: Any) -> list[str]:
-        viewer = Viewer(member.id, self.channel.guild_id if hasattr(self.channel, "guild_id") else None)
-        async with viewing(self.pool, viewer) as connection:
-            return [concept.name for concept in await concepts.list_concepts(connection, viewer.personal)]
-
-
-@pytest.fixture
-def simcord_bot(app: App) -> Keepsake:
-    return Keepsake(app)
-
-
-@pytest.fixture
-def server(simcord_env: Any, pool: asyncpg.Pool) -> Server:
-    guild = simcord_env.create_guild("Kitchen")
-    channel = guild.create_text_channel("pictures")
-    alice, bob = (guild.add_member(simcord_env.create_user(name)) for name in ("alice", "bob"))
-    return Server(simcord_env, channel, alice, bob, pool)
-
-
-def labels(message: Any) -> list[str]:
-    return [child.label for row in message.components for child in row.children]
 
 
 async def test_what_was_remembered_is_found_in_a_new_picture(server: Server) -> None:
