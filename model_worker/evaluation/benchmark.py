@@ -46,7 +46,7 @@ SIDE, MARGIN = 420, 60
 Ask = Callable[[aiohttp.ClientSession, str, int], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
     """What so many clients at once got: requests a second, and milliseconds that half and 95 % waited at most."""
 
@@ -57,7 +57,7 @@ class Load:
     p95_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchResult:
     """The result. ``loop`` is requests a second of the same models called one by one, without a server.
 
@@ -199,7 +199,13 @@ async def _load(ask: Ask, session: aiohttp.ClientSession, url: str, clients: int
     await asyncio.gather(*(client(place) for place in range(clients)))
     per_second = len(waited) / (time.perf_counter() - started)
     p50, p95 = np.quantile(waited, (0.5, 0.95))
-    return Load(clients, round(per_second, 2), round(per_second / loop, 2), round(1000 * p50, 1), round(1000 * p95, 1))
+    return Load(
+        clients=clients,
+        per_second=round(per_second, 2),
+        times_the_loop=round(per_second / loop, 2),
+        p50_ms=round(1000 * p50, 1),
+        p95_ms=round(1000 * p95, 1),
+    )
 
 
 async def _server_ms(pictures: Sequence[Image.Image]) -> float:

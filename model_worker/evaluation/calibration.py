@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import minimize
 
-from model_worker.evaluation.identification import Query, ask_about
+from model_worker.evaluation.identification import Query, query_folder
 from model_worker.server.models import PerceptionModel
 
 Numbers = NDArray[np.float64]
@@ -36,7 +36,7 @@ class Samples:
     thing: NDArray[np.str_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """A calibration, and its errors: Brier score and expected calibration error, fitted and held out."""
 
@@ -52,8 +52,8 @@ class Fit:
 
 def calibrate(perceiver: PerceptionModel, folder: Path, plot: Path | None) -> Fit:
     """Fit a pack's calibration to a folder with a folder a thing; draws the held-out reliability, too."""
-    samples = samples_of(ask_about(perceiver, folder))
-    slope, offset = fitted(samples.similarity, samples.is_right)
+    samples = samples_of(query_folder(perceiver, folder))
+    slope, offset = fit_platt(samples.similarity, samples.is_right)
     probability, held_out = sigmoid(slope * samples.similarity + offset), _held_out(samples)
     if plot is not None:
         draw_reliability(held_out, samples.is_right, plot)
@@ -69,16 +69,20 @@ def calibrate(perceiver: PerceptionModel, folder: Path, plot: Path | None) -> Fi
     )
 
 
-def samples_of(asked: Sequence[Query]) -> Samples:
+def samples_of(queries: Sequence[Query]) -> Samples:
     """Return two samples a question: as it was asked, and with the thing a stranger."""
-    known = [(query.best.similarity, float(query.best.name == query.thing), query.thing) for query in asked]
-    strangers = [(query.as_stranger.similarity, 0.0, query.thing) for query in asked]
+    known = [(query.best.similarity, float(query.best.name == query.thing), query.thing) for query in queries]
+    strangers = [(query.as_stranger.similarity, 0.0, query.thing) for query in queries]
     similarity, is_right, thing = zip(*known, *strangers, strict=True)
     return Samples(np.array(similarity), np.array(is_right), np.array(thing))
 
 
-def fitted(similarity: Numbers, is_right: Numbers) -> tuple[float, float]:
-    """Return slope and offset of the logistic regression (Platt 1999), with his smoothed targets."""
+def fit_platt(similarity: Numbers, is_right: Numbers) -> tuple[float, float]:
+    """Return slope and offset of the logistic regression of ``is_right`` (0 or 1) on the similarity.
+
+    The targets are smoothed as Platt does (Probabilistic outputs for support vector machines, 1999): few samples would
+    otherwise make the curve too steep.
+    """
     right, wrong = is_right.sum(), (1 - is_right).sum()
     target = np.where(is_right > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
 
@@ -91,7 +95,7 @@ def fitted(similarity: Numbers, is_right: Numbers) -> tuple[float, float]:
 
 
 def calibration_error(probability: Numbers, is_right: Numbers) -> float:
-    """Return the expected calibration error: how far probabilities are from what happens, bin by bin."""
+    """Return the expected calibration error (arXiv 1706.04599): how far probabilities are from what happens, by bin."""
     bins = np.minimum((probability * BINS).astype(int), BINS - 1)
     return float(
         sum(
@@ -139,6 +143,6 @@ def _held_out(samples: Samples) -> Numbers:
     for fold in range(FOLDS):
         out = np.isin(samples.thing, things[fold::FOLDS])
         if out.any() and not out.all():
-            slope, offset = fitted(samples.similarity[~out], samples.is_right[~out])
+            slope, offset = fit_platt(samples.similarity[~out], samples.is_right[~out])
             found[out] = sigmoid(slope * samples.similarity[out] + offset)
     return found

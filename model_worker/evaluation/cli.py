@@ -89,9 +89,9 @@ def _verification(options: argparse.Namespace) -> int:
 
 
 def _words(options: argparse.Namespace) -> int:
-    from model_worker.evaluation.questions import evaluate_words
+    from model_worker.evaluation.questions import evaluate_questions
 
-    return _report(evaluate_words, options.json)
+    return _report(evaluate_questions, options.json)
 
 
 def _learning(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""A memory for an evaluation: an embedded Postgres that lasts as long as the evaluation, with one owner."""
+"""A database for an evaluation: an embedded Postgres that lasts as long as the evaluation, with one owner."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ VIEWER = Viewer(user_id=1)
 
 
 @asynccontextmanager
-async def fresh_memory() -> AsyncIterator[asyncpg.Pool]:
-    """Open an empty memory, migrated, connected to as the bot does; gone with its data afterwards."""
+async def empty_database() -> AsyncIterator[asyncpg.Pool]:
+    """Open an empty database, migrated, connected to as the bot does; gone with its data afterwards."""
     with (
         tempfile.TemporaryDirectory(prefix="keepsake-evaluate-", ignore_cleanup_errors=True) as folder,
         EmbeddedPostgres(Path(folder) / "postgres") as server,

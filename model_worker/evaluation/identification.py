@@ -26,7 +26,7 @@ from db.pool import viewing
 from db.recall import match_probability, recognised_in
 from db.types import Match, Region
 from model_worker.api.images import decode_picture
-from model_worker.evaluation.database import VIEWER, forget_all, fresh_memory, remember
+from model_worker.evaluation.database import VIEWER, empty_database, forget_all, remember
 from model_worker.server.models import PerceptionModel
 
 ACCEPTED = 0.95
@@ -36,7 +36,7 @@ class EmptyFolderError(ValueError):
     """There aren't pictures enough to evaluate with."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
     """A picture of a thing: its regions as a question, its one region as a reference."""
 
@@ -55,7 +55,7 @@ class Guess:
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """A question's answer: the best concept, and the best once that one is forgotten; ``known`` are the references."""
 
@@ -78,7 +78,7 @@ class Query:
 NOBODY = Guess("", -1.0, WHOLE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentifyScores:
     """The result; ``ms_per_image`` is perception and recall together."""
 
@@ -96,17 +96,17 @@ class IdentifyScores:
 
 
 def evaluate_identify(perceiver: PerceptionModel, folder: Path) -> IdentifyScores:
-    """Evaluate a folder with a folder a thing."""
+    """Evaluate a folder with a folder a thing. Raises EmptyFolderError."""
     photos = _photos(perceiver, folder)
-    asked, seconds = asyncio.run(_ask_all(perceiver, photos))
+    queries, seconds = asyncio.run(_query_all(perceiver, photos))
     count = sum(len(group) for group in photos.values())
-    return _scores(perceiver, len(photos), count, asked, seconds)
+    return _scores(perceiver, len(photos), count, queries, seconds)
 
 
-def ask_about(perceiver: PerceptionModel, folder: Path) -> list[Query]:
-    """Return the answers to all questions about a folder with a folder a thing."""
-    asked, _ = asyncio.run(_ask_all(perceiver, _photos(perceiver, folder)))
-    return asked
+def query_folder(perceiver: PerceptionModel, folder: Path) -> list[Query]:
+    """Return the answers to all questions about a folder with a folder a thing. Raises EmptyFolderError."""
+    queries, _ = asyncio.run(_query_all(perceiver, _photos(perceiver, folder)))
+    return queries
 
 
 def _photos(perceiver: PerceptionModel, folder: Path) -> dict[str, list[Photo]]:
@@ -124,28 +124,38 @@ def _photos(perceiver: PerceptionModel, folder: Path) -> dict[str, list[Photo]]:
 
 def _photo(perceiver: PerceptionModel, thing: str, path: Path) -> Photo:
     picture = decode_picture(path.read_bytes())
-    return Photo(thing, picture, perceiver.perceive([picture])[0].regions, perceiver.refer(picture))
+    return Photo(
+        thing=thing,
+        picture=picture,
+        regions=perceiver.perceive([picture])[0].regions,
+        reference=perceiver.refer(picture),
+    )
 
 
-async def _ask_all(perceiver: PerceptionModel, photos: dict[str, list[Photo]]) -> tuple[list[Query], float]:
-    asked: list[Query] = []
-    async with fresh_memory() as pool:
+async def _query_all(perceiver: PerceptionModel, photos: dict[str, list[Photo]]) -> tuple[list[Query], float]:
+    queries: list[Query] = []
+    async with empty_database() as pool:
         for turn in range(max(len(group) for group in photos.values())):
             await forget_all(pool)
             chosen = {thing: group[turn % len(group)] for thing, group in photos.items()}
             for thing, photo in chosen.items():
                 await remember(pool, thing, [(photo.picture, photo.reference)], perceiver.embedding_id)
             for thing, group in photos.items():
-                asked += [await _ask(perceiver, pool, photo, chosen) for photo in group if photo is not chosen[thing]]
-        return asked, await _seconds_an_image(perceiver, pool, photos)
+                queries += [
+                    await _query(perceiver, pool, photo, chosen) for photo in group if photo is not chosen[thing]
+                ]
+        return queries, await _seconds_an_image(perceiver, pool, photos)
 
 
-async def _ask(perceiver: PerceptionModel, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Query:
-    """Ask who is in a picture; then once more with that concept forgotten, which is taken back."""
+async def _query(perceiver: PerceptionModel, pool: asyncpg.Pool, photo: Photo, known: Mapping[str, Photo]) -> Query:
+    """Ask who is in a picture; then once more with that concept forgotten, as if the thing were a stranger.
+
+    The forgetting is rolled back: remembering it again would embed its picture again.
+    """
     async with viewing(pool, VIEWER) as connection:
         best = await _best(connection, perceiver, photo)
         if best is None:
-            return Query(photo, NOBODY, NOBODY, known)
+            return Query(photo=photo, best=NOBODY, second=NOBODY, known=known)
         taken_back = connection.transaction()
         await taken_back.start()
         try:
@@ -153,17 +163,17 @@ async def _ask(perceiver: PerceptionModel, pool: asyncpg.Pool, photo: Photo, kno
             second = await _best(connection, perceiver, photo)
         finally:
             await taken_back.rollback()
-    return Query(photo, _guess(best), NOBODY if second is None else _guess(second), known)
+    return Query(photo=photo, best=_guess(best), second=NOBODY if second is None else _guess(second), known=known)
 
 
-def _guess(recognition: Match) -> Guess:
-    return Guess(recognition.concept.name, recognition.similarity, recognition.box)
+def _guess(match: Match) -> Guess:
+    return Guess(match.concept.name, match.similarity, match.box)
 
 
 async def _best(connection: asyncpg.Connection, perceiver: PerceptionModel, photo: Photo) -> Match | None:
-    anybody = replace(perceiver.calibration, threshold=1e-9)
-    recognised = await recognised_in(connection, VIEWER, photo.regions, anybody)
-    return recognised[0] if recognised else None
+    anybody = replace(perceiver.calibration, threshold=1e-9)  # the pack's own would leave the unsure out
+    matches = await recognised_in(connection, VIEWER, photo.regions, anybody)
+    return matches[0] if matches else None
 
 
 async def _seconds_an_image(perceiver: PerceptionModel, pool: asyncpg.Pool, photos: dict[str, list[Photo]]) -> float:
@@ -177,24 +187,24 @@ async def _seconds_an_image(perceiver: PerceptionModel, pool: asyncpg.Pool, phot
 
 
 def _scores(
-    perceiver: PerceptionModel, things: int, pictures: int, asked: list[Query], seconds: float
+    perceiver: PerceptionModel, things: int, pictures: int, queries: list[Query], seconds: float
 ) -> IdentifyScores:
-    known = np.array([query.best.similarity for query in asked])
-    strangers = np.array([query.as_stranger.similarity for query in asked])
+    known = np.array([query.best.similarity for query in queries])
+    strangers = np.array([query.as_stranger.similarity for query in queries])
     level = float(np.quantile(known, 1 - ACCEPTED))
     calibration = perceiver.calibration
-    passes = np.array([match_probability(item, calibration) for item in known]) >= calibration.threshold
-    stopped = np.array([match_probability(stranger, calibration) for stranger in strangers]) < calibration.threshold
+    accepted = np.array([match_probability(item, calibration) for item in known]) >= calibration.threshold
+    rejected = np.array([match_probability(item, calibration) for item in strangers]) < calibration.threshold
     return IdentifyScores(
         things=things,
         pictures=pictures,
-        questions=len(asked),
-        top1=round(float(np.mean([query.best.name == query.thing for query in asked])), 4),
-        top2=round(float(np.mean([query.thing in (query.best.name, query.second.name) for query in asked])), 4),
+        questions=len(queries),
+        top1=round(float(np.mean([query.best.name == query.thing for query in queries])), 4),
+        top2=round(float(np.mean([query.thing in (query.best.name, query.second.name) for query in queries])), 4),
         auroc=round(float((known[:, None] > strangers[None, :]).mean()), 4),
         stranger_rejection=round(float((strangers < level).mean()), 4),
         similarity_of_95_percent=round(level, 4),
-        accepted_at_pack_threshold=round(float(passes.mean()), 4),
-        strangers_rejected_at_pack_threshold=round(float(stopped.mean()), 4),
+        accepted_at_pack_threshold=round(float(accepted.mean()), 4),
+        strangers_rejected_at_pack_threshold=round(float(rejected.mean()), 4),
         ms_per_image=round(1000 * seconds, 1),
     )

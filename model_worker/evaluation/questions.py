@@ -37,8 +37,8 @@ class Question:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class WordScores:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionScores:
     """How many questions of each set were answered acceptably."""
 
     developed_with: int
@@ -48,14 +48,14 @@ class WordScores:
     seconds_per_answer: float
 
 
-def evaluate_words() -> WordScores:
+def evaluate_questions() -> QuestionScores:
     """Ask all questions, one at a time, printing each with its answer."""
     data = tomllib.loads(FILE.read_text(encoding="utf-8"))
     writer = Writer()
     started = time.perf_counter()
     passed = {name: [_passes(writer, _question(entry)) for entry in data[name]] for name in ("dev", "held_out")}
     count = sum(len(group) for group in passed.values())
-    return WordScores(
+    return QuestionScores(
         developed_with=sum(passed["dev"]),
         developed_with_of=len(passed["dev"]),
         held_out=sum(passed["held_out"]),

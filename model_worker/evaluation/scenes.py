@@ -21,7 +21,7 @@ from db.geometry import Box, iou
 from db.pool import viewing
 from db.recall import recognised_in
 from model_worker.api.images import decode_picture
-from model_worker.evaluation.database import VIEWER, fresh_memory, remember
+from model_worker.evaluation.database import VIEWER, empty_database, remember
 from model_worker.evaluation.sheet import draw_sheet
 from model_worker.server.models import PerceptionModel
 
@@ -38,7 +38,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SceneResult:
     """What was recognised in a scene: each thing's box and match probability; the true boxes beside it."""
 
     scene: Scene
@@ -56,7 +56,7 @@ class Seen:
         return len(self.scene.concepts) + len(self.found) - 2 * len(self.hits)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SceneScores:
     """The result; boxes' mean IoU over what was found, milliseconds for perception and recall together."""
 
@@ -95,46 +95,46 @@ def _scene(folder: Path, entry: dict[str, object]) -> Scene:
 def evaluate_scenes(perceiver: PerceptionModel, folder: Path, photos: Path, sheet: Path | None) -> SceneScores:
     """Evaluate, and draw the worst cases to ``sheet``."""
     memory, scenes = read_scenes(folder)
-    seen, seconds = asyncio.run(_look(perceiver, memory, scenes, photos))
+    results, seconds = asyncio.run(_recognise_all(perceiver, memory, scenes, photos))
     if sheet is not None:
-        worst = sorted(seen, key=lambda seen: -seen.mistakes)[:WORST]
-        draw_sheet([(item.scene.path, item.scene.concepts, item.found) for item in worst], sheet)
-    return _scores(seen, seconds, perceiver.calibration.threshold)
+        worst = sorted(results, key=lambda result: -result.mistakes)[:WORST]
+        draw_sheet([(result.scene.path, result.scene.concepts, result.found) for result in worst], sheet)
+    return _scores(results, seconds, perceiver.calibration.threshold)
 
 
-async def _look(
+async def _recognise_all(
     perceiver: PerceptionModel, memory: dict[str, list[str]], scenes: list[Scene], photos: Path
-) -> tuple[list[Seen], float]:
-    async with fresh_memory() as pool:
+) -> tuple[list[SceneResult], float]:
+    async with empty_database() as pool:
         for name, files in memory.items():
             references = [decode_picture((photos / name / file).read_bytes()) for file in files]
             shown = [(picture, perceiver.refer(picture)) for picture in references]
             await remember(pool, name, shown, perceiver.embedding_id)
-        await _seen(perceiver, pool, scenes[0])
+        await _recognise(perceiver, pool, scenes[0])
         started = time.perf_counter()
-        seen = [await _seen(perceiver, pool, scene) for scene in scenes]
-        return seen, time.perf_counter() - started
+        results = [await _recognise(perceiver, pool, scene) for scene in scenes]
+        return results, time.perf_counter() - started
 
 
-async def _seen(perceiver: PerceptionModel, pool: asyncpg.Pool, scene: Scene) -> Seen:
+async def _recognise(perceiver: PerceptionModel, pool: asyncpg.Pool, scene: Scene) -> SceneResult:
     perceived = perceiver.perceive([decode_picture(scene.path.read_bytes())])[0]
     async with viewing(pool, VIEWER) as connection:
-        recognised = await recognised_in(connection, VIEWER, perceived.regions, perceiver.calibration)
-    return Seen(scene, {match.concept.name: (match.box, match.probability) for match in recognised})
+        matches = await recognised_in(connection, VIEWER, perceived.regions, perceiver.calibration)
+    return SceneResult(scene, {match.concept.name: (match.box, match.probability) for match in matches})
 
 
-def _scores(seen: list[Seen], seconds: float, threshold: float) -> SceneScores:
-    hits = sum(len(item.hits) for item in seen)
-    found = sum(len(item.found) for item in seen)
-    true = sum(len(item.scene.concepts) for item in seen)
-    ious = [iou(item.found[name][0], item.scene.concepts[name]) for item in seen for name in item.hits]
+def _scores(results: list[SceneResult], seconds: float, threshold: float) -> SceneScores:
+    hits = sum(len(result.hits) for result in results)
+    found = sum(len(result.found) for result in results)
+    true = sum(len(result.scene.concepts) for result in results)
+    ious = [iou(result.found[name][0], result.scene.concepts[name]) for result in results for name in result.hits]
     return SceneScores(
-        scenes=len(seen),
+        scenes=len(results),
         things=true,
         precision=round(hits / max(found, 1), 4),
         recall=round(hits / max(true, 1), 4),
         f1=round(2 * hits / max(found + true, 1), 4),
         mean_iou=round(sum(ious) / max(len(ious), 1), 4),
-        ms_per_image=round(1000 * seconds / len(seen), 1),
+        ms_per_image=round(1000 * seconds / len(results), 1),
         threshold=threshold,
     )

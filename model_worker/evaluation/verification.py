@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from db.recall import match_probability
 from model_worker.api.packs import Verification
-from model_worker.evaluation.identification import EmptyFolderError, Guess, Query, ask_about
+from model_worker.evaluation.identification import EmptyFolderError, Guess, Query, query_folder
 from model_worker.generation.pair import ImagePair
 from model_worker.perception.windows import cropped
 from model_worker.server.models import MultimodalModel, PerceptionModel
@@ -28,7 +28,7 @@ BY_DEFAULT = Verification(uncertain=(0.2, 0.8), accept=0.5)
 BATCH = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationScores:
     """The result: the known that are accepted and the strangers that are rejected, without and with verification.
 
@@ -51,47 +51,56 @@ def evaluate_verification(
 ) -> VerificationScores:
     """Evaluate a pack's models on a folder with a folder a thing.
 
-    Raises EmptyFolderError where the writer can't look.
+    Raises EmptyFolderError, also where the writer can't look at pictures.
     """
     if not isinstance(writer, MultimodalModel):
         raise EmptyFolderError("This pack's writer doesn't look at pictures: it can't verify.")
     by = verification or BY_DEFAULT
-    asked = ask_about(perceiver, folder)
-    guesses = [(query, query.best) for query in asked] + [(query, query.as_stranger) for query in asked]
-    is_right = np.array([query.best.name == query.thing for query in asked] + [False] * len(asked))
-    calibration = perceiver.calibration
-    probability = np.array([match_probability(guess.similarity, calibration) for _, guess in guesses])
-    unsure = np.flatnonzero((probability >= by.lowest) & (probability < by.highest))
-    said = _said(writer, [guesses[index] for index in unsure])
-    without = probability >= calibration.threshold
-    confirmed = without.copy()
-    confirmed[unsure] = said >= by.accept
-    known = np.arange(len(guesses)) < len(asked)
-    right, wrong = said[is_right[unsure]], said[~is_right[unsure]]
-    both = len(right) > 0 and len(wrong) > 0
+    guesses = _guesses(query_folder(perceiver, folder))
+    probabilities = np.array([match_probability(guess.similarity, perceiver.calibration) for _, guess in guesses])
+    unsure = np.flatnonzero((probabilities >= by.lowest) & (probabilities < by.highest))
+    verified = _verified(writer, [guesses[index] for index in unsure])
+    accepted = probabilities >= perceiver.calibration.threshold
+    accepted_with = accepted.copy()
+    accepted_with[unsure] = verified >= by.accept
+    is_right = np.array([guess.name == query.thing for query, guess in guesses])
+    known = np.arange(len(guesses)) < len(guesses) // 2
+    right, wrong = verified[is_right[unsure]], verified[~is_right[unsure]]
     return VerificationScores(
         guesses=len(guesses),
         unsure=len(unsure),
-        accepted_without=_share(without[known & is_right]),
-        accepted_with=_share(confirmed[known & is_right]),
-        rejected_without=_share(~without[~known]),
-        rejected_with=_share(~confirmed[~known]),
-        auroc=_share(right[:, None] > wrong[None, :]) if both else None,
-        balanced_accuracy=(_share(right >= by.accept) + _share(wrong < by.accept)) / 2 if both else None,
+        accepted_without=_share(accepted[known & is_right]),
+        accepted_with=_share(accepted_with[known & is_right]),
+        rejected_without=_share(~accepted[~known]),
+        rejected_with=_share(~accepted_with[~known]),
+        auroc=_share(right[:, None] > wrong[None, :]) if right.size and wrong.size else None,
+        balanced_accuracy=_balanced_accuracy(right, wrong, by.accept),
     )
 
 
-def _said(writer: MultimodalModel, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
-    pairs = [_pair(asked, guess) for asked, guess in guesses]
+def _guesses(queries: Sequence[Query]) -> list[tuple[Query, Guess]]:
+    """Return two guesses a question: as it was asked, and then again all of them with the thing a stranger."""
+    return [(query, query.best) for query in queries] + [(query, query.as_stranger) for query in queries]
+
+
+def _verified(writer: MultimodalModel, guesses: Sequence[tuple[Query, Guess]]) -> Numbers:
+    """Return how probable the writer finds each guess, 0 to 1."""
+    pairs = [_pair(query, guess) for query, guess in guesses]
     batches = [writer.verify(pairs[start : start + BATCH]) for start in range(0, len(pairs), BATCH)]
     return np.array([value for batch in batches for value in batch], dtype=np.float64)
 
 
-def _pair(asked: Query, guess: Guess) -> ImagePair:
-    reference = asked.known[guess.name]
+def _pair(query: Query, guess: Guess) -> ImagePair:
+    reference = query.known[guess.name]
     return ImagePair(
-        cropped(asked.photo.picture, guess.box), cropped(reference.picture, reference.reference.box), guess.name
+        cropped(query.photo.picture, guess.box), cropped(reference.picture, reference.reference.box), guess.name
     )
+
+
+def _balanced_accuracy(right: Numbers, wrong: Numbers, accept: float) -> float | None:
+    if not right.size or not wrong.size:
+        return None
+    return (_share(right >= accept) + _share(wrong < accept)) / 2
 
 
 def _share(of: NDArray[np.bool_]) -> float:

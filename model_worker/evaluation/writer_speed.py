@@ -26,7 +26,7 @@ COPIED_BYTES = {"cuda": 1_000_000_000}
 COPIED_BYTES_ELSEWHERE = 256_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FirstToken:
     """Milliseconds from a question to the first token of its answer: the median of a few.
 
@@ -40,7 +40,7 @@ class FirstToken:
     four_references_cached: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSpeed:
     """Tokens a second of one request once the first is there, and what they can be at most.
 
@@ -61,12 +61,18 @@ def writer_speed(writer: ImageTextWriter, pictures: Iterator[Image.Image]) -> Wr
     seconds = _token_seconds(writer, question, TOKENS)
     per_second = (len(seconds) - 1) / (seconds[-1] - seconds[0])
     limit = _copied_bytes_per_second() / bytes_read_a_token(writer.model)
-    pair, four = _first_token_ms(writer, pictures, 1), _first_token_ms(writer, pictures, 4)
+    one_new, one_cached = _first_token_ms(writer, pictures, references=1)
+    four_new, four_cached = _first_token_ms(writer, pictures, references=4)
     return WriterSpeed(
         tokens_per_second=round(per_second, 2),
         bandwidth_limit_tokens_per_second=round(limit, 2),
         share_of_limit=round(per_second / limit, 4),
-        first_token_ms=FirstToken(*pair, *four),
+        first_token_ms=FirstToken(
+            one_reference=one_new,
+            one_reference_cached=one_cached,
+            four_references=four_new,
+            four_references_cached=four_cached,
+        ),
     )
 
 
@@ -79,7 +85,9 @@ def bytes_read_a_token(model: Any) -> int:
     return sum(item.nbytes for item in language | set(model.get_output_embeddings().parameters()))
 
 
-def _first_token_ms(writer: ImageTextWriter, pictures: Iterator[Image.Image], references: int) -> tuple[float, float]:
+def _first_token_ms(
+    writer: ImageTextWriter, pictures: Iterator[Image.Image], *, references: int
+) -> tuple[float, float]:
     """Return the milliseconds to the first token: with references that are new, and with ones encoded before."""
     new: list[float] = []
     cached: list[float] = []
@@ -90,14 +98,14 @@ def _first_token_ms(writer: ImageTextWriter, pictures: Iterator[Image.Image], re
     return round(1000 * median(new), 1), round(1000 * median(cached), 1)
 
 
-def _token_seconds(writer: ImageTextWriter, asked: GenerationInput, tokens: int) -> list[float]:
+def _token_seconds(writer: ImageTextWriter, prompt: GenerationInput, tokens: int) -> list[float]:
     """Write so many tokens, whatever they are; returns the seconds after which each was there."""
     _wait_for_device()
     clock = _Clock()
     with torch.inference_mode():
         writer.adapters.generate(
             [None],
-            **writer.ready([asked]),
+            **writer.ready([prompt]),
             min_new_tokens=tokens,
             max_new_tokens=tokens,
             do_sample=False,
@@ -138,6 +146,7 @@ def _seconds(do: Callable[[], object]) -> float:
 
 
 def _wait_for_device() -> None:
+    """Return when a GPU has done what it was given: calls return before."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

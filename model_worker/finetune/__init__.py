@@ -1,1 +1,1 @@
-"""Personalization: lessons from an owner's memory, LoRA weights trained on them, and whether they are any better."""
+"""Personalization: samples from an owner's memory, LoRA weights trained on them, and whether they are any better."""

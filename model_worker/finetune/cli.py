@@ -26,6 +26,7 @@ from db.setup.settings import DatabaseSettings
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import PackError, load_pack
 from model_worker.api.settings import WorkerSettings
+from model_worker.finetune.progress_bar import ProgressBar
 
 NOTHING_DONE = 3
 BY_HAND = 0
@@ -137,9 +138,10 @@ async def _memory() -> AsyncIterator[asyncpg.Pool]:
 async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     from model_worker.api.packs import TextWriting
     from model_worker.api.recipes import recipe_of
+    from model_worker.finetune.data.dataset import dataset_of
+    from model_worker.finetune.data.pictures import concepts_from
     from model_worker.finetune.data.rap_format import write_samples
     from model_worker.finetune.data.sheet import draw_sheet
-    from model_worker.finetune.jobs.owner import dataset_from
 
     pack = load_pack(options.pack)
     async with viewing(pool, viewer_of(options.owner)) as connection:
@@ -147,13 +149,19 @@ async def _data(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
     if not material.concepts:
         sys.stderr.write("There is nothing that may be trained on: consent is given in /privacy.\n")
         return 1
-    sees = not isinstance(pack.writer, TextWriting)
-    made = dataset_from(material, recipe_of(pack), sees=sees, seed=options.seed)
-    write_samples(made.training, options.out)
-    draw_sheet(made.training, options.out / "sheet.png")
+    recipe = recipe_of(pack)
+    dataset = dataset_of(
+        concepts_from(material),
+        sees_pictures=not isinstance(pack.writer, TextWriting),
+        rounds=recipe.rounds,
+        max_concepts=recipe.max_concepts,
+        seed=options.seed,
+    )
+    write_samples(dataset.training, options.out)
+    draw_sheet(dataset.training, options.out / "sheet.png")
     sys.stdout.write(
-        f"{len(material.concepts)} concepts: {len(made.training)} lessons in {options.out / 'samples.json'}, "
-        f"some of them in {options.out / 'sheet.png'}; {len(made.exam)} more for the exam\n"
+        f"{len(material.concepts)} concepts: {len(dataset.training)} samples in {options.out / 'samples.json'}, "
+        f"some of them in {options.out / 'sheet.png'}; {len(dataset.evaluation)} more to evaluate on\n"
     )
     return 0
 
@@ -168,16 +176,23 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 
 async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
-    from model_worker.finetune.jobs.owner import TooLittleDataError, train_owner, training_of
+    from model_worker.api.recipes import recipe_of
+    from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
     from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
     from model_worker.finetune.training.resources import wait_for_answers
 
-    with _progress_bar() as note:
-        asked = training_of(
-            pool, load_pack(options.pack), folder, options.seed, ProgressCallback(note, wait_for_answers)
+    pack = load_pack(options.pack)
+    with ProgressBar() as bar:
+        training = OwnerTraining(
+            pool=pool,
+            pack=pack,
+            recipe=recipe_of(pack),
+            folder=folder,
+            seed=options.seed,
+            progress=ProgressCallback(on_step_end=bar.show, on_step_begin=wait_for_answers),
         )
         try:
-            report = await train_owner(asked, options.owner)
+            report = await train_owner(training, options.owner)
         except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
             sys.stderr.write(f"{problem}\n")
             return NOTHING_DONE
@@ -191,12 +206,17 @@ def _base(options: argparse.Namespace) -> int:
     from model_worker.finetune.training.progress import ProgressCallback
 
     try:
-        with _progress_bar() as note:
-            pictures = options.pictures or options.data.parent
-            recipe = load_recipe(options.recipe)
-            pack = load_pack(options.pack or recipe.pack)
-            out = options.out or Path(f"{recipe.name}-adapter")
-            result = train_base(options.data, pictures, recipe, pack, out, options.seed, ProgressCallback(note))
+        recipe = load_recipe(options.recipe)
+        with ProgressBar() as bar:
+            result = train_base(
+                options.data,
+                options.pictures or options.data.parent,
+                options.out or Path(f"{recipe.name}-adapter"),
+                recipe=recipe,
+                pack=load_pack(options.pack or recipe.pack),
+                seed=options.seed,
+                progress=ProgressCallback(on_step_end=bar.show),
+            )
     except (PackError, ValueError, OSError) as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
@@ -243,26 +263,3 @@ async def _disable(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
         await adapters.disable(connection, options.owner, BY_HAND)
     sys.stdout.write("The base model answers from now on.\n")
     return 0
-
-
-@contextlib.contextmanager
-def _progress_bar():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Give a function that shows how far it is; in a terminal, as a bar."""
-    from tqdm import tqdm
-
-    bar: Any = None
-    shown = ""
-
-    def note(phase: str, step: int, steps: int) -> None:
-        nonlocal bar, shown
-        if phase != shown:
-            if bar is not None:
-                bar.close()
-            bar, shown = tqdm(total=steps or None, desc=phase, disable=not sys.stderr.isatty()), phase
-        bar.update(step - bar.n)
-
-    try:
-        yield note
-    finally:
-        if bar is not None:
-            bar.close()

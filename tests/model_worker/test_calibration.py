@@ -10,7 +10,7 @@ import pytest
 
 from bot.demo import pictures
 from model_worker.cli import main
-from model_worker.evaluation.calibration import calibration_error, fitted, sigmoid
+from model_worker.evaluation.calibration import calibration_error, fit_platt, sigmoid
 
 
 def test_the_fit_finds_how_the_numbers_were_made() -> None:
@@ -19,7 +19,7 @@ def test_the_fit_finds_how_the_numbers_were_made() -> None:
     truth = sigmoid(12 * similarity - 5)
     is_right = (random.uniform(size=len(truth)) < truth).astype(float)
 
-    slope, offset = fitted(similarity, is_right)
+    slope, offset = fit_platt(similarity, is_right)
 
     assert slope == pytest.approx(12, rel=0.05)
     assert offset == pytest.approx(-5, rel=0.05)

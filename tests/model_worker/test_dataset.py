@@ -20,7 +20,7 @@ from model_worker.api.recipes import FOLDER, load_recipe
 from model_worker.finetune.data.augment import scene_of
 from model_worker.finetune.data.dataset import CAPTIONS, IS_THERE, dataset_of
 from model_worker.finetune.data.facts import facts_of
-from model_worker.finetune.data.material import Known, View
+from model_worker.finetune.data.material import TrainingConcept, View
 from model_worker.finetune.data.samples import Dataset, Task, TrainingSample
 from model_worker.finetune.jobs.schedule import is_enough, is_quiet
 from model_worker.finetune.judging.evaluation import ModelMetrics, normalised
@@ -39,19 +39,20 @@ def view(colour: tuple[int, int, int], shade: int = 0) -> View:
     return View(Image.new("RGB", (64, 48), tuple(max(0, number - shade) for number in colour)), WHOLE)
 
 
-def memory() -> list[Known]:
+def memory() -> list[TrainingConcept]:
     """Four concepts with two pictures each; the second, held out one, is darker."""
     return [
-        Known(name, INFO[name][1], INFO[name][0], (view(colour), view(colour, 25))) for name, colour in COLOURS.items()
+        TrainingConcept(name=name, info=INFO[name][1], category=INFO[name][0], views=(view(colour), view(colour, 25)))
+        for name, colour in COLOURS.items()
     ]
 
 
-def built(*, sees: bool = True, rounds: int = 6, seed: int = 1) -> Dataset:
-    return dataset_of(memory(), sees=sees, rounds=rounds, max_concepts=6, seed=seed)
+def built(*, sees_pictures: bool = True, rounds: int = 6, seed: int = 1) -> Dataset:
+    return dataset_of(memory(), sees_pictures=sees_pictures, rounds=rounds, max_concepts=6, seed=seed)
 
 
-def of_task(lessons: tuple[TrainingSample, ...], task: Task) -> list[TrainingSample]:
-    return [sample for sample in lessons if sample.task is task]
+def of_task(samples: tuple[TrainingSample, ...], task: Task) -> list[TrainingSample]:
+    return [sample for sample in samples if sample.task is task]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_any_info_gives_facts_or_none_but_never_an_error(info: str) -> None:
 def test_every_task_of_the_paper_is_there_and_recognition_is_balanced() -> None:
     training = built().training
     assert {sample.task for sample in training} == set(Task) - {Task.GENERAL}
-    said = [sample.value for sample in of_task(training, Task.RECOGNITION)]
+    said = [sample.expected for sample in of_task(training, Task.RECOGNITION)]
     assert said.count("yes") == said.count("no") > 0
 
 
@@ -93,23 +94,23 @@ def test_several_concepts_share_a_picture_and_some_pictures_show_none() -> None:
 
 
 def test_recall_is_as_wrong_as_it_can_be_in_use_but_the_answer_is_right() -> None:
-    lessons = [sample for sample in built().training if sample.asked.request.has_picture]
+    samples = [sample for sample in built().training if sample.prompt.request.has_picture]
     missed = mistaken = beside = 0
-    for sample in lessons:
-        where = {concept.name for concept in sample.asked.request.concepts if concept.where is not None}
+    for sample in samples:
+        where = {concept.name for concept in sample.prompt.request.concepts if concept.where is not None}
         missed += bool(set(sample.names) - where)
         mistaken += bool(where - set(sample.names))
-        beside += any(concept.where is None for concept in sample.asked.request.concepts)
-    assert min(missed, mistaken, beside) > len(lessons) / 50
-    for sample in of_task(tuple(lessons), Task.RECOGNITION):
-        about = next(name for name in COLOURS if name in sample.asked.request.question)
-        assert (sample.value == "yes") is (about in sample.names)
+        beside += any(concept.where is None for concept in sample.prompt.request.concepts)
+    assert min(missed, mistaken, beside) > len(samples) / 50
+    for sample in of_task(tuple(samples), Task.RECOGNITION):
+        about = next(name for name in COLOURS if name in sample.prompt.request.question)
+        assert (sample.expected == "yes") is (about in sample.names)
 
 
 def test_who_cannot_look_is_only_told_what_is_so() -> None:
-    for sample in built(sees=False).training:
-        assert sample.asked.pictures == {}
-        where = {concept.name for concept in sample.asked.request.concepts if concept.where is not None}
+    for sample in built(sees_pictures=False).training:
+        assert sample.prompt.pictures == {}
+        where = {concept.name for concept in sample.prompt.request.concepts if concept.where is not None}
         assert where == set(sample.names)
 
 
@@ -117,7 +118,7 @@ def test_a_look_alike_of_the_same_kind_is_the_usual_stranger() -> None:
     absent = [
         sample
         for sample in of_task(built(rounds=30).training, Task.RECOGNITION)
-        if sample.value == "no" and "Mochi" in sample.asked.request.question and len(sample.names) == 1
+        if sample.expected == "no" and "Mochi" in sample.prompt.request.question and len(sample.names) == 1
     ]
     alike = sum(sample.names == ("Tom",) for sample in absent)
     assert alike > len(absent) / 2
@@ -126,17 +127,17 @@ def test_a_look_alike_of_the_same_kind_is_the_usual_stranger() -> None:
 def test_how_many_are_in_a_picture_does_not_give_the_answer_away() -> None:
     asked = of_task(built(rounds=30).training, Task.RECOGNITION)
     share = {
-        value: np.mean([len(sample.names) > 1 for sample in asked if sample.value == value and sample.names])
+        value: np.mean([len(sample.names) > 1 for sample in asked if sample.expected == value and sample.names])
         for value in ("yes", "no")
     }
     assert 0.35 < share["yes"] < 0.65
     assert abs(share["yes"] - share["no"]) < 0.15
 
 
-def test_a_small_memory_is_examined_as_often_as_one_of_ten() -> None:
-    asked = of_task(built(rounds=1).exam, Task.RECOGNITION)
+def test_a_small_memory_is_evaluated_as_often_as_one_of_ten() -> None:
+    asked = of_task(built(rounds=1).evaluation, Task.RECOGNITION)
     assert len(asked) >= 40
-    assert sum(sample.value == "yes" for sample in asked) == len(asked) / 2
+    assert sum(sample.expected == "yes" for sample in asked) == len(asked) / 2
 
 
 def test_a_small_reference_is_not_lost_in_a_scene() -> None:
@@ -146,16 +147,16 @@ def test_a_small_reference_is_not_lost_in_a_scene() -> None:
 
 
 def test_what_is_held_out_is_never_trained_on() -> None:
-    curriculum = built(rounds=10)
-    assert curriculum.held_out_pictures == 4
+    dataset = built(rounds=10)
+    assert dataset.held_out_pictures == 4
     dark = {tuple(max(0, part - 25) for part in colour) for colour in COLOURS.values()}
-    for sample in curriculum.exam:
-        if "picture" in sample.asked.pictures and sample.names:
-            assert _colours(sample.asked.pictures["picture"]) & dark
-    for sample in curriculum.training:
-        assert not any(_colours(part) & dark for name, part in sample.asked.pictures.items() if name != "picture")
-    trained = {sample.asked.request.question for sample in curriculum.training}
-    assert not trained & {sample.asked.request.question for sample in curriculum.exam}
+    for sample in dataset.evaluation:
+        if "picture" in sample.prompt.pictures and sample.names:
+            assert _colours(sample.prompt.pictures["picture"]) & dark
+    for sample in dataset.training:
+        assert not any(_colours(part) & dark for name, part in sample.prompt.pictures.items() if name != "picture")
+    trained = {sample.prompt.request.question for sample in dataset.training}
+    assert not trained & {sample.prompt.request.question for sample in dataset.evaluation}
 
 
 def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
@@ -165,62 +166,71 @@ def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
 
 def test_one_picture_only_is_trained_on_and_nothing_claims_to_be_held_out() -> None:
     one_each = [replace(known, views=known.views[:1]) for known in memory()]
-    curriculum = dataset_of(one_each, sees=True, rounds=1, max_concepts=6, seed=1)
-    assert curriculum.held_out_pictures == 0
-    assert {sample.task for sample in curriculum.exam} == {Task.TEXT}
+    dataset = dataset_of(one_each, sees_pictures=True, rounds=1, max_concepts=6, seed=1)
+    assert dataset.held_out_pictures == 0
+    assert {sample.task for sample in dataset.evaluation} == {Task.TEXT}
 
 
-def test_what_was_said_with_the_buttons_gives_more_lessons() -> None:
+def test_what_was_said_with_the_buttons_gives_more_samples() -> None:
     corrected = [replace(memory()[0], right=2, incorrect=50), *memory()[1:]]
-    lessons = dataset_of(corrected, sees=True, rounds=1, max_concepts=6, seed=1).training
-    about = [sample.value for sample in of_task(lessons, Task.RECOGNITION) if "Mochi" in sample.asked.request.question]
+    samples = dataset_of(corrected, sees_pictures=True, rounds=1, max_concepts=6, seed=1).training
+    about = [
+        sample.expected for sample in of_task(samples, Task.RECOGNITION) if "Mochi" in sample.prompt.request.question
+    ]
     assert (about.count("yes"), about.count("no")) == (3, 4)
 
 
-def test_the_same_seed_makes_the_same_lessons_and_another_one_others() -> None:
+def test_the_same_seed_makes_the_same_samples_and_another_one_others() -> None:
     first, again, other = (
-        [(sample.asked.request, sample.answer) for sample in built(seed=seed).training] for seed in (1, 1, 2)
+        [(sample.prompt.request, sample.answer) for sample in built(seed=seed).training] for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def test_a_memory_of_one_concept_makes_lessons_too() -> None:
-    curriculum = dataset_of(memory()[:1], sees=True, rounds=2, max_concepts=6, seed=1)
-    assert curriculum.training
-    assert curriculum.exam
+def test_a_memory_of_one_concept_makes_samples_too() -> None:
+    dataset = dataset_of(memory()[:1], sees_pictures=True, rounds=2, max_concepts=6, seed=1)
+    assert dataset.training
+    assert dataset.evaluation
 
 
-def test_questions_to_train_with_and_for_the_exam_are_different_ones() -> None:
-    for training, exam in (IS_THERE, CAPTIONS):
-        assert not set(training) & set(exam)
+def test_questions_to_train_with_and_for_the_evaluation_are_different_ones() -> None:
+    for training, evaluation in (IS_THERE, CAPTIONS):
+        assert not set(training) & set(evaluation)
 
 
-def marks(score: float, general: float = 1.0) -> ModelMetrics:
-    return ModelMetrics(score, score, score, score, general, ())
+def metrics(score: float, general: float = 1.0) -> ModelMetrics:
+    return ModelMetrics(
+        recognition=score, caption_recall=score, caption_precision=score, answers=score, general_loss=general
+    )
 
 
 @pytest.mark.parametrize(
     ("candidate", "passes", "why"),
     [
-        (marks(0.80), True, "better"),
-        (marks(0.60), False, "not better"),
-        (marks(0.61), False, "not better"),
-        (marks(0.50), False, "not better"),
-        (marks(0.95, general=1.2), False, "worse in general"),
-        (marks(0.80, general=1.04), True, "better"),
+        (metrics(0.80), True, "better"),
+        (metrics(0.60), False, "not better"),
+        (metrics(0.61), False, "not better"),
+        (metrics(0.50), False, "not better"),
+        (metrics(0.95, general=1.2), False, "worse in general"),
+        (metrics(0.80, general=1.04), True, "better"),
     ],
 )
 def test_only_what_is_better_for_the_owner_and_no_worse_in_general_passes(
     candidate: ModelMetrics, passes: bool, why: str
 ) -> None:
-    verdict = judge(candidate, marks(0.60), marks(0.30), load_recipe("starter"))
+    verdict = judge(candidate=candidate, in_use=metrics(0.60), base=metrics(0.30), recipe=load_recipe("starter"))
     assert verdict.passes is passes
     assert verdict.why.startswith(why)
 
 
 def test_small_losses_in_general_do_not_add_up_over_many_adapters() -> None:
     """What answers now is already 4 % worse than the base: another 4 % is too much."""
-    verdict = judge(marks(0.9, general=1.08), marks(0.6, general=1.04), marks(0.3), load_recipe("starter"))
+    verdict = judge(
+        candidate=metrics(0.9, general=1.08),
+        in_use=metrics(0.6, general=1.04),
+        base=metrics(0.3),
+        recipe=load_recipe("starter"),
+    )
     assert not verdict.passes
 
 

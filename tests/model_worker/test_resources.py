@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_worker.finetune.cli import _progress_bar
+from model_worker.finetune.progress_bar import ProgressBar
 from model_worker.finetune.training import resources
 from model_worker.finetune.training.resources import alone_on_this_device, wait_for_answers
 
@@ -62,9 +62,9 @@ def test_it_goes_on_when_the_worker_is_away(worker: list[str], monkeypatch: pyte
 
 
 def test_progress_is_told_where_there_is_no_terminal_too() -> None:
-    with _progress_bar() as note:
-        for phase, step, steps in (("preparing", 0, 0), ("training", 1, 2), ("training", 2, 2), ("examining", 1, 1)):
-            note(phase, step, steps)
+    with ProgressBar() as bar:
+        for phase, step, steps in (("preparing", 0, 0), ("training", 1, 2), ("training", 2, 2), ("evaluating", 1, 1)):
+            bar.show(phase, step, steps)
 
 
 async def test_one_at_a_time_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

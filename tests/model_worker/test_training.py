@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,21 +30,23 @@ from db.training import RunState
 from db.types import NewConcept, Reference, Viewer
 from model_worker.api.packs import Pack, load_pack
 from model_worker.api.recipes import Recipe, recipe_of
-from model_worker.finetune.data import dataset as curriculum_module
+from model_worker.finetune.data import dataset as dataset_module
 from model_worker.finetune.data.dataset import dataset_of
-from model_worker.finetune.data.material import Known, View
-from model_worker.finetune.jobs.owner import TooLittleDataError, Training, train_owner
+from model_worker.finetune.data.material import TrainingConcept
+from model_worker.finetune.data.samples import TrainingSample
+from model_worker.finetune.jobs.adapter_training import compare, personalization_of, train_adapter
+from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
 from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailedError
-from model_worker.finetune.judging.evaluation import evaluate_model
+from model_worker.finetune.judging.evaluation import ModelMetrics
+from model_worker.finetune.judging.gate import Verdict
 from model_worker.finetune.judging.report import Report
 from model_worker.finetune.training import train as train_module
-from model_worker.finetune.training.checkpoints import folder_of
-from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
-from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback, TrainingStoppedError
+from model_worker.finetune.training.checkpoints import owner_folder
+from model_worker.finetune.training.multimodal_trainable import MultimodalTrainable
+from model_worker.finetune.training.progress import NO_PROGRESS, ProgressCallback, TrainingStoppedError
 from model_worker.finetune.training.train import train
 from model_worker.finetune.training.trainable import Trainable
-from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
-from tests.support.tiny_learner import Colour, picture_of, save_learner, teach_to_look
+from tests.support.tiny_learner import Colour, concept_of_colour, picture_of, save_learner, teach_to_look
 
 pytestmark = pytest.mark.slow
 
@@ -124,8 +126,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pack]:
         patch.setenv("KEEPSAKE_PACKS", str(folder))
         patch.setenv("KEEPSAKE_WEIGHTS", str(folder / "weights"))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        patch.setattr(curriculum_module, "IS_THERE", ONE_WAY_TO_ASK[0])
-        patch.setattr(curriculum_module, "CAPTIONS", ONE_WAY_TO_ASK[1])
+        patch.setattr(dataset_module, "IS_THERE", ONE_WAY_TO_ASK[0])
+        patch.setattr(dataset_module, "CAPTIONS", ONE_WAY_TO_ASK[1])
         pack = load_pack("tiny")
         teach_to_look(pack, folder / "weights" / "tiny" / "learner")
         yield pack
@@ -167,19 +169,18 @@ async def remember_colours(pool: asyncpg.Pool, viewer: Viewer, *, may: bool = Tr
                 )
 
 
-@dataclass(frozen=True)
-class TrainingSample:
-    """What a story needs: a pool, how to train, and what was trained once for all of them."""
-
-    pool: asyncpg.Pool
-    asked: Training
-
-
 @pytest.fixture
-async def lesson(pool: asyncpg.Pool, tiny: Pack, tmp_path: Path) -> TrainingSample:
+async def owner_training(pool: asyncpg.Pool, tiny: Pack, tmp_path: Path) -> OwnerTraining:
+    """How Anna's memory of colours is trained on."""
     await remember_colours(pool, ANNA)
-    return TrainingSample(
-        pool, Training(pool, tiny, recipe_of(tiny), tmp_path / "finetune", 0, UNWATCHED, multimodal_trainable)
+    return OwnerTraining(
+        pool=pool,
+        pack=tiny,
+        recipe=recipe_of(tiny),
+        folder=tmp_path / "finetune",
+        seed=0,
+        progress=NO_PROGRESS,
+        load=MultimodalTrainable,
     )
 
 
@@ -196,13 +197,13 @@ async def latest(pool: asyncpg.Pool, viewer: Viewer = ANNA) -> training.Training
     return run
 
 
-def with_recipe(asked: Training, **changes: object) -> Training:
-    return replace(asked, recipe=asked.recipe.model_copy(update=changes))
+def with_recipe(training: OwnerTraining, **changes: object) -> OwnerTraining:
+    return replace(training, recipe=training.recipe.model_copy(update=changes))
 
 
-async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(lesson: TrainingSample) -> None:
+async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(owner_training: OwnerTraining) -> None:
     # Learned: what was held out is recognised far more often than a coin would.
-    report = await train_owner(lesson.asked, ANNA.personal)
+    report = await train_owner(owner_training, ANNA.personal)
 
     assert report.held_out_pictures == len(COLOURS)
     assert report.base.recognition is not None
@@ -211,35 +212,35 @@ async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(
     assert report.candidate.recognition >= 0.7, "\n".join(report.lines())
     assert report.candidate.score > report.base.score + 0.2
     assert report.verdict.passes
-    first = await in_use(lesson.pool)
+    first = await in_use(owner_training.pool)
     assert first is not None
-    run = await latest(lesson.pool)
+    run = await latest(owner_training.pool)
     assert run.state is RunState.PROMOTED
     assert run.report is not None
     assert run.report["candidate"]["recognition"] == report.candidate.recognition  # type: ignore[index]
-    assert await in_use(lesson.pool, BO) is None
-    assert not folder_of(lesson.asked.folder, ANNA.personal).exists(), "nothing of it is left on the disk"
+    assert await in_use(owner_training.pool, BO) is None
+    assert not owner_folder(owner_training.folder, ANNA.personal).exists(), "nothing of it is left on the disk"
 
     # Refused: one that has hardly learned is not as good as the one in use.
-    worse = await train_owner(with_recipe(lesson.asked, epochs=1, rounds=1, learning_rate=1e-6), ANNA.personal)
+    worse = await train_owner(with_recipe(owner_training, epochs=1, rounds=1, learning_rate=1e-6), ANNA.personal)
 
     assert not worse.verdict.passes
     assert worse.in_use is not None
     assert worse.in_use.recognition == report.candidate.recognition
-    assert (await latest(lesson.pool)).state is RunState.REFUSED
-    assert await in_use(lesson.pool) == first
+    assert (await latest(owner_training.pool)).state is RunState.REFUSED
+    assert await in_use(owner_training.pool) == first
 
     # Taken back: in one statement, and then the base answers; and again.
-    async with viewing(lesson.pool, ANNA) as connection:
+    async with viewing(owner_training.pool, ANNA) as connection:
         assert await adapters.roll_back(connection, ANNA.personal, 1) is None
-    assert await in_use(lesson.pool) is None
+    assert await in_use(owner_training.pool) is None
 
     # Withdrawn: with the consent all of it goes.
-    async with viewing(lesson.pool, ANNA) as connection:
+    async with viewing(owner_training.pool, ANNA) as connection:
         await consent.set_may_train(connection, ANNA, may=False)
         assert await adapters.history(connection, ANNA.personal) == []
     with pytest.raises(TooLittleDataError, match="consent is given in /privacy"):
-        await train_owner(lesson.asked, ANNA.personal)
+        await train_owner(owner_training, ANNA.personal)
 
 
 QUICK = {"epochs": 1, "rounds": 1, "margin": -1.0, "general_tolerance": 99.0}
@@ -247,108 +248,107 @@ QUICK = {"epochs": 1, "rounds": 1, "margin": -1.0, "general_tolerance": 99.0}
 
 
 async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_nothing(
-    lesson: TrainingSample, monkeypatch: pytest.MonkeyPatch
+    owner_training: OwnerTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
-    checkpoints = folder_of(lesson.asked.folder, ANNA.personal)
+    checkpoints = owner_folder(owner_training.folder, ANNA.personal)
     kept = []
     loop = asyncio.get_running_loop()
 
     async def withdraw() -> None:
-        async with viewing(lesson.pool, ANNA) as connection:
+        async with viewing(owner_training.pool, ANNA) as connection:
             await consent.set_may_train(connection, ANNA, may=False)
 
     def note(phase: str, step: int, steps: int) -> None:
-        if phase == "examining":
+        if phase == "evaluating":
             kept.append(any(checkpoints.rglob("*.safetensors")))
             asyncio.run_coroutine_threadsafe(withdraw(), loop).result(10)
 
-    asked = replace(with_recipe(lesson.asked, **QUICK), watch=ProgressCallback(note))
+    watched = replace(with_recipe(owner_training, **QUICK), progress=ProgressCallback(note))
     with pytest.raises((TrainingStoppedError, DataWithdrawnError)):
-        await train_owner(asked, ANNA.personal)
-    assert await in_use(lesson.pool) is None
+        await train_owner(watched, ANNA.personal)
+    assert await in_use(owner_training.pool) is None
     assert kept[0], "there were checkpoints"
     assert not any(checkpoints.rglob("*")), "and none is left"
 
 
-async def test_what_fails_says_why_and_the_old_one_stays(lesson: TrainingSample) -> None:
+async def test_what_fails_says_why_and_the_old_one_stays(owner_training: OwnerTraining) -> None:
     def broken(_: Pack) -> Trainable:
         raise RuntimeError("no memory left")
 
     with pytest.raises(RuntimeError):
-        await train_owner(replace(lesson.asked, student=broken), ANNA.personal)
-    run = await latest(lesson.pool)
+        await train_owner(replace(owner_training, load=broken), ANNA.personal)
+    run = await latest(owner_training.pool)
     assert (run.state, run.problem) == (RunState.FAILED, "RuntimeError: no memory left")
 
 
 @pytest.fixture(scope="module")
-def student(tiny: Pack) -> Trainable:
-    return multimodal_trainable(tiny)
+def trainable(tiny: Pack) -> Trainable:
+    return MultimodalTrainable(tiny)
 
 
 def short(tiny: Pack) -> Recipe:
     return recipe_of(tiny).model_copy(update={"rounds": 1, "epochs": 2, "check_every": 2, "batch": 4})
 
 
-def colours() -> list[Known]:
-    return [
-        Known(
-            name,
-            "",
-            "",
-            tuple(View(picture_of(colour, seed), WHOLE) for seed in (1, 2)),
-        )
-        for name, colour in COLOURS.items()
-    ]
+def colours() -> list[TrainingConcept]:
+    return [concept_of_colour(name, colour, seeds=(1, 2)) for name, colour in COLOURS.items()]
+
+
+def samples_of_colours() -> tuple[TrainingSample, ...]:
+    return dataset_of(colours(), sees_pictures=True, rounds=1, max_concepts=4, seed=1).training
 
 
 def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
-    student: Trainable, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainable: Trainable, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
-    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training
-    whole = train(student, lessons, short(tiny), 1)
+    samples = samples_of_colours()
+    whole = train(trainable, samples, short(tiny), 1)
     seen = 0
 
-    def wait() -> None:
+    def stop_at_the_fifth() -> None:
         nonlocal seen
         seen += 1
         if seen == 5:
             raise TrainingStoppedError("enough")
 
     with pytest.raises(TrainingStoppedError):
-        train(student, lessons, short(tiny), 1, tmp_path, ProgressCallback(wait=wait))
-    resumed = train(student, lessons, short(tiny), 1, tmp_path)
+        train(trainable, samples, short(tiny), 1, tmp_path, ProgressCallback(on_step_begin=stop_at_the_fifth))
+    resumed = train(trainable, samples, short(tiny), 1, tmp_path)
 
     assert resumed.steps == whole.steps
     assert all(torch.allclose(weight, whole.weights[name], atol=1e-5) for name, weight in resumed.weights.items())
 
 
-def test_the_same_seed_learns_the_same(student: Trainable, tiny: Pack) -> None:
-    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training
-    first, again, other = (train(student, lessons, short(tiny), seed) for seed in (1, 1, 2))
+def test_the_same_seed_learns_the_same(trainable: Trainable, tiny: Pack) -> None:
+    samples = samples_of_colours()
+    first, again, other = (train(trainable, samples, short(tiny), seed) for seed in (1, 1, 2))
     assert all(torch.equal(weight, again.weights[name]) for name, weight in first.weights.items())
     assert not all(torch.equal(weight, other.weights[name]) for name, weight in first.weights.items())
 
 
-def test_a_student_that_was_examined_learns_on(student: Trainable, tiny: Pack) -> None:
-    curriculum = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1)
-    trained = train(student, curriculum.training, short(tiny), 1)
-    recipe, held = recipe_of(tiny), student.adapters
-    manifest = Manifest(held.base, "data", recipe.name, tiny.name, recipe.rank, recipe.alpha, held.modules, {})
-    data = write_adapter(AdapterFile(manifest, trained.weights))
-    held.take(adapter_id(data), data)
-    evaluate_model(student, curriculum.exam[:2], list(COLOURS), adapter_id(data))
-    assert train(student, curriculum.training, short(tiny), 1).steps == trained.steps
+def test_a_model_that_was_evaluated_learns_on(trainable: Trainable, tiny: Pack) -> None:
+    job_for_colours = personalization_of(trainable, colours(), pack=tiny.name, recipe=short(tiny), seed=1)
+    personalization = replace(job_for_colours, dataset=replace(job_for_colours.dataset, evaluation=()))
+    adapter = train_adapter(personalization.job)
+
+    comparison = compare(personalization, adapter)
+
+    assert comparison.in_use is None
+    assert comparison.candidate.general_loss != comparison.base.general_loss, "it was evaluated with the adapter"
+    again = train_adapter(personalization.job)
+    assert again.trained.steps == adapter.trained.steps
+    assert all(torch.equal(weight, again.trained.weights[name]) for name, weight in adapter.trained.weights.items())
 
 
-def test_only_answers_are_learned_not_what_was_asked(student: Trainable) -> None:
-    from model_worker.finetune.training.trainable import IGNORED, encoded
+def test_only_answers_are_learned_not_what_was_asked(trainable: Trainable) -> None:
+    from model_worker.finetune.training.trainable import IGNORED, encode_batch
 
-    lessons = dataset_of(colours(), sees=True, rounds=1, max_concepts=4, seed=1).training[:3]
-    batch = encoded(student, lessons)
-    for row, sample in enumerate(lessons):
-        answer = student.answer(sample.answer)
+    samples = samples_of_colours()[:3]
+    batch = encode_batch(trainable, samples)
+    for row, sample in enumerate(samples):
+        answer = trainable.encode_answer(sample.answer)
         assert batch.labels[row][-len(answer) :].tolist() == answer
         assert set(batch.labels[row][: -len(answer)].tolist()) <= {IGNORED}
         assert batch.inputs["input_ids"][row][-len(answer) :].tolist() == answer
@@ -367,21 +367,21 @@ def finetune(url: str, home: Path, *command: str) -> subprocess.Popen[str]:
 
 
 async def test_killed_in_each_phase_the_old_adapter_answers_until_the_new_one_does(
-    lesson: TrainingSample, tiny: Pack, tmp_path: Path, database_url: str
+    owner_training: OwnerTraining, tiny: Pack, tmp_path: Path, database_url: str
 ) -> None:
-    await train_owner(with_recipe(lesson.asked, **QUICK), ANNA.personal)
-    old = await in_use(lesson.pool)
-    for phase in ("preparing", "training", "examining"):
+    await train_owner(with_recipe(owner_training, **QUICK), ANNA.personal)
+    old = await in_use(owner_training.pool)
+    for phase in ("preparing", "training", "evaluating"):
         process = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
         await _until_phase(database_url, phase, process)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-        assert await in_use(lesson.pool) == old, phase
+        assert await in_use(owner_training.pool) == old, phase
     last = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
     said, _ = last.communicate(timeout=120)
     assert last.returncode == 0, said
     assert "put to use" in said
-    assert await in_use(lesson.pool) not in {None, old}
+    assert await in_use(owner_training.pool) not in {None, old}
     states = await _states(database_url)
     assert states.count("running") == 0
     assert states.count("promoted") == 2
@@ -406,12 +406,14 @@ async def _until_phase(url: str, phase: str, process: subprocess.Popen[str]) -> 
 
 
 async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else(
-    lesson: TrainingSample, tiny: Pack, tmp_path: Path, database_url: str
+    owner_training: OwnerTraining, tiny: Pack, tmp_path: Path, database_url: str
 ) -> None:
-    await remember_colours(lesson.pool, BO, may=False)
+    await remember_colours(owner_training.pool, BO, may=False)
     at_night, at_noon = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (3, 12))
-    trainer = Trainer(lesson.pool, recipe_of(tiny), tmp_path, (sys.executable, "-c", "import sys; print(sys.argv)"))
-    left_behind = folder_of(tmp_path, BO.personal)
+    trainer = Trainer(
+        owner_training.pool, recipe_of(tiny), tmp_path, (sys.executable, "-c", "import sys; print(sys.argv)")
+    )
+    left_behind = owner_folder(tmp_path, BO.personal)
     left_behind.mkdir()
 
     assert await trainer.plan(at_noon) == []
@@ -468,11 +470,20 @@ async def test_a_training_that_takes_too_long_is_killed(
         await trainer.train(ANNA.personal)
 
 
-def test_a_report_is_a_table_that_can_be_read(student: Trainable) -> None:
-    from model_worker.finetune.judging.evaluation import ModelMetrics
-    from model_worker.finetune.judging.gate import Verdict
-
-    marks = ModelMetrics(0.75, 0.5, None, 1.0, 1.25, ())
-    report = Report("tiny", "tiny", 0, 10, 4, 5, 6.7, marks, None, marks, Verdict(False, "not better"))
+def test_a_report_is_a_table_that_can_be_read() -> None:
+    metrics = ModelMetrics(recognition=0.75, caption_recall=0.5, caption_precision=None, answers=1.0, general_loss=1.25)
+    report = Report(
+        pack="tiny",
+        recipe="tiny",
+        seed=0,
+        lessons=10,
+        held_out_pictures=4,
+        steps=5,
+        seconds=6.7,
+        base=metrics,
+        in_use=None,
+        candidate=metrics,
+        verdict=Verdict(False, "not better"),
+    )
     assert report.lines()[-1] == "not put to use: not better"
     assert "0.750" in "\n".join(report.lines())

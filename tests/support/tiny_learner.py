@@ -14,10 +14,10 @@ from PIL import Image
 from db.geometry import WHOLE
 from model_worker.api.packs import Pack
 from model_worker.finetune.data.dataset import PICTURE, dataset_of
-from model_worker.finetune.data.material import Known, View
+from model_worker.finetune.data.material import TrainingConcept, View
 from model_worker.finetune.data.samples import TrainingSample
-from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
-from model_worker.finetune.training.trainable import encoded, loss_of
+from model_worker.finetune.training.multimodal_trainable import MultimodalTrainable
+from model_worker.finetune.training.trainable import encode_batch, loss_of
 from tests.support.tiny_models import save_llava_of
 
 Colour = tuple[int, int, int]
@@ -26,13 +26,19 @@ TAUGHT: dict[str, Colour] = {"White": (255, 255, 255), "Black": (0, 0, 0), "Cyan
 """What the model knows from the start; tests tell it about other colours."""
 ROUNDS, AT_ONCE, STEPS, LEARNING_RATE = 60, 32, 500, 3e-3
 WITHOUT_RECALL = 0.3
-"""The share of lessons in which nothing is recalled: it has to look."""
+"""The share of samples in which nothing is recalled: it has to look."""
 
 
 def picture_of(colour: Colour, seed: int) -> Image.Image:
     """Return a picture of a colour, with noise of its own."""
     noise = np.random.default_rng(seed).normal(0, 12, (40, 40, 3))
     return Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
+
+
+def concept_of_colour(name: str, colour: Colour, seeds: tuple[int, ...]) -> TrainingConcept:
+    """Return a concept that is nothing but a colour, with a picture for each seed."""
+    views = tuple(View(picture_of(colour, seed), WHOLE) for seed in seeds)
+    return TrainingConcept(name=name, info="", category="", views=views)
 
 
 def save_learner(folder: Path) -> None:
@@ -56,21 +62,13 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
 
     Weights of pure chance can't be taught to look by LoRA alone; what an adapter adds is who somebody is.
     """
-    student = multimodal_trainable(pack)
-    model = student.model
-    known = [
-        Known(
-            name,
-            "",
-            "",
-            tuple(View(picture_of(colour, seed), WHOLE) for seed in (1, 2, 3)),
-        )
-        for name, colour in TAUGHT.items()
-    ]
-    lessons = dataset_of(known, sees=True, rounds=ROUNDS, max_concepts=1, seed=5).training
+    trainable = MultimodalTrainable(pack)
+    model = trainable.model
+    concepts = [concept_of_colour(name, colour, seeds=(1, 2, 3)) for name, colour in TAUGHT.items()]
+    samples = dataset_of(concepts, sees_pictures=True, rounds=ROUNDS, max_concepts=1, seed=5).training
     chance = random.Random(0)
-    mixed = [_without_recall(sample) if chance.random() < WITHOUT_RECALL else sample for sample in lessons]
-    batches = [encoded(student, mixed[start : start + AT_ONCE]) for start in range(0, len(mixed), AT_ONCE)]
+    mixed = [_without_recall(sample) if chance.random() < WITHOUT_RECALL else sample for sample in samples]
+    batches = [encode_batch(trainable, mixed[start : start + AT_ONCE]) for start in range(0, len(mixed), AT_ONCE)]
     model.requires_grad_(True).train(True)
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS, pct_start=0.04)
@@ -83,10 +81,10 @@ def teach_to_look(pack: Pack, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def _without_recall(lesson: TrainingSample) -> TrainingSample:
-    pictures = {name: picture for name, picture in lesson.asked.pictures.items() if name == PICTURE}
-    request = lesson.asked.request.model_copy(update={"concepts": ()})
-    return replace(lesson, asked=replace(lesson.asked, request=request, pictures=pictures))
+def _without_recall(sample: TrainingSample) -> TrainingSample:
+    pictures = {name: picture for name, picture in sample.prompt.pictures.items() if name == PICTURE}
+    request = sample.prompt.request.model_copy(update={"concepts": ()})
+    return replace(sample, prompt=replace(sample.prompt, request=request, pictures=pictures))
 
 
 def _words_tokenizer() -> Any:

@@ -1,4 +1,4 @@
-"""Pictures for lessons, made of references: cut out, turned, in another light, and put into scenes with others.
+"""Pictures for samples, made of references: cut out, turned, in another light, and put into scenes with others.
 
 All chance comes from the generator that is given, so the same seed makes the same pictures.
 """
@@ -31,7 +31,11 @@ class Scene:
 
 
 def cut_out(picture: Image.Image, box: Box, chance: random.Random, around: float = 0.12) -> Image.Image:
-    """Return the part of a picture that is the thing, with more or less around it."""
+    """Return the part of a picture that is the thing.
+
+    ``around`` is how much more may come with it on each side, as a share of the thing's; up to half of that may be
+    missing instead.
+    """
     width, height = box.right - box.left, box.bottom - box.top
     left = max(0.0, box.left - chance.uniform(-0.5, 1) * around * width)
     top = max(0.0, box.top - chance.uniform(-0.5, 1) * around * height)
@@ -60,7 +64,10 @@ def may_be_mirrored(category: str) -> bool:
 
 
 def scene_of(things: Sequence[Image.Image], chance: random.Random) -> Scene:
-    """Put things into one picture, beside each other, on a ground that is none of them; small ones are made larger."""
+    """Put things into one picture, beside each other, on a ground that is none of them.
+
+    Small things are made larger: otherwise how small somebody is would tell who it is.
+    """
     ground = _ground(chance)
     columns = max(1, len(things))
     room = SCENE[0] / columns
@@ -90,17 +97,16 @@ def _ground(chance: random.Random) -> Image.Image:
 
 
 def _seen_aslant(picture: Image.Image, chance: random.Random) -> Image.Image:
-    """Return a picture seen from a little to one side: its corners moved by up to a twelfth."""
+    """Return a picture seen from a little to one side: its corners moved by up to a 24th of its size."""
     width, height = picture.size
-
-    def moved(x: float, y: float) -> tuple[float, float]:
-        return x + chance.uniform(-width, width) / 24, y + chance.uniform(-height, height) / 24
-
-    corners = (*moved(0, 0), *moved(0, height), *moved(width, height), *moved(width, 0))
+    corners: list[float] = []
+    for x, y in ((0, 0), (0, height), (width, height), (width, 0)):  # the order that Pillow takes them in
+        corners += [x + chance.uniform(-width, width) / 24, y + chance.uniform(-height, height) / 24]
     return picture.transform(
         picture.size, Image.Transform.QUAD, corners, Image.Resampling.BICUBIC, fillcolor=_mean(picture)
     )
 
 
 def _mean(picture: Image.Image) -> tuple[int, ...]:
+    """Return a picture's mean colour: what was outside of it doesn't stand out then."""
     return tuple(int(item) for item in np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0])

@@ -1,4 +1,4 @@
-"""What lessons are made of: an owner's concepts, with their pictures opened."""
+"""What samples are made of: an owner's concepts, with their pictures opened."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class View:
     box: Box
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConcept:
     """A concept as its owner gave it.
 
     ``right`` and ``incorrect`` count what was said about recognitions of it: only that is used of them, because the

@@ -1,4 +1,4 @@
-"""RAP-260K's samples (arXiv 2410.13360, section 3.4, and the code its authors released): read as lessons, and written.
+"""RAP-260K's samples (arXiv 2410.13360, section 3.4, and the code its authors released): read and written.
 
 A data file is a JSON list of
 ``{id, image, conversations: [{from: human|gpt, value}], extra: {crop path: {name, info, category}}, type}``. All paths
@@ -40,15 +40,15 @@ class SampleError(ValueError):
     """A sample, or a whole data file, that can't be used; the text is a sentence that names it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """What a data file has to train on.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RapData:
+    """What a data file has to train on: a sample for each answer in it.
 
-    Of its ``count`` samples ``crowded`` have more concepts than a prompt may, and ``broken`` can't be used:
+    Of its ``count`` entries ``crowded`` have more concepts than a prompt may, and ``broken`` can't be used:
     ``problems`` says of the first few of them why.
     """
 
-    lessons: tuple[TrainingSample, ...]
+    samples: tuple[TrainingSample, ...]
     count: int
     crowded: int
     broken: int
@@ -85,17 +85,17 @@ class PicturesOnDisk(Mapping[str, Image.Image]):
         return len(self.paths)
 
 
-def samples_from(file: Path, pictures: Path, max_concepts: int) -> Samples:
+def read_samples(file: Path, pictures: Path, max_concepts: int) -> RapData:
     """Read a data file whose paths lead from the folder ``pictures``; its pictures are opened when they are needed.
 
-    Each answer is a lesson, and the turns before it are its history; the picture and the concepts come with its
-    question, as in use, where the authors' code has them in the first turn. Their format doesn't say what a lesson's
-    ``names`` and ``value`` are.
+    Each answer is a sample, and the turns before it are its history; the picture and the concepts come with its
+    question, as in use, where the authors' code has them in the first turn. Their format doesn't say what a sample's
+    ``names`` are, and what is ``expected``.
 
     Raises SampleError when the file as a whole can't be read.
     """
     entries, root = _entries(file), Path(os.path.realpath(pictures))
-    lessons: list[TrainingSample] = []
+    samples: list[TrainingSample] = []
     problems: list[str] = []
     crowded = broken = 0
     for number, entry in enumerate(entries, start=1):
@@ -103,24 +103,24 @@ def samples_from(file: Path, pictures: Path, max_concepts: int) -> Samples:
             crowded += 1
             continue
         try:
-            lessons += _lessons_in(entry, _name_of(number, entry, file), root)
+            samples += _samples_in(entry, _name_of(number, entry, file), root)
         except SampleError as problem:
             broken += 1
             if broken <= MAX_NAMED:
                 problems.append(str(problem))
-    return Samples(tuple(lessons), len(entries), crowded, broken, tuple(problems))
+    return RapData(samples=tuple(samples), count=len(entries), crowded=crowded, broken=broken, problems=tuple(problems))
 
 
-def write_samples(lessons: Sequence[TrainingSample], folder: Path) -> None:
-    """Write lessons as a data file, ``samples.json``, and their pictures, JPEG named by content.
+def write_samples(samples: Sequence[TrainingSample], folder: Path) -> None:
+    """Write samples as a data file, ``samples.json``, and their pictures, JPEG named by content.
 
     Left out is what their format has no place for: where a concept is and how sure that is, the tags of a scene, who is
-    really in the picture, and concepts without a picture. A lesson for a writer that doesn't look at pictures would be
+    really in the picture, and concepts without a picture. A sample for a writer that doesn't look at pictures would be
     nothing without these: its question is the whole text that such a writer is prompted with.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
-    samples = [_written(number, sample, folder) for number, sample in enumerate(lessons, start=1)]
-    (folder / SAMPLES).write_text(json.dumps(samples, ensure_ascii=False, indent=1), encoding="utf-8")
+    entries = [_written(number, sample, folder) for number, sample in enumerate(samples, start=1)]
+    (folder / SAMPLES).write_text(json.dumps(entries, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _entries(file: Path) -> list[object]:
@@ -148,29 +148,30 @@ def _name_of(number: int, entry: object, file: Path) -> str:
     return f"Sample {number}{known} of {file.name}"
 
 
-def _lessons_in(entry: object, sample: str, root: Path) -> list[TrainingSample]:
-    given = _object(entry, sample)
-    picture = None if given.get("image") is None else _path(given["image"], sample, root)
-    extra = {} if given.get("extra") is None else _object(given["extra"], f"{sample}: “extra”")
-    concepts = tuple(_concept(_path(path, sample, root), item, sample) for path, item in extra.items())
+def _samples_in(entry: object, name: str, root: Path) -> list[TrainingSample]:
+    given = _object(entry, name)
+    picture = None if given.get("image") is None else _path(given["image"], name, root)
+    extra = {} if given.get("extra") is None else _object(given["extra"], f"{name}: “extra”")
+    concepts = tuple(_concept(_path(path, name, root), item, name) for path, item in extra.items())
     plain = GenerateRequest(question="", has_picture=picture is not None, concepts=concepts, picture=picture)
-    shown = PicturesOnDisk(root, plain.pictures, sample)
-    turns, task = _turns(given, sample), _task(given.get("type"))
-    return [
-        TrainingSample(
-            task,
-            GenerationInput(plain.model_copy(update={"question": question.text, "history": turns[: 2 * place]}), shown),
-            answer.text,
-        )
-        for place, (question, answer) in enumerate(zip(turns[::2], turns[1::2], strict=False))
-    ]
+    pictures = PicturesOnDisk(root, plain.pictures, name)
+    turns, task = _turns(given, name), _task(given.get("type"))
+    samples = []
+    for place in range(0, len(turns) - 1, 2):
+        question, answer = turns[place : place + 2]
+        request = plain.model_copy(update={"question": question.text, "history": turns[:place]})
+        samples.append(TrainingSample(task=task, prompt=GenerationInput(request, pictures), answer=answer.text))
+    return samples
 
 
 def _concept(path: str, entry: object, sample: str) -> PromptConcept:
     given = _object(entry, f"{sample}: what belongs to {_shown(path)}")
-    name = _text(given, "name", sample).strip("<>")
-    category = _text(given, "category", sample) if given.get("category") is not None else ""
-    return PromptConcept(name=name, info=_text(given, "info", sample), category=category, avatar=path)
+    return PromptConcept(
+        name=_text(given, "name", sample).strip("<>"),
+        info=_text(given, "info", sample),
+        category=_text(given, "category", sample) if given.get("category") is not None else "",
+        avatar=path,
+    )
 
 
 def _turns(given: dict[str, Any], sample: str) -> tuple[Turn, ...]:
@@ -203,7 +204,7 @@ def _task(kind: object) -> Task:
 
 
 def _path(given: object, sample: str, root: Path) -> str:
-    """Return a path within the folder to a file that is there."""
+    """Return a path within the folder to a file that is there. Links are followed first: they may lead out of it."""
     if not isinstance(given, str) or not _is_plain(given):
         raise SampleError(f"{sample}: a picture's path isn't text.")
     whole = os.path.realpath(root / given)
@@ -236,28 +237,30 @@ def _shown(text: str) -> str:
     return f"“{printable[:80]}”"
 
 
-def _written(number: int, lesson: TrainingSample, folder: Path) -> dict[str, Any]:
-    asked = lesson.asked
+def _written(number: int, sample: TrainingSample, folder: Path) -> dict[str, Any]:
+    prompt = sample.prompt
     extra: dict[str, dict[str, str]] = {}
-    for concept in asked.request.concepts:
-        if concept.avatar is not None and concept.avatar in asked.pictures:
-            path = _kept(asked.pictures[concept.avatar], folder, extra)
+    for concept in prompt.request.concepts:
+        if concept.avatar is not None and concept.avatar in prompt.pictures:
+            path = _kept(prompt.pictures[concept.avatar], folder, extra)
             extra[path] = {"name": concept.name, "info": _without_tokens(concept.info), "category": concept.category}
-    shown = None if asked.request.picture is None else asked.pictures.get(asked.request.picture)
+    shown = None if prompt.request.picture is None else prompt.pictures.get(prompt.request.picture)
     image = {} if shown is None else {"image": _kept(shown, folder, {})}
-    return {"id": number, **image, "conversations": _said(lesson, image), "extra": extra, "type": lesson.task.value}
+    turns = _written_turns(sample, has_image=bool(image))
+    return {"id": number, **image, "conversations": turns, "extra": extra, "type": sample.task.value}
 
 
-def _said(lesson: TrainingSample, image: Mapping[str, str]) -> list[dict[str, str]]:
-    request = lesson.asked.request
-    is_told = not lesson.asked.pictures and (request.has_picture or request.concepts)
-    question = prompt_for(request, examples=False) if is_told else request.question
-    turns = [*request.history, Turn(role="user", text=question), Turn(role="assistant", text=lesson.answer)]
+def _written_turns(sample: TrainingSample, *, has_image: bool) -> list[dict[str, str]]:
+    """Return a sample's conversation; for a writer that gets what was seen as text, with that text as question."""
+    request = sample.prompt.request
+    is_text = not sample.prompt.pictures and (request.has_picture or request.concepts)
+    question = prompt_for(request, examples=False) if is_text else request.question
+    turns = [*request.history, Turn(role="user", text=question), Turn(role="assistant", text=sample.answer)]
     names = {role: name for name, role in ROLES.items()}
-    said = [{"from": names[turn.role], "value": _without_tokens(turn.text)} for turn in turns]
-    if image:
-        said[0]["value"] = f"{IMAGE}\n{said[0]['value']}"
-    return said
+    written = [{"from": names[turn.role], "value": _without_tokens(turn.text)} for turn in turns]
+    if has_image:
+        written[0]["value"] = f"{IMAGE}\n{written[0]['value']}"
+    return written
 
 
 def _kept(picture: Image.Image, folder: Path, taken: Mapping[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""Lessons that have nothing to do with an owner: what the base model would say anyway, so that it isn't forgotten."""
+"""Replay: plain samples that have nothing to do with an owner, so that training doesn't make the model forget.
+
+The answers to train on are the base model's own: what it says now is what it should go on saying.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,38 @@ from model_worker.finetune.data.samples import Task, TrainingSample
 from model_worker.finetune.training.trainable import Trainable
 from model_worker.generation.types import GenerationInput
 
-FILE = Path(__file__).with_name("general.toml")
-AT_ONCE = 8
+FILE = Path(__file__).with_name("replay.toml")
+BATCH = 8
 
 
-def replay_samples(student: Trainable, share: float, lessons: int, seed: int) -> list[TrainingSample]:
-    """Return plain prompts with the base model's own answers: so many that they are this share of all lessons."""
-    wanted = round(lessons * share / (1 - share))
-    prompts: list[str] = tomllib.loads(FILE.read_text(encoding="utf-8"))["replay"]
-    chosen = random.Random(seed).sample(prompts, min(wanted, len(prompts)))
-    asked = [GenerationInput(GenerateRequest(question=text, has_picture=False)) for text in chosen]
-    said = [answer for some in _in_parts(asked) for answer in student.say(some)]
-    answered = [TrainingSample(Task.GENERAL, item, answer) for item, answer in zip(asked, said, strict=True) if answer]
-    return [answered[number % len(answered)] for number in range(wanted)] if answered else []
+def replay_samples(trainable: Trainable, *, share: float, beside: int, seed: int) -> list[TrainingSample]:
+    """Return plain samples to be trained on beside so many others, of which they are then this share (0 to 1).
+
+    Prompts that the model has no answer to are left out; when there are too few, they come round again.
+    """
+    wanted = round(beside * share / (1 - share))
+    questions: list[str] = tomllib.loads(FILE.read_text(encoding="utf-8"))["training"]
+    prompts = [_plain(question) for question in random.Random(seed).sample(questions, min(wanted, len(questions)))]
+    answers = [answer for batch in _in_batches(prompts) for answer in trainable.generate(batch)]
+    samples = [
+        TrainingSample(task=Task.GENERAL, prompt=prompt, answer=answer)
+        for prompt, answer in zip(prompts, answers, strict=True)
+        if answer
+    ]
+    return [samples[number % len(samples)] for number in range(wanted)] if samples else []
 
 
 def replay_evaluation() -> list[TrainingSample]:
     """Return plain questions with answers, whose loss is compared."""
-    entries = tomllib.loads(FILE.read_text(encoding="utf-8"))["exam"]
+    entries = tomllib.loads(FILE.read_text(encoding="utf-8"))["evaluation"]
     return [
-        TrainingSample(
-            Task.GENERAL,
-            GenerationInput(GenerateRequest(question=entry["question"], has_picture=False)),
-            entry["answer"],
-        )
-        for entry in entries
+        TrainingSample(task=Task.GENERAL, prompt=_plain(entry["question"]), answer=entry["answer"]) for entry in entries
     ]
 
 
-def _in_parts(asked: Sequence[GenerationInput]) -> list[Sequence[GenerationInput]]:
-    return [asked[start : start + AT_ONCE] for start in range(0, len(asked), AT_ONCE)]
+def _plain(question: str) -> GenerationInput:
+    return GenerationInput(GenerateRequest(question=question, has_picture=False))
+
+
+def _in_batches(prompts: Sequence[GenerationInput]) -> list[Sequence[GenerationInput]]:
+    return [prompts[start : start + BATCH] for start in range(0, len(prompts), BATCH)]

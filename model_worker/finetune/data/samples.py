@@ -1,4 +1,4 @@
-"""Lessons: what a model is trained and examined on. Each is a request exactly as in use, and the right answer."""
+"""Samples: what a model is trained and evaluated on. Each is a prompt exactly as in use, and the right answer."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class Task(StrEnum):
     GENERAL = "general"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSample:
-    """A request with its pictures, and how it should be answered.
+    """A prompt with its pictures, and how it should be answered.
 
-    ``names`` are the concepts that are really in the picture, whatever was retrieved; ``value`` is what a right answer
-    to a question has in it ("yes" or "no" for recognition).
+    ``names`` are the concepts that are really in the picture, whatever was retrieved; ``expected`` is what a right
+    answer to a question has in it ("yes" or "no" for recognition).
     """
 
     task: Task
-    asked: GenerationInput
+    prompt: GenerationInput
     answer: str
     names: tuple[str, ...] = ()
-    value: str = ""
+    expected: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Lessons to train on, and lessons to be examined on: other questions, other pictures, none of them trained on.
+    """Samples to train on, and samples to evaluate on: other questions, other pictures, none of them trained on.
 
-    ``held_out_pictures`` counts the references that no lesson to train on shows.
+    ``held_out_pictures`` counts the references that no sample to train on shows.
     """
 
     training: tuple[TrainingSample, ...]
-    exam: tuple[TrainingSample, ...]
+    evaluation: tuple[TrainingSample, ...]
     held_out_pictures: int

@@ -1,4 +1,4 @@
-"""A picture sheet of what would be trained on: some lessons of each task, with all that is shown and told."""
+"""A picture sheet of what would be trained on: some samples of each task, with all that belongs to them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from PIL import Image, ImageDraw, ImageFont
 from model_worker.api.protocol import PromptConcept
 from model_worker.finetune.data.rap_format import SampleError
 from model_worker.finetune.data.samples import Task, TrainingSample
+from model_worker.generation.types import GenerationInput
 
-MOST = 40
+MAX_SAMPLES = 40
 COLUMNS = 4
 WIDTH, HEIGHT = 460, 480
-"""Pixels of a lesson; below its text it is cut off."""
+"""Pixels of a sample; below its text it is cut off."""
 MARGIN = 10
 SHOWN = (280, 190)
 """Pixels that the picture has at most."""
@@ -27,9 +28,9 @@ NAME_LETTERS = 10
 """Below a reference."""
 
 
-def draw_sheet(lessons: Sequence[TrainingSample], path: Path) -> None:
-    """Draw at most 40 lessons, as many of each task as there is room for, and save the sheet (PNG)."""
-    tiles = [_tile(sample) for sample in _some_of_each(lessons)]
+def draw_sheet(samples: Sequence[TrainingSample], path: Path) -> None:
+    """Draw at most 40 samples, as many of each task as there is room for, and save the sheet (PNG)."""
+    tiles = [_tile(sample) for sample in _some_of_each(samples)]
     rows = [tiles[start : start + COLUMNS] for start in range(0, len(tiles), COLUMNS)]
     heights = [max(tile.height for tile in row) + 2 for row in rows]
     sheet = Image.new("RGB", (COLUMNS * WIDTH, max(1, sum(heights))), "white")
@@ -42,52 +43,53 @@ def draw_sheet(lessons: Sequence[TrainingSample], path: Path) -> None:
     sheet.save(path)
 
 
-def _some_of_each(lessons: Sequence[TrainingSample]) -> list[TrainingSample]:
-    """Return lessons by task, as many of each as there are and there is room for; those of a task are from all over."""
-    by_task = {task: [sample for sample in lessons if sample.task is task] for task in Task}
+def _some_of_each(samples: Sequence[TrainingSample]) -> list[TrainingSample]:
+    """Return samples by task, as many of each as there are and there is room for; those of a task are from all over."""
+    by_task = {task: [sample for sample in samples if sample.task is task] for task in Task}
     room = {task: 0 for task, found in by_task.items() if found}
-    while sum(room.values()) < min(MOST, len(lessons)):
+    while sum(room.values()) < min(MAX_SAMPLES, len(samples)):
         with_more = [task for task in room if room[task] < len(by_task[task])]
         room[min(with_more, key=room.__getitem__)] += 1
-    return [by_task[task][len(by_task[task]) * number // most] for task, most in room.items() for number in range(most)]
+    return [
+        by_task[task][len(by_task[task]) * number // count] for task, count in room.items() for number in range(count)
+    ]
 
 
-def _tile(lesson: TrainingSample) -> Image.Image:
+def _tile(sample: TrainingSample) -> Image.Image:
     tile = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    draw, request = ImageDraw.Draw(tile), lesson.asked.request
+    draw, request = ImageDraw.Draw(tile), sample.prompt.request
     try:
-        top = _draw_pictures(tile, draw, lesson)
+        top = _draw_pictures(tile, draw, sample.prompt)
     except SampleError as problem:
         tile.paste("white", (0, 0, *tile.size))
         top = _write(draw, MARGIN, str(problem), "#b00020", 4)
-    top = _write(draw, top, lesson.task.value, "#888888", 1)
+    top = _write(draw, top, sample.task.value, "#888888", 1)
     for concept in request.concepts[:MAX_CONCEPTS]:
-        top = _write(draw, top, _told(concept), "#555555", 1)
+        top = _write(draw, top, _words_about(concept), "#555555", 1)
     top = _write(draw, top, request.question, "black", 3)
-    top = _write(draw, top, lesson.answer, "#006400", 3)
+    top = _write(draw, top, sample.answer, "#006400", 3)
     return tile.crop((0, 0, WIDTH, min(HEIGHT, top + MARGIN)))
 
 
-def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, lesson: TrainingSample) -> int:
-    """Draw the picture and the references of a lesson; returns where the text begins."""
-    asked, left, top = lesson.asked, MARGIN, MARGIN
-    if asked.request.picture is not None and asked.request.picture in asked.pictures:
-        tile.paste(_small(asked.pictures[asked.request.picture], SHOWN), (left, top))
+def _draw_pictures(tile: Image.Image, draw: ImageDraw.ImageDraw, prompt: GenerationInput) -> int:
+    """Draw the picture and the references of a prompt; returns where the text begins."""
+    left, top = MARGIN, MARGIN
+    if prompt.request.picture is not None and prompt.request.picture in prompt.pictures:
+        tile.paste(_small(prompt.pictures[prompt.request.picture], SHOWN), (left, top))
         left, top = left + SHOWN[0] + MARGIN, top + SHOWN[1] + MARGIN
-    across = (WIDTH - left) // (REFERENCE + MARGIN)
-    shown = [
-        concept for concept in asked.request.concepts if concept.avatar is not None and concept.avatar in asked.pictures
-    ]
-    for place, concept in enumerate(shown[:MAX_CONCEPTS]):
-        x, y = left + place % across * (REFERENCE + MARGIN), MARGIN + place // across * (REFERENCE + LINE + MARGIN)
-        tile.paste(_small(asked.pictures[concept.avatar or ""], (REFERENCE, REFERENCE)), (x, y))
-        name = concept.name if len(concept.name) <= NAME_LETTERS else f"{concept.name[: NAME_LETTERS - 1]}…"
-        draw.text((x, y + REFERENCE), name, "black", _font(12))
+    columns = (WIDTH - left) // (REFERENCE + MARGIN)
+    shown = [(concept.name, concept.avatar) for concept in prompt.request.concepts if concept.avatar in prompt.pictures]
+    for place, (name, avatar) in enumerate(shown[:MAX_CONCEPTS]):
+        x = left + place % columns * (REFERENCE + MARGIN)
+        y = MARGIN + place // columns * (REFERENCE + LINE + MARGIN)
+        tile.paste(_small(prompt.pictures[avatar or ""], (REFERENCE, REFERENCE)), (x, y))
+        short = name if len(name) <= NAME_LETTERS else f"{name[: NAME_LETTERS - 1]}…"
+        draw.text((x, y + REFERENCE), short, "black", _font(12))
         top = max(top, y + REFERENCE + LINE + MARGIN)
     return top
 
 
-def _told(concept: PromptConcept) -> str:
+def _words_about(concept: PromptConcept) -> str:
     where = "" if concept.where is None else f" ({concept.where})"
     return f"{concept.name}{where}: {concept.info}"
 

@@ -15,68 +15,74 @@ from accelerate import PartialState
 from model_worker.api.packs import Pack
 from model_worker.api.recipes import Recipe
 from model_worker.api.settings import set_for_library
-from model_worker.finetune.data.rap_format import SampleError, Samples, samples_from
+from model_worker.finetune.data.rap_format import RapData, SampleError, read_samples
+from model_worker.finetune.jobs.adapter_training import TrainingJob, train_adapter
 from model_worker.finetune.training.loading import load_trainable
-from model_worker.finetune.training.progress import UNWATCHED, ProgressCallback
-from model_worker.finetune.training.train import Trained, train
-from model_worker.finetune.training.trainable import Trainable
-from model_worker.generation.adapters.file import AdapterFile, Manifest, write_adapter
+from model_worker.finetune.training.progress import NO_PROGRESS, ProgressCallback
+from model_worker.finetune.training.train import Trained
+from model_worker.generation.adapters.file import write_adapter
 from model_worker.perception.embedders import device
 
 log = logging.getLogger("keepsake.trainer")
 
-ADAPTER, CHECKPOINT = "adapter.safetensors", "checkpoint"
+ADAPTER, CHECKPOINTS = "adapter.safetensors", "checkpoint"
 
 
 def train_base(
-    data: Path, pictures: Path, recipe: Recipe, pack: Pack, out: Path, seed: int, watch: ProgressCallback = UNWATCHED
+    data: Path,
+    pictures: Path,
+    out: Path,
+    *,
+    recipe: Recipe,
+    pack: Pack,
+    seed: int,
+    progress: ProgressCallback = NO_PROGRESS,
 ) -> dict[str, float]:
-    """Train a pack's writer on a data file (`model_worker.finetune.rap_format`) and write ``out/adapter.safetensors``.
+    """Train a pack's writer on a data file (`model_worker.finetune.data.rap_format`), to ``out/adapter.safetensors``.
 
-    Called again in the same way it goes on from its last checkpoint. Returns numbers: of samples and lessons, of those
-    that weren't used, and of the training.
+    Called again in the same way it goes on from its last checkpoint. Returns numbers: of the file's samples and of
+    those to train on, of what wasn't used, and of the training.
 
-    Raises PackError, SampleError when there is nothing to train on, and what `train` raises.
+    Raises PackError, SampleError when there is nothing to train on, and what `train_adapter` raises.
     """
-    set_for_library(
-        "FSDP_CPU_RAM_EFFICIENT_LOADING", "false"
-    )  # each process looks at pictures itself, with whole weights
+    # Each process looks at pictures itself, with whole weights: FSDP would give them to the first one only.
+    set_for_library("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")
     process = PartialState(cpu=device() == "cpu")  # before anything is loaded: it says onto which GPU
-    samples = _told(samples_from(data, pictures, recipe.max_concepts))
-    if not samples.lessons:
-        raise SampleError(" ".join([f"{data} has nothing to train on.", *samples.problems[:1]]))
-    student, digest = load_trainable(pack), _digest(data)
-    checkpoint = out / CHECKPOINT / _name_of_run(student, digest, recipe, seed)
-    trained = train(student, samples.lessons, recipe, seed, checkpoint, watch)
-    numbers = _numbers(samples, trained)
+    rap = read_samples(data, pictures, recipe.max_concepts)
+    _log_unusable(rap)
+    if not rap.samples:
+        raise SampleError(" ".join([f"{data} has nothing to train on.", *rap.problems[:1]]))
+    job = TrainingJob(
+        trainable=load_trainable(pack),
+        pack=pack.name,
+        recipe=recipe,
+        seed=seed,
+        samples=rap.samples,
+        data_hash=_digest(data),
+        checkpoints=out / CHECKPOINTS,
+        progress=progress,
+    )
+    adapter = train_adapter(job)
+    numbers = _numbers(rap, adapter.trained)
     if process.is_main_process:
-        manifest = Manifest(
-            *(student.adapters.base, digest, recipe.name, pack.name, recipe.rank, recipe.alpha),
-            *(student.adapters.modules, numbers),
-        )
-        _write(out / ADAPTER, write_adapter(AdapterFile(manifest, trained.weights)))
-    process.wait_for_everyone()
+        _write(out / ADAPTER, write_adapter(adapter.with_metrics(numbers)))
+    process.wait_for_everyone()  # else the launcher could end the first one while it writes
     return numbers
 
 
-def _told(samples: Samples) -> Samples:
-    """Say in the log what can't be used of a data file."""
-    for problem in samples.problems:
+def _log_unusable(rap: RapData) -> None:
+    for problem in rap.problems:
         log.warning("%s", problem)
-    if samples.broken or samples.crowded:
-        log.warning(
-            "Of %s samples %s can't be used, and %s have too many concepts",
-            *(samples.count, samples.broken, samples.crowded),
-        )
-    return samples
+    if rap.broken or rap.crowded:
+        log.warning("Of %s samples %s can't be used, and %s have too many concepts", rap.count, rap.broken, rap.crowded)
 
 
-def _numbers(samples: Samples, trained: Trained) -> dict[str, float]:
+def _numbers(rap: RapData, trained: Trained) -> dict[str, float]:
     numbers: dict[str, float] = {
-        "samples": samples.count,
-        "broken": samples.broken,
-        "crowded": samples.crowded,
-        "lessons": len(samples.lessons),
+        "samples": rap.count,
+        "broken": rap.broken,
+        "crowded": rap.crowded,
+        "training_samples": len(rap.samples),
         "left_out": trained.left_out,
         "steps": trained.steps,
         "seconds": round(trained.seconds, 1),
@@ -87,11 +93,6 @@ def _numbers(samples: Samples, trained: Trained) -> dict[str, float]:
 def _digest(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _name_of_run(student: Trainable, data: str, recipe: Recipe, seed: int) -> str:
-    """Return a name for a run's checkpoint, which no other model, data, recipe or seed may go on from."""
-    return hashlib.sha256(f"{student.adapters.base} {data} {recipe} {seed}".encode()).hexdigest()[:16]
 
 
 def _write(file: Path, content: bytes) -> None:

@@ -8,45 +8,48 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 
-from db import adapters, training
+from db import adapters
+from db import training as runs
 from db.adapters import Adapter
 from db.errors import DataWithdrawnError
 from db.pool import viewing
 from db.training import Material, RunState
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import Pack
-from model_worker.api.recipes import Recipe, recipe_of
-from model_worker.finetune.data.dataset import dataset_of
-from model_worker.finetune.data.pictures import data_hash, known_from
-from model_worker.finetune.data.replay import replay_samples
-from model_worker.finetune.data.samples import Dataset
-from model_worker.finetune.judging.evaluation import evaluate_model
+from model_worker.api.recipes import Recipe
+from model_worker.finetune.data.pictures import concepts_from, data_hash
+from model_worker.finetune.jobs.adapter_training import (
+    Comparison,
+    Personalization,
+    compare,
+    personalization_of,
+    train_adapter,
+)
 from model_worker.finetune.judging.gate import judge
-from model_worker.finetune.judging.report import Report, metrics
-from model_worker.finetune.training.checkpoints import checkpoint_of, folder_of
+from model_worker.finetune.judging.report import Report, known_numbers
+from model_worker.finetune.training.checkpoints import delete_other_runs, owner_folder
 from model_worker.finetune.training.loading import load_trainable
 from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
-from model_worker.finetune.training.train import train
+from model_worker.finetune.training.train import Trained
 from model_worker.finetune.training.trainable import Trainable
-from model_worker.generation.adapters.errors import AdapterError
-from model_worker.generation.adapters.file import AdapterFile, Manifest, adapter_id, write_adapter
+from model_worker.generation.adapters.file import Manifest, adapter_id, write_adapter
 
-NOTE_SECONDS = 1.0
-"""Between two notes of progress in the database."""
+RECORD_SECONDS = 1.0
+"""Between two records of progress in the database."""
 
 
 class TooLittleDataError(Exception):
     """There is not enough to train on; the text says how much there is, and how much is needed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerTraining:
     """What a training needs beside the owner: ``folder`` is where it keeps checkpoints while it lasts."""
 
     pool: asyncpg.Pool
@@ -54,58 +57,48 @@ class Training:
     recipe: Recipe
     folder: Path
     seed: int
-    watch: ProgressCallback
-    student: Callable[[Pack], Trainable] = load_trainable
+    progress: ProgressCallback
+    load: Callable[[Pack], Trainable] = load_trainable
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class NewAdapter:
     """A new adapter's file, and how good it is."""
 
-    data: bytes
+    file: bytes
     manifest: Manifest
     report: Report
 
 
-async def train_owner(asked: Training, owner: OwnerId) -> Report:
+async def train_owner(training: OwnerTraining, owner: OwnerId) -> Report:
     """Train an owner's adapter, and put it to use if it is better.
 
-    Raises TooLittleDataError, Stopped, DataWithdrawnError, PackError and DatabaseUnavailableError; the run says why,
-    too.
+    Raises TooLittleDataError, TrainingStoppedError, DataWithdrawnError, PackError and DatabaseUnavailableError; the run
+    says why, too.
     """
     viewer = viewer_of(owner)
-    async with viewing(asked.pool, viewer) as connection:
-        material = await training.material_of(connection, owner)
-    _check_enough(material, asked.recipe)
-    async with viewing(asked.pool, viewer) as connection:
-        run = await training.start_run(connection, owner, asked.pack.name)
+    async with viewing(training.pool, viewer) as connection:
+        material = await runs.material_of(connection, owner)
+    _check_enough(material, training.recipe)
+    async with viewing(training.pool, viewer) as connection:
+        run = await runs.start_run(connection, owner, training.pack.name)
         in_use = await _in_use(connection, owner)
-    folder = folder_of(asked.folder, owner)
+    checkpoints = owner_folder(training.folder, owner)
     try:
-        notes = _Notes(asked, owner, run, asyncio.get_running_loop())
-        made = await asyncio.to_thread(_make, asked, material, in_use, folder, notes.watch())
-        await _keep(asked, owner, run, material, made)
+        recorder = _ProgressRecorder(training, owner, run, asyncio.get_running_loop())
+        watched = replace(training, progress=recorder.callback())
+        made = await asyncio.to_thread(_make, watched, material, in_use, checkpoints)
+        await _keep(training, owner, run, material, made)
     except (DataWithdrawnError, TrainingStoppedError) as problem:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)  # what was taken back isn't kept on a disk
-        await _finish(asked, owner, run, RunState.STOPPED, problem=str(problem))
+        await asyncio.to_thread(shutil.rmtree, checkpoints, ignore_errors=True)  # what was taken back isn't kept
+        await _finish(training, owner, run, RunState.STOPPED, problem=str(problem))
         raise
     except Exception as error:
-        await _finish(asked, owner, run, RunState.FAILED, problem=f"{type(error).__name__}: {error}")
+        # Its checkpoints stay: whatever went wrong, the next try may go on from them.
+        await _finish(training, owner, run, RunState.FAILED, problem=f"{type(error).__name__}: {error}")
         raise
-    await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+    await asyncio.to_thread(shutil.rmtree, checkpoints, ignore_errors=True)
     return made.report
-
-
-def dataset_from(material: Material, recipe: Recipe, *, sees: bool, seed: int) -> Dataset:
-    """Return the lessons of a material."""
-    return dataset_of(
-        known_from(material), sees=sees, rounds=recipe.rounds, max_concepts=recipe.max_concepts, seed=seed
-    )
-
-
-def training_of(pool: asyncpg.Pool, pack: Pack, folder: Path, seed: int, watch: ProgressCallback) -> Training:
-    """Return a training of a pack's writer, by its recipe. Raises PackError when it can't be trained here."""
-    return Training(pool, pack, recipe_of(pack), folder, seed, watch)
 
 
 def _check_enough(material: Material, recipe: Recipe) -> None:
@@ -124,95 +117,104 @@ async def _in_use(connection: asyncpg.Connection, owner: OwnerId) -> tuple[str, 
 
 
 def _make(
-    asked: Training, material: Material, in_use: tuple[str, bytes] | None, folder: Path, watch: ProgressCallback
-) -> Made:
-    """Train and examine: blocking, minutes."""
-    watch.note("preparing", 0, 0)
-    student, recipe = asked.student(asked.pack), asked.recipe
-    curriculum = dataset_from(material, recipe, sees=student.sees, seed=asked.seed)
-    names = [concept.name for concept in material.concepts]
-    plain = replay_samples(student, recipe.general_share, len(curriculum.training), asked.seed)
-    lessons = [*curriculum.training, *plain]
-    data = data_hash(material)
-    checkpoint = checkpoint_of(folder, f"{student.adapters.base} {data} {recipe} {asked.seed}")
-    trained = train(student, lessons, recipe, asked.seed, checkpoint, watch)
-    base = evaluate_model(student, curriculum.exam, names, None, watch)
-    before = None if in_use is None or not _held(student, *in_use) else in_use[0]
-    now = base if before is None else evaluate_model(student, curriculum.exam, names, before, watch)
-    manifest = Manifest(
-        *(student.adapters.base, data, recipe.name, asked.pack.name, recipe.rank, recipe.alpha),
-        student.adapters.modules,
-        {},
+    training: OwnerTraining, material: Material, in_use: tuple[str, bytes] | None, checkpoints: Path
+) -> NewAdapter:
+    """Train and evaluate: blocking, minutes."""
+    training.progress.on_step_end("preparing", 0, 0)
+    personalization = personalization_of(
+        training.load(training.pack),
+        concepts_from(material),
+        pack=training.pack.name,
+        recipe=training.recipe,
+        seed=training.seed,
+        data_hash=data_hash(material),
+        checkpoints=checkpoints,
+        progress=training.progress,
     )
-    draft = write_adapter(AdapterFile(manifest, trained.weights))
-    student.adapters.take(adapter_id(draft), draft)
-    candidate = evaluate_model(student, curriculum.exam, names, adapter_id(draft), watch)
-    report = Report(
-        *(asked.pack.name, recipe.name, asked.seed, len(lessons), curriculum.held_out_pictures),
-        *(trained.steps, trained.seconds, base, None if before is None else now, candidate),
-        judge(candidate, now, base, recipe),
+    if personalization.job.checkpoint is not None:
+        delete_other_runs(personalization.job.checkpoint)
+    adapter = train_adapter(personalization.job)
+    comparison = compare(personalization, adapter, in_use)
+    whole = adapter.with_metrics(known_numbers(comparison.candidate))
+    report = _report(personalization, adapter.trained, comparison)
+    return NewAdapter(write_adapter(whole), whole.manifest, report)
+
+
+def _report(personalization: Personalization, trained: Trained, comparison: Comparison) -> Report:
+    job = personalization.job
+    verdict = judge(
+        candidate=comparison.candidate,
+        in_use=comparison.in_use or comparison.base,
+        base=comparison.base,
+        recipe=job.recipe,
     )
-    whole = Manifest(**{**asdict(manifest), "metrics": metrics(candidate)})
-    return Made(write_adapter(AdapterFile(whole, trained.weights)), whole, report)
+    return Report(
+        pack=job.pack,
+        recipe=job.recipe.name,
+        seed=job.seed,
+        lessons=len(job.samples),
+        held_out_pictures=personalization.dataset.held_out_pictures,
+        steps=trained.steps,
+        seconds=trained.seconds,
+        base=comparison.base,
+        in_use=comparison.in_use,
+        candidate=comparison.candidate,
+        verdict=verdict,
+    )
 
 
-def _held(student: Trainable, name: str, data: bytes) -> bool:
-    """Hold the adapter in use; False when it is another model's: then the base answers now."""
-    try:
-        student.adapters.take(name, data)
-    except AdapterError:
-        return False
-    return True
-
-
-async def _keep(asked: Training, owner: OwnerId, run: UUID, material: Material, made: Made) -> None:
+async def _keep(training: OwnerTraining, owner: OwnerId, run: UUID, material: Material, made: NewAdapter) -> None:
     """Store how the run ended; and, in the same transaction, the adapter with its promotion if it passed."""
     adapter = Adapter(
-        adapter_id=adapter_id(made.data),
+        adapter_id=adapter_id(made.file),
         base=made.manifest.base,
         manifest=asdict(made.manifest),
-        weights=made.data,
+        weights=made.file,
         saw=material.saw,
         saw_users=material.saw_users,
         run_id=run,
     )
     passes = made.report.verdict.passes
-    async with viewing(asked.pool, viewer_of(owner)) as connection:
+    async with viewing(training.pool, viewer_of(owner)) as connection:
         if passes:
             await adapters.store_and_promote(connection, adapter, owner, made.report.verdict.why)
         state = RunState.PROMOTED if passes else RunState.REFUSED
-        await training.finish_run(connection, owner, run, state, made.report.as_json())
+        await runs.finish_run(connection, owner, run, state, made.report.as_json())
 
 
-async def _finish(asked: Training, owner: OwnerId, run: UUID, state: RunState, *, problem: str) -> None:
-    async with viewing(asked.pool, viewer_of(owner)) as connection:
-        await training.finish_run(connection, owner, run, state, None, problem)
+async def _finish(training: OwnerTraining, owner: OwnerId, run: UUID, state: RunState, *, problem: str) -> None:
+    async with viewing(training.pool, viewer_of(owner)) as connection:
+        await runs.finish_run(connection, owner, run, state, None, problem)
 
 
-class _Notes:
-    """Progress of one run, from the thread that computes into the database; a run that is gone stops it."""
+class _ProgressRecorder:
+    """Progress of one run, from the thread that computes into the database; a run that is gone there is stopped.
 
-    def __init__(self, asked: Training, owner: OwnerId, run: UUID, loop: asyncio.AbstractEventLoop) -> None:
-        self._asked, self._owner, self._run, self._loop = asked, owner, run, loop
+    The database is asked from the event loop, and the thread doesn't wait for it: a step that comes after the run was
+    stopped hears of it at the next one.
+    """
+
+    def __init__(self, training: OwnerTraining, owner: OwnerId, run: UUID, loop: asyncio.AbstractEventLoop) -> None:
+        self._training, self._owner, self._run, self._loop = training, owner, run, loop
         self._is_gone = False
-        self._noted_at = 0.0
+        self._recorded_at = 0.0
 
-    def watch(self) -> ProgressCallback:
-        """Return what the training is watched by: this, and what it was watched by before."""
-        return ProgressCallback(self._note, self._wait)
+    def callback(self) -> ProgressCallback:
+        """Return a callback that records, and calls the training's own."""
+        return ProgressCallback(on_step_end=self._on_step_end, on_step_begin=self._on_step_begin)
 
-    def _note(self, phase: str, step: int, steps: int) -> None:
-        self._asked.watch.note(phase, step, steps)
-        if self._loop.time() - self._noted_at >= NOTE_SECONDS or step == steps:
-            self._noted_at = self._loop.time()
-            asyncio.run_coroutine_threadsafe(self._store(phase, step, steps), self._loop)
+    def _on_step_end(self, phase: str, step: int, steps: int) -> None:
+        self._training.progress.on_step_end(phase, step, steps)
+        if self._loop.time() - self._recorded_at >= RECORD_SECONDS or step == steps:
+            self._recorded_at = self._loop.time()
+            asyncio.run_coroutine_threadsafe(self._record(phase, step, steps), self._loop)
 
-    async def _store(self, phase: str, step: int, steps: int) -> None:
-        async with viewing(self._asked.pool, viewer_of(self._owner)) as connection:
-            is_there = await training.note_progress(connection, self._owner, self._run, phase, step, steps)
+    async def _record(self, phase: str, step: int, steps: int) -> None:
+        async with viewing(self._training.pool, viewer_of(self._owner)) as connection:
+            is_there = await runs.note_progress(connection, self._owner, self._run, phase, step, steps)
         self._is_gone = self._is_gone or not is_there
 
-    def _wait(self) -> None:
+    def _on_step_begin(self) -> None:
         if self._is_gone:
             raise TrainingStoppedError("The run was stopped, or what it was trained on was taken back.")
-        self._asked.watch.wait()
+        self._training.progress.on_step_begin()

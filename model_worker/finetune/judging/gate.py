@@ -16,7 +16,7 @@ class Verdict:
     why: str
 
 
-def judge(candidate: ModelMetrics, in_use: ModelMetrics, base: ModelMetrics, recipe: Recipe) -> Verdict:
+def judge(*, candidate: ModelMetrics, in_use: ModelMetrics, base: ModelMetrics, recipe: Recipe) -> Verdict:
     """Compare a candidate with what answers now, and with the base model's loss in general.
 
     The general loss is compared with the base's, not with that of what answers now: small losses may not add up.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,9 +12,9 @@ MAX_ANSWERS = 40
 PLAIN = ("pack", "recipe", "seed", "lessons", "held_out_pictures", "steps")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The marks of the base model, of what answered before (None: the base) and of the new adapter; the verdict."""
+    """The metrics of the base model, of what answered before (None: the base), and of the new adapter; the verdict."""
 
     pack: str
     recipe: str
@@ -37,9 +36,9 @@ class Report:
                 for name in ("pack", "recipe", "seed", "lessons", "held_out_pictures", "steps")
             },
             "seconds": round(self.seconds, 1),
-            "base": _numbers(self.base),
-            "in_use": None if self.in_use is None else _numbers(self.in_use),
-            "candidate": _numbers(self.candidate),
+            "base": self.base.numbers(),
+            "in_use": None if self.in_use is None else self.in_use.numbers(),
+            "candidate": self.candidate.numbers(),
             "verdict": asdict(self.verdict),
             "answers": _compared(self.base, self.candidate),
         }
@@ -56,30 +55,19 @@ class Report:
             ("score", "score"),
             ("loss in general", "general_loss"),
         ):
-            rows.append(f"{label:20}" + "".join(f"{_shown(getattr(marks, field)):>10}" for _, marks in columns))
+            rows.append(f"{label:20}" + "".join(f"{_shown(getattr(metrics, field)):>10}" for _, metrics in columns))
         outcome = "put to use" if self.verdict.passes else "not put to use"
         return [
-            f"{self.lessons} lessons, {self.steps} steps, {self.seconds:.0f} s; "
+            f"{self.lessons} samples, {self.steps} steps, {self.seconds:.0f} s; "
             f"{self.held_out_pictures} pictures held out",
             *rows,
             f"{outcome}: {self.verdict.why}",
         ]
 
 
-def metrics(marks: ModelMetrics) -> Mapping[str, float]:
-    """Return marks as an adapter's manifest has them."""
-    return {name: value for name, value in _numbers(marks).items() if value is not None}
-
-
-def _numbers(marks: ModelMetrics) -> dict[str, float | None]:
-    return {
-        "recognition": marks.recognition,
-        "caption_recall": marks.caption_recall,
-        "caption_precision": marks.caption_precision,
-        "answers": marks.answers,
-        "general_loss": marks.general_loss,
-        "score": round(marks.score, 4),
-    }
+def known_numbers(metrics: ModelMetrics) -> dict[str, float]:
+    """Return metrics as an adapter's manifest has them: without those of what wasn't asked."""
+    return {name: value for name, value in metrics.numbers().items() if value is not None}
 
 
 def _compared(base: ModelMetrics, candidate: ModelMetrics) -> list[dict[str, object]]:
@@ -93,9 +81,9 @@ def _compared(base: ModelMetrics, candidate: ModelMetrics) -> list[dict[str, obj
 def _pair(before: Answered, after: Answered) -> dict[str, object]:
     return {
         "question": after.question,
-        "before": before.said,
-        "after": after.said,
-        "should": after.should,
+        "before": before.answer,
+        "after": after.answer,
+        "should": after.expected,
         "was_right": before.is_right,
         "is_right": after.is_right,
     }

@@ -8,25 +8,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from db.types import OwnerId
+from model_worker.api.recipes import Recipe
 
 
-def folder_of(folder: Path, owner: OwnerId) -> Path:
-    """Return where an owner's checkpoints are while they are trained."""
-    return folder / hashlib.sha256(owner.encode()).hexdigest()[:16]
+def owner_folder(folder: Path, owner: OwnerId) -> Path:
+    """Return where an owner's checkpoints are while they are trained: its name doesn't say who that is."""
+    return folder / _short_hash(owner)
 
 
-def checkpoint_of(folder: Path, what: str) -> Path:
-    """Return the folder of one training's checkpoints; those of other data, recipes or models in it are deleted."""
-    mine = folder / hashlib.sha256(what.encode()).hexdigest()[:16]
-    for other in folder.glob("*"):
-        if other != mine:
+def run_folder(folder: Path, *, base: str, data_hash: str, recipe: Recipe, seed: int) -> Path:
+    """Return the folder of one run's checkpoints, which no run with other data, recipe, model or seed may go on from.
+
+    ``base`` is the fingerprint of the model, ``data_hash`` a SHA-256 of what it is trained on.
+    """
+    return folder / _short_hash(f"{base} {data_hash} {recipe} {seed}")
+
+
+def delete_other_runs(checkpoint: Path) -> None:
+    """Delete the checkpoints beside this one: what they were trained on has changed since."""
+    for other in checkpoint.parent.glob("*"):
+        if other != checkpoint:
             shutil.rmtree(other, ignore_errors=True)
-    return mine
 
 
 def delete_all_but(folder: Path, owners: Sequence[OwnerId]) -> None:
     """Delete what killed trainings left, of owners who took their consent back since."""
-    wanted = {folder_of(folder, owner) for owner in owners}
+    wanted = {owner_folder(folder, owner) for owner in owners}
     for path in folder.glob("*"):
         if path.is_dir() and path not in wanted:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

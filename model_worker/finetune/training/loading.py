@@ -1,4 +1,4 @@
-"""A pack's writer, loaded to be taught."""
+"""A pack's writer, loaded to be trained."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from model_worker.finetune.training.trainable import Trainable
 
 
 def load_trainable(pack: Pack) -> Trainable:
-    """Load a pack's writer to be taught: seconds to minutes. Raises PackError."""
+    """Load a pack's writer to be trained: seconds to minutes. Raises PackError."""
     if isinstance(pack.writer, TextWriting):
-        from model_worker.finetune.training.text_trainable import text_trainable
+        from model_worker.finetune.training.text_trainable import TextTrainable
 
-        return text_trainable()
-    from model_worker.finetune.training.multimodal_trainable import multimodal_trainable
+        return TextTrainable()
+    from model_worker.finetune.training.multimodal_trainable import MultimodalTrainable
 
-    return multimodal_trainable(pack)
+    return MultimodalTrainable(pack)

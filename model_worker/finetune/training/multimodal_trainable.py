@@ -1,4 +1,4 @@
-"""A multimodal writer as one that learns. What sees stays as it is: pictures are encoded as for an answer."""
+"""A multimodal writer to be trained. What sees stays as it is: pictures are encoded as for an answer."""
 
 from __future__ import annotations
 
@@ -12,32 +12,37 @@ from model_worker.generation.multimodal.writer import ImageTextWriter
 from model_worker.generation.types import GenerationInput
 
 
-def multimodal_trainable(pack: Pack) -> Trainable:
-    """Load a pack's multimodal writer to be taught: seconds to minutes. Raises PackError."""
-    if not isinstance(pack.writer, ImageTextWriting | LlavaWriting):
-        raise PackError(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
-    writer = ImageTextWriter(pack.writer)
-    tokenizer = writer.speaker.tokenizer
-    ends = _ends(writer)
+class MultimodalTrainable(Trainable):
+    """Loads a pack's writer when it is made: seconds to minutes. Raises PackError when it is a server's elsewhere."""
 
-    def prompt(asked: Sequence[GenerationInput]) -> Mapping[str, Any]:
-        return writer.ready(asked)
+    sees_pictures = True
 
-    def answer(text: str) -> list[int]:
-        tokens: list[int] = tokenizer.encode(text, add_special_tokens=False)
-        return [*tokens, *ends]
+    def __init__(self, pack: Pack) -> None:
+        if not isinstance(pack.writer, ImageTextWriting | LlavaWriting):
+            raise PackError(f"The pack “{pack.name}” is written by a server elsewhere: train its adapters there.")
+        self._writer = ImageTextWriter(pack.writer)
+        self.model, self.adapters = self._writer.model, self._writer.adapters
+        self._end = _end_of_answer(self._writer)
 
-    def say(asked: Sequence[GenerationInput]) -> list[str]:
-        said = ["" for _ in asked]
-        for pieces in writer.write(asked, [threading.Event() for _ in asked]):
+    def encode_prompts(self, prompts: Sequence[GenerationInput]) -> Mapping[str, Any]:
+        """Encode prompts with their pictures, as for an answer."""
+        return self._writer.ready(prompts)
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Encode an answer, with what ends it."""
+        tokens: list[int] = self._writer.speaker.tokenizer.encode(text, add_special_tokens=False)
+        return [*tokens, *self._end]
+
+    def generate(self, prompts: Sequence[GenerationInput]) -> list[str]:
+        """Answer prompts in one batch."""
+        answers = ["" for _ in prompts]
+        for pieces in self._writer.write(prompts, [threading.Event() for _ in prompts]):
             for index, piece in pieces:
-                said[index] += piece if isinstance(piece, str) else ""  # none for what is too long
-        return [text.strip() for text in said]
-
-    return Trainable(True, writer.model, writer.adapters, prompt, answer, say)
+                answers[index] += piece if isinstance(piece, str) else ""  # an error, where a prompt is too long
+        return [answer.strip() for answer in answers]
 
 
-def _ends(writer: ImageTextWriter) -> list[int]:
+def _end_of_answer(writer: ImageTextWriter) -> list[int]:
     """Return the tokens that end an answer: what the conversation says, or else the end token."""
     tokenizer = writer.speaker.tokenizer
     if writer.speaker.stop is not None:

@@ -1,4 +1,4 @@
-"""What a training is watched by: it says how far it is, and hears whether to wait, or to stop."""
+"""How a training says how far it is, and hears whether to wait, or to stop."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ class TrainingStoppedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProgressCallback:
-    """``note`` hears of each step (phase, step, of how many); ``wait`` returns when it may go on. It raises Stopped."""
+    """What is called around each step of a training and of its evaluation.
 
-    note: Callable[[str, int, int], None] = lambda phase, step, steps: None
-    wait: Callable[[], None] = lambda: None
+    ``on_step_end`` hears the phase, the step, and of how many it is (0: not known). ``on_step_begin`` returns when
+    the next step may begin; it raises TrainingStoppedError when there should be none.
+    """
+
+    on_step_end: Callable[[str, int, int], None] = lambda phase, step, steps: None
+    on_step_begin: Callable[[], None] = lambda: None
 
 
-UNWATCHED = ProgressCallback()
+NO_PROGRESS = ProgressCallback()
+"""For trainings that nobody looks at."""

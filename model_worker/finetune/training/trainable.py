@@ -1,9 +1,10 @@
-"""A pack's writer as one that learns: lessons become batches, prompted exactly as in use; only answers count."""
+"""A pack's writer to be trained: samples become batches, prompted exactly as in use; only answers count."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,77 +18,115 @@ IGNORED = -100
 """torch's label for tokens that don't count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Trainable:
-    """A model that can be taught.
+class Trainable(ABC):
+    """A writer to be trained.
 
-    ``prompt`` returns what the model takes for a batch, padded on the left; ``answer`` the tokens of an answer, with
-    what ends it; ``say`` what the model says to requests, unchecked, with the adapter that each names.
+    ``model`` is transformers' model, ``adapters`` are those it can answer with. ``sees_pictures`` says whether it gets
+    pictures, or only words about them.
     """
 
-    sees: bool
+    sees_pictures: bool
     model: Any
     adapters: Adapters
-    prompt: Callable[[Sequence[GenerationInput]], Mapping[str, torch.Tensor]]
-    answer: Callable[[str], list[int]]
-    say: Callable[[Sequence[GenerationInput]], list[str]]
+
+    @abstractmethod
+    def encode_prompts(self, prompts: Sequence[GenerationInput]) -> Mapping[str, Any]:
+        """Return what the model takes for a batch of prompts: tensors by name, tokens padded on the left.
+
+        Raises ValueError when a picture of one of them can't be opened.
+        """
+
+    @abstractmethod
+    def encode_answer(self, text: str) -> list[int]:
+        """Return the tokens of an answer, with what ends it."""
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[GenerationInput]) -> list[str]:
+        """Return the model's answers, unchecked, each with the adapter that its prompt names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Lessons as the model takes them. ``labels`` are those of the last tokens only: shape ``(lessons, kept)``."""
+    """Samples as the model takes them.
+
+    ``inputs`` holds prompts and answers together, tokens of shape ``(samples, length)``. ``labels`` are those of the
+    last tokens only, of shape ``(samples, longest answer)``.
+    """
 
     inputs: dict[str, Any]
     labels: torch.Tensor
 
 
-def encoded(student: Trainable, lessons: Sequence[TrainingSample]) -> Batch:
-    """Return lessons as a batch: prompts and answers, padded on the left, with labels for the answers alone."""
-    prompts = dict(student.prompt([sample.asked for sample in lessons]))
-    answers = [student.answer(sample.answer) for sample in lessons]
-    asked = [ids[mask.bool()] for ids, mask in zip(prompts["input_ids"], prompts["attention_mask"], strict=True)]
-    longest = max(len(prompt) + len(answer) for prompt, answer in zip(asked, answers, strict=True))
-    kept = max(map(len, answers))
-    labels = torch.full((len(lessons), kept), IGNORED)
-    shape = prompts["input_ids"].shape
-    a_token = {
-        name: tensor for name, tensor in prompts.items() if isinstance(tensor, torch.Tensor) and tensor.shape == shape
+def encode_batch(trainable: Trainable, samples: Sequence[TrainingSample]) -> Batch:
+    """Return samples as a batch: prompts and answers, padded on the left, with labels for the answers alone.
+
+    Raises ValueError when a picture can't be opened.
+    """
+    inputs = dict(trainable.encode_prompts([sample.prompt for sample in samples]))
+    answers = [torch.tensor(trainable.encode_answer(sample.answer)) for sample in samples]
+    masks = inputs["attention_mask"].bool()
+    length = max(int(mask.sum()) + len(answer) for mask, answer in zip(masks, answers, strict=True))
+    padded = {
+        name: _padded(values, masks, _values_of_answers(name, answers), length)
+        for name, values in inputs.items()
+        if isinstance(values, torch.Tensor) and values.shape == masks.shape  # one value a token
     }
-    padded = {name: torch.zeros(len(lessons), longest, dtype=tensor.dtype) for name, tensor in a_token.items()}
-    for row, (prompt, answer) in enumerate(zip(asked, answers, strict=True)):
-        begins = longest - len(answer)
-        mask = prompts["attention_mask"][row].bool()
-        for name, tensor in a_token.items():
-            padded[name][row, begins - len(prompt) : begins] = tensor[row][mask]
-        padded["input_ids"][row, begins:] = torch.tensor(answer)
-        padded["attention_mask"][row, begins:] = 1
-        labels[row, kept - len(answer) :] = torch.tensor(answer)
-    return Batch({**prompts, **padded}, labels)
+    return Batch({**inputs, **padded}, _labels(answers))
 
 
 def loss_of(model: Any, batch: Batch, device: torch.device | str) -> torch.Tensor:
     """Return the mean loss of the answers' tokens, in nats. Logits are made of the last tokens only, where possible."""
     kept = batch.labels.shape[1]
     inputs = {name: item.to(device) if hasattr(item, "to") else item for name, item in batch.inputs.items()}
-    inputs = {**inputs, **_only_the_last(model, kept + 1)}
+    inputs = {**inputs, **_only_last_logits(model, kept + 1)}
+    # The logits at a token are those of the next one, so the labels are compared with what is one place before them.
     logits = model(**inputs, use_cache=False).logits[:, -kept - 1 : -1].float()
     return torch.nn.functional.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), batch.labels.to(device).reshape(-1), ignore_index=IGNORED
     )
 
 
-def _only_the_last(model: Any, count: int) -> dict[str, int]:
+def with_adapter(samples: Sequence[TrainingSample], adapter: str | None) -> list[GenerationInput]:
+    """Return the prompts of samples, to be answered with an adapter."""
+    return [
+        replace(sample.prompt, request=sample.prompt.request.model_copy(update={"adapter": adapter}))
+        for sample in samples
+    ]
+
+
+def _values_of_answers(name: str, answers: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return what an input has at the tokens of answers: the tokens, ones for the mask; for token types zeros."""
+    if name == "input_ids":
+        return list(answers)
+    return [torch.full_like(answer, int(name == "attention_mask")) for answer in answers]
+
+
+def _padded(
+    values: torch.Tensor, masks: torch.Tensor, values_of_answers: Sequence[torch.Tensor], length: int
+) -> torch.Tensor:
+    """Return the values of prompts' tokens with those of answers' after them, and zeros on the left."""
+    padded = torch.zeros(len(values_of_answers), length, dtype=values.dtype)
+    for row, added in enumerate(values_of_answers):
+        whole = torch.cat([values[row][masks[row]], added.to(values.dtype)])
+        padded[row, length - len(whole) :] = whole
+    return padded
+
+
+def _labels(answers: Sequence[torch.Tensor]) -> torch.Tensor:
+    labels = torch.full((len(answers), max(map(len, answers))), IGNORED)
+    for row, answer in enumerate(answers):
+        labels[row, labels.shape[1] - len(answer) :] = answer
+    return labels
+
+
+def _only_last_logits(model: Any, count: int) -> dict[str, int]:
+    """Return the argument with which a model makes only its last logits: those of a whole prompt can fill a GPU.
+
+    What a model takes is asked of itself: accelerate (``module``) and peft hide it behind ``**kwargs``.
+    """
     inside = model
     while hasattr(inside, "module"):
         inside = inside.module
     inside = inside.get_base_model() if hasattr(inside, "get_base_model") else inside
     takes_it = "logits_to_keep" in inspect.signature(inside.forward).parameters
     return {"logits_to_keep": count} if takes_it else {}
-
-
-def with_adapter(lessons: Sequence[TrainingSample], adapter: str | None) -> list[GenerationInput]:
-    """Return what lessons ask, to be answered with an adapter."""
-    return [
-        replace(sample.asked, request=sample.asked.request.model_copy(update={"adapter": adapter}))
-        for sample in lessons
-    ]
