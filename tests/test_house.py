@@ -5,6 +5,7 @@ written in all of them. They read the code's text, so they hold for files that n
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.support.errors import user_facing_errors
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("bot", "model_worker", "db")
@@ -193,3 +196,56 @@ def test_the_environment_is_read_by_the_settings_and_nowhere_else() -> None:
 def test_the_tests_mirror_the_rooms() -> None:
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*ROOMS, "stories", "support"}
+
+
+# --- One place has the words.
+
+OPERATORS = ("bot/texts", "bot/demo", "bot/runtime", "bot/cli.py", "db/setup", "db/pool.py", "db/roles.py")
+"""The words themselves, and where those who run the bot are spoken to."""
+SENTENCE = re.compile(r"\S+ .*\w[.!]”?$", re.DOTALL)
+IS_SQL = re.compile(r"\b(SELECT|UPDATE|INSERT|DELETE|FROM|WHERE)\b")
+
+
+def texts_in(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the texts of a file with their lines, without those that document it or go into its log."""
+    skipped: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            skipped.add(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).startswith("log."):
+            skipped.update(ast.walk(node))
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            skipped.update(ast.walk(node))
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def test_no_sentence_for_people_stands_outside_bot_texts() -> None:
+    sentences = [
+        f"{path.relative_to(ROOT)}:{line} {text[:60]}"
+        for path in files_in("bot", "db")
+        if not str(path.relative_to(ROOT)).startswith(OPERATORS)
+        for line, text in texts_in(tree_of(path))
+        if SENTENCE.match(text) and not IS_SQL.search(text)
+    ]
+    assert sentences == []
+
+
+def test_errors_that_people_meet_carry_data_and_no_sentence() -> None:
+    kinds = {kind.__name__ for kind in user_facing_errors()}
+    said = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for path in files_in(*ROOMS)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in kinds
+        for given in [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg != "detail")]
+        if isinstance(given, ast.JoinedStr) or (isinstance(given, ast.Constant) and " " in str(given.value))
+    ]
+    assert said == []

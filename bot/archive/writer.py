@@ -9,22 +9,13 @@ from dataclasses import asdict, replace
 
 from bot.archive.schema import VERSION, Archive, ArchivedConcept, ArchivedReference
 from bot.archive.vectors import pack_vector
+from bot.texts.archives import README
 
 ROOM_FOR_JSON = 200_000
 """Bytes a part keeps free for what is not a picture, before it is measured."""
 BYTES_A_NUMBER = 4
 """Of an embedding, as text, with some room."""
 ZIP_TIME = (2000, 1, 1, 0, 0, 0)
-
-README = """This is what Keepsake remembers for you.
-
-database.json   the concepts as a memory file of RAP (arXiv 2410.13360)
-keepsake.json   all that this format lacks: every picture, when, where, corrections, settings
-pictures/       the pictures, named by their SHA-256
-answers/        pictures that you asked about; for reading only, they are not imported
-
-To bring it in: /privacy, then Import. Nothing changes before you have seen what would.
-"""
 
 
 def write_archives(archive: Archive, largest: int) -> list[bytes]:

@@ -27,10 +27,8 @@ class Ask(commands.Cog):
     def __init__(self, app: App) -> None:
         self._app = app
 
-    @app_commands.command(name="ask", description="Ask about a picture, or about what I remember.")
-    @app_commands.describe(
-        question="Your question", image="A picture it is about", show="Let everyone in the channel see the answer"
-    )
+    @app_commands.command(name="ask", description=texts.commands.ASK)
+    @app_commands.describe(**texts.commands.ASK_OPTIONS)
     async def ask(
         self, interaction: Interaction, question: str, image: discord.Attachment | None = None, show: bool = False
     ) -> None:

@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot import texts
 from bot.service.app import App
 from bot.service.memories import Wanted
 from bot.ui.memories import BrowseState, show_list
@@ -21,12 +22,8 @@ class Memories(commands.Cog):
     def __init__(self, app: App) -> None:
         self._app = app
 
-    @app_commands.command(name="memories", description="Look through what I remember for you.")
-    @app_commands.describe(
-        find="Words in a name or in what you told me",
-        category="Only these: cats, friends, mugs…",
-        server="This server's memory instead of your own",
-    )
+    @app_commands.command(name="memories", description=texts.commands.MEMORIES)
+    @app_commands.describe(**texts.commands.MEMORIES_OPTIONS)
     async def memories(
         self, interaction: Interaction, find: str = "", category: str = "", server: bool = False
     ) -> None:

@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot import texts
 from bot.service.app import App
 from bot.ui.privacy import show_privacy
 
@@ -18,9 +19,7 @@ class Privacy(commands.Cog):
     def __init__(self, app: App) -> None:
         self._app = app
 
-    @app_commands.command(
-        name="privacy", description="What I keep about you: see it, export it, import it, delete it, say no."
-    )
+    @app_commands.command(name="privacy", description=texts.commands.PRIVACY)
     async def privacy(self, interaction: discord.Interaction[Any]) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)

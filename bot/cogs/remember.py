@@ -27,15 +27,8 @@ class Memory(commands.Cog):
     def __init__(self, app: App) -> None:
         self._app = app
 
-    @app_commands.command(name="remember", description="Remember someone or something from one picture.")
-    @app_commands.describe(
-        name="What you call them (1 to 64 characters)",
-        image="A picture with only them in it, or with them in the middle",
-        info="What I should know: what they like, where they are from…",
-        category="What they are: cat, friend, mug…",
-        share="Let everyone on this server know them, not only you",
-        person="The Discord account of the person it is; they can object to being shared",
-    )
+    @app_commands.command(name="remember", description=texts.commands.REMEMBER)
+    @app_commands.describe(**texts.commands.REMEMBER_OPTIONS)
     async def remember(
         self,
         interaction: Interaction,
@@ -65,14 +58,8 @@ class Memory(commands.Cog):
             allowed_mentions=QUIET,
         )
 
-    @app_commands.command(name="edit", description="Change what I know about someone or something.")
-    @app_commands.describe(
-        name="Whom or what",
-        new_name="A new name",
-        info="What I should know instead",
-        category="What they are",
-        person="The Discord account of the person it is",
-    )
+    @app_commands.command(name="edit", description=texts.commands.EDIT)
+    @app_commands.describe(**texts.commands.EDIT_OPTIONS)
     async def edit(
         self,
         interaction: Interaction,
@@ -92,8 +79,8 @@ class Memory(commands.Cog):
         )
         await interaction.edit_original_response(content=texts.memories.edited(changed), allowed_mentions=QUIET)
 
-    @app_commands.command(name="forget", description="Forget someone or something; ten minutes to undo it.")
-    @app_commands.describe(name="Whom or what")
+    @app_commands.command(name="forget", description=texts.commands.FORGET)
+    @app_commands.describe(**texts.commands.FORGET_OPTIONS)
     async def forget(self, interaction: Interaction, name: str) -> None:
         """Forget a concept."""
         await interaction.response.defer(thinking=True, ephemeral=True)

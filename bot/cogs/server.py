@@ -11,6 +11,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot import texts
 from bot.service import governance
 from bot.service.app import App
 from bot.ui.server import AdminPanel, show_server
@@ -23,7 +24,7 @@ class Server(commands.Cog):
 
     group = app_commands.Group(
         name="server",
-        description="For admins: this server's memory.",
+        description=texts.commands.SERVER,
         default_permissions=discord.Permissions(manage_guild=True),
         allowed_contexts=app_commands.AppCommandContext(guild=True),
         allowed_installs=app_commands.AppInstallationType(guild=True),
@@ -32,7 +33,7 @@ class Server(commands.Cog):
     def __init__(self, app: App) -> None:
         self._app = app
 
-    @group.command(name="memory", description="Govern what this server remembers: who shares, where, how long.")
+    @group.command(name="memory", description=texts.commands.SERVER_MEMORY)
     async def memory(self, interaction: Interaction) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)

@@ -9,6 +9,16 @@ from bot.texts.formatting import names_of, plural, quoted
 
 LONGEST_FILE_NAME = 60
 
+README = """This is what Keepsake remembers for you.
+
+database.json   the concepts as a memory file of RAP (arXiv 2410.13360)
+keepsake.json   all that this format lacks: every picture, when, where, corrections, settings
+pictures/       the pictures, named by their SHA-256
+answers/        pictures that you asked about; for reading only, they are not imported
+
+To import it, use /privacy and then Import. Nothing changes before you have seen what would.
+"""
+"""A file in each archive."""
 EXPORTED = "This is everything I keep about you. Nobody else can see this message."
 IMPORT_HINT = "A zip that I exported, or a zip with a RAP memory file and its pictures."
 NOTHING_NEW = "There is nothing new in it: you have all of that already."

@@ -77,6 +77,16 @@ def _owner_id(text: str) -> OwnerId:
     return OwnerId(text)
 
 
+def _said(error: Exception) -> str:
+    """Return an error in words for who operates the trainer; those that people meet carry none."""
+    words: dict[type[Exception], str] = {
+        DatabaseUnavailableError: f"The database can't be reached: {error.__cause__}",
+        NothingToRollBackError: "There is no earlier adapter to return to: none is in use.",
+        DataWithdrawnError: "Something that it was trained on was taken back meanwhile: the adapter isn't kept.",
+    }
+    return words.get(type(error), str(error))
+
+
 def _runs(
     act: Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]],
 ) -> Callable[[argparse.Namespace], int]:
@@ -86,7 +96,7 @@ def _runs(
         try:
             return asyncio.run(_with_memory(act, options))
         except (PackError, DatabaseSetupError, DatabaseUnavailableError, NothingToRollBackError) as problem:
-            sys.stderr.write(f"{problem}\n")
+            sys.stderr.write(f"{_said(problem)}\n")
             return 1
         except asyncio.CancelledError:
             return 143
@@ -194,7 +204,7 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
         try:
             report = await train_owner(training, options.owner)
         except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
-            sys.stderr.write(f"{problem}\n")
+            sys.stderr.write(f"{_said(problem)}\n")
             return NOTHING_DONE
     sys.stdout.write("\n".join(report.lines()) + "\n")
     return 0
