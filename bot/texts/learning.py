@@ -50,7 +50,7 @@ def report(item: TrainingReport) -> str:
     """Return what a training came to: how much it was, the metrics before and after, some answers."""
     outcome = "I use this training" if item.verdict.passes else "I don't use this training"
     sizes = [
-        plural(item.lessons, "example"),
+        plural(item.samples, "example"),
         f"{plural(item.held_out_pictures, 'picture')} kept for the test",
         plural(item.steps, "step"),
         f"{item.seconds / 60:.0f} minutes" if item.seconds >= 90 else plural(round(item.seconds), "second"),

@@ -1,11 +1,12 @@
 """What a training came to: written by the trainer, kept with the run, shown to the owner by the bot. Imports no torch.
 
-Everything has a default, so that a report which an older trainer wrote can be read.
+Everything has a default, and what has another name today is read by its old one, too: so the report of an older trainer
+can be read.
 """
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 METRICS = ("recognition", "caption_recall", "caption_precision", "answers", "score", "general_loss")
 """What a model is evaluated in: shares from 0 to 1, but for the last one, where less is better."""
@@ -42,12 +43,12 @@ class Verdict(_Part):
 
 
 class ComparedAnswer(_Part):
-    """A question that was held out: what the base model and the new adapter said, what should have been said."""
+    """A question that was held out: what the base model and the new adapter answered, and what was expected."""
 
     question: str = ""
     before: str = ""
     after: str = ""
-    should: str = ""
+    expected: str = Field(default="", validation_alias=AliasChoices("expected", "should"))
     was_right: bool = False
     is_right: bool = False
 
@@ -55,13 +56,13 @@ class ComparedAnswer(_Part):
 class TrainingReport(_Part):
     """The metrics of the base model, of what answered before (None: the base), and of the new adapter; the verdict.
 
-    ``lessons`` counts the samples trained on; ``answers`` begins with those that changed between wrong and right.
+    ``samples`` counts those trained on; ``answers`` begins with those that changed between wrong and right.
     """
 
     pack: str = ""
     recipe: str = ""
     seed: int = 0
-    lessons: int = 0
+    samples: int = Field(default=0, validation_alias=AliasChoices("samples", "lessons"))
     held_out_pictures: int = 0
     steps: int = 0
     seconds: float = 0.0

@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from model_worker.api.packs import Pack, PackError
 from model_worker.api.recipes import recipe_of
 from model_worker.finetune.data.material import TrainingConcept, View
 from model_worker.finetune.jobs.adapter_training import compare, personalization_of, train_adapter
-from model_worker.finetune.judging.evaluation import ModelMetrics
 from model_worker.finetune.training.loading import load_trainable
 from model_worker.finetune.training.progress import ProgressCallback
 
@@ -31,20 +30,8 @@ STEPS_A_LINE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LearningMetrics:
-    """The metrics of an evaluation, as numbers (shares; the loss in nats a token)."""
-
-    recognition: float | None
-    caption_recall: float | None
-    caption_precision: float | None
-    answers: float | None
-    score: float
-    general_loss: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LearningScores:
-    """What one seed came to: without the adapter and with it. ``peak_gb`` is the most memory taken so far."""
+    """What one seed came to: metrics without the adapter and with it. ``peak_gb`` is the most memory taken so far."""
 
     seed: int
     samples: int
@@ -52,8 +39,8 @@ class LearningScores:
     training_seconds: float
     seconds: float
     peak_gb: float
-    before: LearningMetrics
-    after: LearningMetrics
+    before: Mapping[str, float | None]
+    after: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +81,8 @@ def _learn(pack: Pack, concepts: Sequence[TrainingConcept], seed: int) -> Learni
         training_seconds=round(adapter.trained.seconds, 1),
         seconds=round(time.monotonic() - started, 1),
         peak_gb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
-        before=_numbers(comparison.base),
-        after=_numbers(comparison.candidate),
-    )
-
-
-def _numbers(metrics: ModelMetrics) -> LearningMetrics:
-    return LearningMetrics(
-        recognition=metrics.recognition,
-        caption_recall=metrics.caption_recall,
-        caption_precision=metrics.caption_precision,
-        answers=metrics.answers,
-        score=round(metrics.score, 4),
-        general_loss=metrics.general_loss,
+        before=comparison.base.reported().model_dump(),
+        after=comparison.candidate.reported().model_dump(),
     )
 
 

@@ -188,6 +188,7 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
     from model_worker.api.recipes import recipe_of
     from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
+    from model_worker.finetune.judging.report import table
     from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
     from model_worker.finetune.training.resources import wait_for_answers
 
@@ -206,7 +207,7 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
         except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
             sys.stderr.write(f"{_said(problem)}\n")
             return NOTHING_DONE
-    sys.stdout.write("\n".join(report.lines()) + "\n")
+    sys.stdout.write("\n".join(table(report)) + "\n")
     return 0
 
 

@@ -37,9 +37,7 @@ from model_worker.finetune.data.samples import TrainingSample
 from model_worker.finetune.jobs.adapter_training import compare, personalization_of, train_adapter
 from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
 from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailedError
-from model_worker.finetune.judging.evaluation import ModelMetrics
-from model_worker.finetune.judging.gate import Verdict
-from model_worker.finetune.judging.report import Report
+from model_worker.finetune.judging.report import table
 from model_worker.finetune.training import train as train_module
 from model_worker.finetune.training.checkpoints import owner_folder
 from model_worker.finetune.training.multimodal_trainable import MultimodalTrainable
@@ -209,7 +207,7 @@ async def test_a_memory_is_learned_put_to_use_refused_when_worse_and_taken_back(
     assert report.base.recognition is not None
     assert report.base.recognition < 0.65, "a coin: it knows nobody"
     assert report.candidate.recognition is not None
-    assert report.candidate.recognition >= 0.7, "\n".join(report.lines())
+    assert report.candidate.recognition >= 0.7, "\n".join(table(report))
     assert report.candidate.score > report.base.score + 0.2
     assert report.verdict.passes
     first = await in_use(owner_training.pool)
@@ -468,22 +466,3 @@ async def test_a_training_that_takes_too_long_is_killed(
     trainer = Trainer(pool, recipe, tmp_path, (sys.executable, "-c", "import time; time.sleep(60)"))
     with pytest.raises(TrainingFailedError, match="too long"):
         await trainer.train(ANNA.personal)
-
-
-def test_a_report_is_a_table_that_can_be_read() -> None:
-    metrics = ModelMetrics(recognition=0.75, caption_recall=0.5, caption_precision=None, answers=1.0, general_loss=1.25)
-    report = Report(
-        pack="tiny",
-        recipe="tiny",
-        seed=0,
-        lessons=10,
-        held_out_pictures=4,
-        steps=5,
-        seconds=6.7,
-        base=metrics,
-        in_use=None,
-        candidate=metrics,
-        verdict=Verdict(False, "not better"),
-    )
-    assert report.lines()[-1] == "not put to use: not better"
-    assert "0.750" in "\n".join(report.lines())

@@ -313,7 +313,7 @@ REPORT = {
     "pack": "starter",
     "recipe": "starter",
     "seed": 0,
-    "lessons": 84,
+    "samples": 84,
     "held_out_pictures": 5,
     "steps": 120,
     "seconds": 312.5,
@@ -326,7 +326,7 @@ REPORT = {
             "question": "What does Mochi hate?",
             "before": "I don't know.",
             "after": "The **vacuum** cleaner.",
-            "should": "the vacuum cleaner",
+            "expected": "the vacuum cleaner",
             "was_right": False,
             "is_right": True,
         }

@@ -23,6 +23,7 @@ from db.training import Material, RunState
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import Pack
 from model_worker.api.recipes import Recipe
+from model_worker.api.training_report import TrainingReport
 from model_worker.finetune.data.pictures import concepts_from, data_hash
 from model_worker.finetune.jobs.adapter_training import (
     Comparison,
@@ -32,7 +33,7 @@ from model_worker.finetune.jobs.adapter_training import (
     train_adapter,
 )
 from model_worker.finetune.judging.gate import judge
-from model_worker.finetune.judging.report import Report, known_numbers
+from model_worker.finetune.judging.report import compared_answers
 from model_worker.finetune.training.checkpoints import delete_other_runs, owner_folder
 from model_worker.finetune.training.loading import load_trainable
 from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
@@ -67,10 +68,10 @@ class NewAdapter:
 
     file: bytes
     manifest: Manifest
-    report: Report
+    report: TrainingReport
 
 
-async def train_owner(training: OwnerTraining, owner: OwnerId) -> Report:
+async def train_owner(training: OwnerTraining, owner: OwnerId) -> TrainingReport:
     """Train an owner's adapter, and put it to use if it is better.
 
     Raises TooLittleDataError, TrainingStoppedError, DataWithdrawnError, PackError and DatabaseUnavailableError; the run
@@ -135,12 +136,12 @@ def _make(
         delete_other_runs(personalization.job.checkpoint)
     adapter = train_adapter(personalization.job)
     comparison = compare(personalization, adapter, in_use)
-    whole = adapter.with_metrics(known_numbers(comparison.candidate))
+    whole = adapter.with_metrics(comparison.candidate.reported().known)
     report = _report(personalization, adapter.trained, comparison)
     return NewAdapter(write_adapter(whole), whole.manifest, report)
 
 
-def _report(personalization: Personalization, trained: Trained, comparison: Comparison) -> Report:
+def _report(personalization: Personalization, trained: Trained, comparison: Comparison) -> TrainingReport:
     job = personalization.job
     verdict = judge(
         candidate=comparison.candidate,
@@ -148,18 +149,19 @@ def _report(personalization: Personalization, trained: Trained, comparison: Comp
         base=comparison.base,
         recipe=job.recipe,
     )
-    return Report(
+    return TrainingReport(
         pack=job.pack,
         recipe=job.recipe.name,
         seed=job.seed,
-        lessons=len(job.samples),
+        samples=len(job.samples),
         held_out_pictures=personalization.dataset.held_out_pictures,
         steps=trained.steps,
-        seconds=trained.seconds,
-        base=comparison.base,
-        in_use=comparison.in_use,
-        candidate=comparison.candidate,
+        seconds=round(trained.seconds, 1),
+        base=comparison.base.reported(),
+        in_use=None if comparison.in_use is None else comparison.in_use.reported(),
+        candidate=comparison.candidate.reported(),
         verdict=verdict,
+        answers=compared_answers(comparison.base, comparison.candidate),
     )
 
 
@@ -179,7 +181,7 @@ async def _keep(training: OwnerTraining, owner: OwnerId, run: UUID, material: Ma
         if passes:
             await adapters.store_and_promote(connection, adapter, owner, made.report.verdict.why)
         state = RunState.PROMOTED if passes else RunState.REFUSED
-        await runs.finish_run(connection, owner, run, state, made.report.as_json())
+        await runs.finish_run(connection, owner, run, state, made.report.model_dump(mode="json"))
 
 
 async def _finish(training: OwnerTraining, owner: OwnerId, run: UUID, state: RunState, *, problem: str) -> None:

@@ -34,7 +34,7 @@ EVERY_TEN_MINUTES = "*/10 * * * *"
 TRIES = 3
 RETRY_SECONDS = 300
 BESIDE_TRAINING_SECONDS = 1800.0
-"""What a training may take beside the steps: loading, examining, and waiting for answers."""
+"""What a training may take beside the steps: loading, evaluating, and waiting for answers."""
 NOTHING_DONE = 3
 """Exit code of a training that there was nothing to do for, or that was told to stop: not to be tried again."""
 PARENT_CHECK_SECONDS = 1.0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from model_worker.api.training_report import ReportedMetrics
 from model_worker.finetune.data.replay import replay_evaluation
 from model_worker.finetune.data.samples import Task, TrainingSample
 from model_worker.finetune.training.progress import NO_PROGRESS, ProgressCallback
@@ -57,16 +58,16 @@ class ModelMetrics:
         parts = [value for value in (self.recognition, names, self.answers) if value is not None]
         return sum(parts) / len(parts) if parts else 0.0
 
-    def numbers(self) -> dict[str, float | None]:
-        """Return all but the answers, by name, as reports and manifests have it."""
-        return {
-            "recognition": self.recognition,
-            "caption_recall": self.caption_recall,
-            "caption_precision": self.caption_precision,
-            "answers": self.answers,
-            "general_loss": self.general_loss,
-            "score": round(self.score, 4),
-        }
+    def reported(self) -> ReportedMetrics:
+        """Return all but the answers, as reports and manifests have it."""
+        return ReportedMetrics(
+            recognition=self.recognition,
+            caption_recall=self.caption_recall,
+            caption_precision=self.caption_precision,
+            answers=self.answers,
+            score=round(self.score, 4),
+            general_loss=self.general_loss,
+        )
 
 
 def evaluate_model(

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from model_worker.api.recipes import Recipe
+from model_worker.api.training_report import Verdict
 from model_worker.finetune.judging.evaluation import ModelMetrics
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether an adapter passes, and why, in a sentence."""
-
-    passes: bool
-    why: str
 
 
 def judge(*, candidate: ModelMetrics, in_use: ModelMetrics, base: ModelMetrics, recipe: Recipe) -> Verdict:
@@ -25,9 +16,9 @@ def judge(*, candidate: ModelMetrics, in_use: ModelMetrics, base: ModelMetrics, 
     allowed = base.general_loss * (1 + recipe.general_tolerance)
     numbers = f"{in_use.score:.3f} to {candidate.score:.3f}"
     if gain < recipe.margin:
-        return Verdict(False, f"not better by {recipe.margin:.2f} on what was held out: {numbers}")
+        why = f"not better by {recipe.margin:.2f} on what was held out: {numbers}"
+        return Verdict(passes=False, why=why)
     if candidate.general_loss > allowed:
-        return Verdict(
-            False, f"worse in general: a loss of {candidate.general_loss:.3f}, at most {allowed:.3f} is allowed"
-        )
-    return Verdict(True, f"better on what was held out: {numbers}")
+        why = f"worse in general: a loss of {candidate.general_loss:.3f}, at most {allowed:.3f} is allowed"
+        return Verdict(passes=False, why=why)
+    return Verdict(passes=True, why=f"better on what was held out: {numbers}")

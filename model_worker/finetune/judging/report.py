@@ -1,92 +1,58 @@
-"""What a training came to: kept with the run, shown to the owner."""
+"""What a training came to, from what was measured: as the report that is kept with the run, and as a table."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
+from model_worker.api.training_report import ComparedAnswer, TrainingReport
 from model_worker.finetune.judging.evaluation import Answered, ModelMetrics
-from model_worker.finetune.judging.gate import Verdict
 
 MAX_ANSWERS = 40
-PLAIN = ("pack", "recipe", "seed", "lessons", "held_out_pictures", "steps")
+ROWS = (
+    ("recognition", "recognition"),
+    ("names: recall", "caption_recall"),
+    ("names: precision", "caption_precision"),
+    ("answers", "answers"),
+    ("score", "score"),
+    ("loss in general", "general_loss"),
+)
+"""A table's labels, and the metrics that they stand for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The metrics of the base model, of what answered before (None: the base), and of the new adapter; the verdict."""
+def compared_answers(base: ModelMetrics, candidate: ModelMetrics) -> tuple[ComparedAnswer, ...]:
+    """Return questions with what was answered to them before and after, at most 40.
 
-    pack: str
-    recipe: str
-    seed: int
-    lessons: int
-    held_out_pictures: int
-    steps: int
-    seconds: float
-    base: ModelMetrics
-    in_use: ModelMetrics | None
-    candidate: ModelMetrics
-    verdict: Verdict
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the database keeps it: numbers, and the questions that the new adapter was asked."""
-        return {
-            **{
-                name: getattr(self, name)
-                for name in ("pack", "recipe", "seed", "lessons", "held_out_pictures", "steps")
-            },
-            "seconds": round(self.seconds, 1),
-            "base": self.base.numbers(),
-            "in_use": None if self.in_use is None else self.in_use.numbers(),
-            "candidate": self.candidate.numbers(),
-            "verdict": asdict(self.verdict),
-            "answers": _compared(self.base, self.candidate),
-        }
-
-    def lines(self) -> list[str]:
-        """Return it as a table for a terminal."""
-        columns = [("base", self.base), ("in use", self.in_use or self.base), ("new", self.candidate)]
-        rows = [f"{'':20}" + "".join(f"{name:>10}" for name, _ in columns)]
-        for label, field in (
-            ("recognition", "recognition"),
-            ("names: recall", "caption_recall"),
-            ("names: precision", "caption_precision"),
-            ("answers", "answers"),
-            ("score", "score"),
-            ("loss in general", "general_loss"),
-        ):
-            rows.append(f"{label:20}" + "".join(f"{_shown(getattr(metrics, field)):>10}" for _, metrics in columns))
-        outcome = "put to use" if self.verdict.passes else "not put to use"
-        return [
-            f"{self.lessons} samples, {self.steps} steps, {self.seconds:.0f} s; "
-            f"{self.held_out_pictures} pictures held out",
-            *rows,
-            f"{outcome}: {self.verdict.why}",
-        ]
-
-
-def known_numbers(metrics: ModelMetrics) -> dict[str, float]:
-    """Return metrics as an adapter's manifest has them: without those of what wasn't asked."""
-    return {name: value for name, value in metrics.numbers().items() if value is not None}
-
-
-def _compared(base: ModelMetrics, candidate: ModelMetrics) -> list[dict[str, object]]:
-    """Return questions with what was said to them before and after: first those that the answer changed for."""
+    First come those whose answer changed between wrong and right: there may be no room for all.
+    """
     pairs = sorted(
         zip(base.answered, candidate.answered, strict=True), key=lambda pair: pair[0].is_right == pair[1].is_right
     )
-    return [_pair(before, after) for before, after in pairs[:MAX_ANSWERS]]
+    return tuple(_compared(before, after) for before, after in pairs[:MAX_ANSWERS])
 
 
-def _pair(before: Answered, after: Answered) -> dict[str, object]:
-    return {
-        "question": after.question,
-        "before": before.answer,
-        "after": after.answer,
-        "should": after.expected,
-        "was_right": before.is_right,
-        "is_right": after.is_right,
-    }
+def table(report: TrainingReport) -> list[str]:
+    """Return a report as lines for a terminal."""
+    columns = (("base", report.base), ("in use", report.before), ("new", report.candidate))
+    outcome = "put to use" if report.verdict.passes else "not put to use"
+    return [
+        f"{report.samples} samples, {report.steps} steps, {report.seconds:.0f} s; "
+        f"{report.held_out_pictures} pictures held out",
+        f"{'':20}" + "".join(f"{name:>10}" for name, _ in columns),
+        *(
+            f"{label:20}" + "".join(f"{_shown(metrics.known.get(metric)):>10}" for _, metrics in columns)
+            for label, metric in ROWS
+        ),
+        f"{outcome}: {report.verdict.why}",
+    ]
+
+
+def _compared(before: Answered, after: Answered) -> ComparedAnswer:
+    return ComparedAnswer(
+        question=after.question,
+        before=before.answer,
+        after=after.answer,
+        expected=after.expected,
+        was_right=before.is_right,
+        is_right=after.is_right,
+    )
 
 
 def _shown(value: float | None) -> str:
