@@ -12,7 +12,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,8 +42,6 @@ TOKEN = "bench"  # noqa: S105 (of a server that lives for seconds)
 MAX_WAITING = 128
 SIDE, MARGIN = 420, 60
 """Pixels of the plot."""
-
-Ask = Callable[[aiohttp.ClientSession, str, int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +88,13 @@ def bench(models: Models, seconds: float, plot: Path | None) -> BenchResult:
     generate_loop = asyncio.run(
         in_a_thread_that_ends(lambda: _loop(lambda number: _write_one(models, questions[number % PICTURES]), seconds))
     )
-    perceive, generate = asyncio.run(_served(models, pictures, questions, seconds, perceive_loop, generate_loop))
+    perceive_requests = [PerceiveRequest(picture=_digest(picture)).model_dump_json() for picture in pictures]
+    generate_requests = [question.request.model_dump_json() for question in questions]
+    kinds = (
+        _Requests(path="perceive", bodies=perceive_requests, loop_per_second=perceive_loop),
+        _Requests(path="generate", bodies=generate_requests, loop_per_second=generate_loop),
+    )
+    perceive, generate = asyncio.run(_served(models, pictures, kinds, seconds))
     result = BenchResult(
         pack=models.pack,
         device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -154,67 +158,65 @@ def _loop(call: Callable[[int], object], seconds: float) -> float:
     return done / (time.perf_counter() - started)
 
 
-def _write_one(models: Models, asked: GenerationInput) -> None:
-    for _ in models.writer.write([asked], [threading.Event()]):
+def _write_one(models: Models, prompt: GenerationInput) -> None:
+    for _ in models.writer.write([prompt], [threading.Event()]):
         pass
 
 
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    """Requests of one kind, which come round; ``loop_per_second`` is how many the models do without a server."""
+
+    path: str
+    bodies: Sequence[str]
+    loop_per_second: float
+
+
 async def _served(
-    models: Models,
-    pictures: Sequence[Image.Image],
-    questions: Sequence[GenerationInput],
-    seconds: float,
-    perceive_loop: float,
-    generate_loop: float,
-) -> tuple[tuple[Load, ...], tuple[Load, ...]]:
-    bodies = [question.request.model_dump_json() for question in questions]
-    digests = [_digest(picture) for picture in pictures]
-
-    async def perceive(session: aiohttp.ClientSession, url: str, number: int) -> None:
-        request = PerceiveRequest(picture=digests[number % PICTURES])
-        await _post(session, f"{url}/perceive", request.model_dump_json())
-
-    async def generate(session: aiohttp.ClientSession, url: str, number: int) -> None:
-        await _post(session, f"{url}/generate", bodies[number % PICTURES])
-
+    models: Models, pictures: Sequence[Image.Image], kinds: Sequence[_Requests], seconds: float
+) -> list[tuple[Load, ...]]:
+    """Return, for each kind of requests, what each number of clients got."""
     async with _serving(models, pictures) as (session, url):
-        seen = [await _load(perceive, session, url, clients, seconds, perceive_loop) for clients in CLIENTS]
-        written = [await _load(generate, session, url, clients, seconds, generate_loop) for clients in CLIENTS]
-    return tuple(seen), tuple(written)
+        return [
+            tuple([await _load(session, url, requests, clients, seconds) for clients in CLIENTS]) for requests in kinds
+        ]
 
 
-async def _load(ask: Ask, session: aiohttp.ClientSession, url: str, clients: int, seconds: float, loop: float) -> Load:
-    """Let so many clients ask, each again as soon as it is answered."""
-    waited: list[float] = []
+async def _load(session: aiohttp.ClientSession, url: str, requests: _Requests, clients: int, seconds: float) -> Load:
+    """Let so many clients ask, each again as soon as it is answered, no two for the same picture at first."""
     started = time.perf_counter()
-
-    async def client(place: int) -> None:
-        number = place
-        while time.perf_counter() - started < seconds:
-            asked = time.perf_counter()
-            await ask(session, url, number)
-            waited.append(time.perf_counter() - asked)
-            number += clients
-
-    await asyncio.gather(*(client(place) for place in range(clients)))
+    numbers = (itertools.count(client, clients) for client in range(clients))
+    of_clients = await asyncio.gather(
+        *(_client(session, f"{url}/{requests.path}", requests.bodies, each, started + seconds) for each in numbers)
+    )
+    waited = [wait for waits in of_clients for wait in waits]
     per_second = len(waited) / (time.perf_counter() - started)
     p50, p95 = np.quantile(waited, (0.5, 0.95))
     return Load(
         clients=clients,
         per_second=round(per_second, 2),
-        times_the_loop=round(per_second / loop, 2),
+        times_the_loop=round(per_second / requests.loop_per_second, 2),
         p50_ms=round(1000 * p50, 1),
         p95_ms=round(1000 * p95, 1),
     )
 
 
+async def _client(
+    session: aiohttp.ClientSession, url: str, bodies: Sequence[str], numbers: Iterator[int], end: float
+) -> list[float]:
+    """Ask until the end (of the performance counter); returns the seconds that each answer took."""
+    waited = []
+    while (began := time.perf_counter()) < end:
+        await _post(session, url, bodies[next(numbers) % len(bodies)])
+        waited.append(time.perf_counter() - began)
+    return waited
+
+
 async def _server_ms(pictures: Sequence[Image.Image]) -> float:
     """Return the milliseconds that a request takes when the model takes none."""
     digest = _digest(pictures[0])
-    async with _serving(Models(pack="nothing", perceiver=_SeesAtOnce(), writer=_WritesAtOnce()), pictures) as (
-        session,
-        url,
-    ):
+    models = Models(pack="nothing", perceiver=_InstantPerceiver(), writer=_InstantWriter())
+    async with _serving(models, pictures) as (session, url):
         question = PerceiveRequest(picture=digest).model_dump_json()
         await _post(session, f"{url}/perceive", question)
         started = time.perf_counter()
@@ -278,7 +280,7 @@ def _digest(picture: Image.Image) -> str:
 
 
 @dataclass
-class _SeesAtOnce:
+class _InstantPerceiver:
     """A perceiver that takes no time: what is left is the server's own."""
 
     embedding_id: str = "nothing/1"
@@ -298,7 +300,7 @@ class _SeesAtOnce:
         return self.refer(picture, box)
 
 
-class _WritesAtOnce:
+class _InstantWriter:
     sees_pictures = False
 
     def write(

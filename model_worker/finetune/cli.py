@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ NOTHING_DONE = 3
 BY_HAND = 0
 """Who rolls back on the command line: nobody of Discord's."""
 
+Command = Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]]
+
 
 def add_finetune_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     """Add the commands; each sets ``run``, which returns the exit code; ``pack`` is the default one."""
@@ -40,9 +43,9 @@ def add_finetune_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     data.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="samples.json, pictures and sheet.png go here"
     )
-    data.set_defaults(run=_runs(_data))
+    data.set_defaults(run=partial(_run, _data))
     owner = commands.add_parser("owner", help="train an owner's adapter now, and put it to use if it is better")
-    owner.set_defaults(run=_runs(_owner))
+    owner.set_defaults(run=partial(_run, _owner))
     for command in (data, owner):
         command.add_argument("owner", type=_owner_id, help="user:ID or server:ID, Discord's numbers")
         command.add_argument("--seed", type=int, default=0)
@@ -58,7 +61,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     base.set_defaults(run=_base)
     work = commands.add_parser("work", help="take trainings from the queue, by schedule and when somebody asks")
     work.add_argument("--with-parent", action="store_true", help="end when the parent process does")
-    work.set_defaults(run=_runs(_work))
+    work.set_defaults(run=partial(_run, _work))
     for name, words, act in (
         ("history", "list an owner's adapters", _history),
         ("rollback", "let the adapter before this one answer again", _roll_back),
@@ -66,7 +69,7 @@ def add_finetune_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("owner", type=_owner_id, help="user:ID or server:ID")
-        command.set_defaults(run=_runs(act))
+        command.set_defaults(run=partial(_run, act))
     for command in (data, owner, work):
         command.add_argument("--pack", default=pack)
 
@@ -77,7 +80,7 @@ def _owner_id(text: str) -> OwnerId:
     return OwnerId(text)
 
 
-def _said(error: Exception) -> str:
+def _words_for(error: Exception) -> str:
     """Return an error in words for who operates the trainer; those that people meet carry none."""
     words: dict[type[Exception], str] = {
         DatabaseUnavailableError: f"The database can't be reached: {error.__cause__}",
@@ -87,28 +90,20 @@ def _said(error: Exception) -> str:
     return words.get(type(error), str(error))
 
 
-def _runs(
-    act: Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]],
-) -> Callable[[argparse.Namespace], int]:
-    """Return a command that has a memory."""
-
-    def run(options: argparse.Namespace) -> int:
-        try:
-            return asyncio.run(_with_memory(act, options))
-        except (PackError, DatabaseSetupError, DatabaseUnavailableError, NothingToRollBackError) as problem:
-            sys.stderr.write(f"{_said(problem)}\n")
-            return 1
-        except asyncio.CancelledError:
-            return 143
-        except KeyboardInterrupt:
-            return 130
-
-    return run
+def _run(act: Command, options: argparse.Namespace) -> int:
+    """Run a command that has a memory; returns the exit code."""
+    try:
+        return asyncio.run(_with_memory(act, options))
+    except (PackError, DatabaseSetupError, DatabaseUnavailableError, NothingToRollBackError) as problem:
+        sys.stderr.write(f"{_words_for(problem)}\n")
+        return 1
+    except asyncio.CancelledError:
+        return 143
+    except KeyboardInterrupt:
+        return 130
 
 
-async def _with_memory(
-    act: Callable[[asyncpg.Pool, argparse.Namespace], Coroutine[Any, Any, int]], options: argparse.Namespace
-) -> int:
+async def _with_memory(act: Command, options: argparse.Namespace) -> int:
     task = asyncio.current_task()
     if task is not None:
         with contextlib.suppress(NotImplementedError):
@@ -205,7 +200,7 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
         try:
             report = await train_owner(training, options.owner)
         except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
-            sys.stderr.write(f"{_said(problem)}\n")
+            sys.stderr.write(f"{_words_for(problem)}\n")
             return NOTHING_DONE
     sys.stdout.write("\n".join(table(report)) + "\n")
     return 0
