@@ -8,42 +8,52 @@ import json
 import posixpath
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from bot.archive.schema import (
     MAX_PROBLEMS,
+    READING,
     VERSION,
     Archive,
     ArchivedConcept,
-    ArchivedEmbedding,
+    ArchivedCorrection,
     ArchivedReference,
     ArchiveError,
     ArchiveProblem,
+    InvalidEntryError,
     ProblemKind,
+    RapConcept,
 )
-from bot.archive.vectors import unpack_vector
-from db.geometry import WHOLE, Box
-from db.names import InvalidTextError, check_category, check_info, check_name, name_key
-from db.types import NO_CHANNEL, Channel, StoredCorrection, Vector, Verdict
+from db.geometry import WHOLE
+from db.names import InvalidTextError, check_name, name_key
 from model_worker.api.images import LARGEST_BYTES
 
-FORMER_VERDICTS = {"not_them": Verdict.INCORRECT}
-"""What older archives call it."""
 MAX_ENTRIES = 20_000
 """Files in one archive."""
 MAX_BYTES = 600_000_000
 """Of all files in one archive, once they are unpacked."""
 LARGEST_JSON = 50_000_000
 """Bytes."""
-LONGEST_VECTOR = 8192
-LARGEST_COUNT = 2_000_000_000
+STRUCTURE = {
+    "model_type": ProblemKind.NOT_AN_OBJECT,
+    "dataclass_type": ProblemKind.NOT_AN_OBJECT,
+    "tuple_type": ProblemKind.NOT_A_LIST,
+}
+FIELDS = {
+    "picture": ProblemKind.NO_PICTURE,
+    "image": ProblemKind.NO_PICTURE,
+    "box": ProblemKind.INVALID_BOX,
+    "times_recognised": ProblemKind.INVALID_COUNT,
+    "verdict": ProblemKind.INVALID_VERDICT,
+}
+"""What is wrong when such a field can't be read; everywhere else it is text that is missing, or isn't text."""
 Given = TypeVar("Given")
 Made = TypeVar("Made")
+Entry = TypeVar("Entry", bound=BaseModel)
 
 
 def read_archive(data: bytes) -> Archive:
@@ -96,14 +106,12 @@ class _Unpacked:
         return content
 
 
-class _InvalidEntryError(Exception):
-    """Something in a file that can't be used; what comes after it is read all the same."""
+class _ProblemError(Exception):
+    """Something that can't be used in one entry of a file; the entries after it are read all the same."""
 
-    def __init__(
-        self, kind: ProblemKind, concept: str = "", *, field: str = "", cause: InvalidTextError | None = None
-    ) -> None:
-        super().__init__(kind)
-        self.problem = ArchiveProblem(kind=kind, concept=concept, field=field, cause=cause)
+    def __init__(self, problem: ArchiveProblem) -> None:
+        super().__init__(problem)
+        self.problem = problem
 
 
 def _read(data: bytes) -> Archive:
@@ -126,64 +134,47 @@ def _read_whole(unpacked: _Unpacked) -> Archive:
     if not isinstance(content, dict) or content.get("version") != VERSION:
         raise ArchiveError.of(ProblemKind.UNKNOWN_VERSION)
     pictures = _Pictures(unpacked)
-    found, problems = _collected(_list_in(content, "concepts"), lambda item: _concept(_object(item), pictures))
-    corrections, more = _collected(_list_in(content, "corrections"), lambda item: _correction(_object(item)))
+    found, problems = _collected(_list_in(content, "concepts"), lambda item: _concept(item, pictures))
+    corrections, more = _collected(_list_in(content, "corrections"), _correction)
     concepts, twins = _joined(found)
-    return _checked(Archive(concepts, tuple(corrections), (), False, False, _now()), [*problems, *more, *twins])
+    return _checked(Archive(concepts=concepts, corrections=tuple(corrections)), [*problems, *more, *twins])
 
 
-def _concept(given: dict[str, Any], pictures: _Pictures) -> ArchivedConcept:
-    name = _cleaned(check_name, given.get("name"))
-    references = tuple(_reference(_object(item, name), name, pictures) for item in _list_in(given, "references", name))
-    learned = given.get("learned")
-    place = learned if isinstance(learned, dict) else {}
-    return ArchivedConcept(
-        name=name,
-        info=_cleaned(check_info, given.get("info", ""), name),
-        category=_cleaned(check_category, given.get("category", ""), name),
-        created_at=_time(given.get("created_at")) or _now(),
-        times_recognised=_count(given.get("times_recognised", 0), name),
-        last_seen=_time(given.get("last_seen")),
-        learned=Channel(_id(place.get("server_id")), _id(place.get("channel_id"))),
-        linked_user=_id(given.get("linked_user")),
-        references=references,
-    )
+def _concept(given: object, pictures: _Pictures) -> ArchivedConcept:
+    concept = _entry(ArchivedConcept, given, _name_in(given, "name"))
+    references = tuple(pictures.of(reference, concept.name) for reference in concept.references)
+    return concept.model_copy(update={"references": references})
 
 
-def _reference(given: dict[str, Any], concept: str, pictures: _Pictures) -> ArchivedReference:
-    sha256 = given.get("picture")
-    if not isinstance(sha256, str):
-        raise _InvalidEntryError(ProblemKind.NO_PICTURE, concept)
-    return ArchivedReference(
-        picture=pictures.whole(sha256, concept),
-        picture_sha256=sha256,
-        box=_box(given.get("box"), concept),
-        created_at=_time(given.get("created_at")) or _now(),
-        is_avatar=given.get("is_avatar") is True,
-        embeddings=tuple(
-            ArchivedEmbedding(
-                _text(_object(item, concept).get("embedding_id"), concept),
-                _vector(_object(item, concept).get("vector"), concept),
-            )
-            for item in _list_in(given, "embeddings", concept)
-        ),
-    )
+def _correction(given: object) -> ArchivedCorrection:
+    return _entry(ArchivedCorrection, given, _name_in(given, "concept"))
 
 
-def _correction(given: dict[str, Any]) -> StoredCorrection:
-    name = _cleaned(check_name, given.get("concept"))
+def _name_in(given: object, key: str) -> str:
+    """Return the name that an entry is about, empty where there is none that can be shown."""
     try:
-        written = _text(given.get("verdict"), name)
-        verdict = FORMER_VERDICTS.get(written) or Verdict(written)
-    except ValueError as error:
-        raise _InvalidEntryError(ProblemKind.INVALID_VERDICT, name) from error
-    return StoredCorrection(
-        concept_name=name,
-        verdict=verdict,
-        embedding_id=_text(given.get("embedding_id"), name),
-        vector=_vector(given.get("vector"), name),
-        created_at=_time(given.get("created_at")) or _now(),
-    )
+        return check_name(given[key]) if isinstance(given, dict) and isinstance(given.get(key), str) else ""
+    except InvalidTextError:
+        return ""
+
+
+def _entry(kind: type[Entry], given: object, concept: str) -> Entry:
+    """Return an entry, read and checked. Raises _ProblemError with the first thing that is wrong with it."""
+    try:
+        return kind.model_validate(given, context=READING)
+    except ValidationError as error:
+        raise _ProblemError(_problem_of(error.errors(include_url=False)[0], concept)) from error
+
+
+def _problem_of(details: ErrorDetails, concept: str) -> ArchiveProblem:
+    names = [name for name in details["loc"] if isinstance(name, str)]
+    cause = details.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidEntryError):
+        return ArchiveProblem(kind=cause.kind, concept=concept, cause=cause.cause)
+    kind = STRUCTURE.get(details["type"])
+    if kind is None or "image" in names:
+        kind = next((FIELDS[name] for name in names if name in FIELDS), ProblemKind.NOT_TEXT)
+    return ArchiveProblem(kind=kind, concept=concept, field=names[-1] if names else "")
 
 
 def _joined(found: Iterable[ArchivedConcept]) -> tuple[tuple[ArchivedConcept, ...], list[ArchiveProblem]]:
@@ -195,7 +186,9 @@ def _joined(found: Iterable[ArchivedConcept]) -> tuple[tuple[ArchivedConcept, ..
         if known is None:
             joined[name_key(concept.name)] = concept
         elif known.name == concept.name:
-            joined[name_key(concept.name)] = replace(known, references=known.references + concept.references)
+            joined[name_key(concept.name)] = known.model_copy(
+                update={"references": known.references + concept.references}
+            )
         else:
             problems.append(ArchiveProblem(kind=ProblemKind.SAME_NAME, concept=known.name, other=concept.name))
     return tuple(joined.values()), problems
@@ -207,38 +200,33 @@ def _read_rap(unpacked: _Unpacked, place: str, content: dict[str, Any]) -> Archi
     entries = content["concept_dict"]
     if not isinstance(entries, dict):
         raise ArchiveError.of(ProblemKind.NOT_A_DICTIONARY, field="concept_dict")
-    found, problems = _collected(
-        list(entries.items()), lambda pair: _rap_concept(pair[0], _object(pair[1], pair[0]), place, pictures)
-    )
+    found, problems = _collected(entries.items(), lambda pair: _rap_concept(pair[0], pair[1], place, pictures))
     keys: dict[str, str] = {}
     for concept in found:
         other = keys.setdefault(name_key(concept.name), concept.name)
         if other is not concept.name:
             problems.append(ArchiveProblem(kind=ProblemKind.NAMED_TWICE, concept=concept.name))
-    return _checked(Archive(tuple(found), (), (), False, False, _now()), problems)
+    return _checked(Archive(concepts=tuple(found)), problems)
 
 
-def _rap_concept(key: str, given: dict[str, Any], place: str, pictures: _Pictures) -> ArchivedConcept:
+def _rap_concept(key: str, given: object, place: str, pictures: _Pictures) -> ArchivedConcept:
     """Return an entry of a RAP memory file; there a name stands in brackets, which ours can't have."""
-    name = _cleaned(check_name, str(given.get("name", key)).strip("<>"))
-    images = given.get("image")
-    paths = images if isinstance(images, list) else [images]
-    shown = [pictures.found(path, place, name) for path in paths]
-    info = _text(given.get("info", ""), name).replace(key, name).replace(f"<{name}>", name)
-    return ArchivedConcept(
-        name=name,
-        info=_cleaned(check_info, info, name),
-        category=_cleaned(check_category, given.get("category", ""), name),
-        created_at=_now(),
-        times_recognised=0,
-        last_seen=None,
-        learned=NO_CHANNEL,
-        linked_user=None,
-        references=tuple(
-            ArchivedReference(picture, hashlib.sha256(picture).hexdigest(), WHOLE, _now(), number == 0)
+    entry = _entry(RapConcept, given, key.strip("<>"))
+    written = (entry.name or key).strip("<>")
+    name = _name_in({"name": written}, "name") or written
+    shown = [pictures.found(path, place, name) for path in entry.image]
+    concept = {
+        "name": name,
+        "info": entry.info.replace(key, name).replace(f"<{name}>", name),
+        "category": entry.category,
+        "references": [
+            ArchivedReference(
+                sha256=hashlib.sha256(picture).hexdigest(), content=picture, box=WHOLE, is_avatar=number == 0
+            )
             for number, picture in enumerate(shown)
-        ),
-    )
+        ],
+    }
+    return _entry(ArchivedConcept, concept, name)
 
 
 class _Pictures:
@@ -249,17 +237,15 @@ class _Pictures:
         self._names = set(unpacked.names)
         self._read: dict[str, bytes] = {}
 
-    def whole(self, sha256: str, concept: str) -> bytes:
-        """Return a picture of our own zip; it has to be the one that its name says."""
-        picture = self._get(f"pictures/{sha256}.jpg", concept)
-        if hashlib.sha256(picture).hexdigest() != sha256:
-            raise _InvalidEntryError(ProblemKind.PICTURE_CHANGED, concept)
-        return picture
+    def of(self, reference: ArchivedReference, concept: str) -> ArchivedReference:
+        """Return a reference of our own zip with its picture, which has to be the one that its name says."""
+        picture = self._get(f"pictures/{reference.sha256}.jpg", concept)
+        if hashlib.sha256(picture).hexdigest() != reference.sha256:
+            raise _ProblemError(ArchiveProblem(kind=ProblemKind.PICTURE_CHANGED, concept=concept))
+        return reference.model_copy(update={"content": picture})
 
-    def found(self, path: object, place: str, concept: str) -> bytes:
+    def found(self, path: str, place: str, concept: str) -> bytes:
         """Return the picture that a RAP memory file means by a path."""
-        if not isinstance(path, str):
-            raise _InvalidEntryError(ProblemKind.NO_PICTURE, concept)
         plain = posixpath.normpath(path.replace("\\", "/")).lstrip("/")
         folder = posixpath.dirname(place)
         for start in (folder, posixpath.dirname(folder), ""):
@@ -267,13 +253,11 @@ class _Pictures:
             if name in self._names:
                 return self._get(name, concept)
         alike = [name for name in self._names if posixpath.basename(name) == posixpath.basename(plain)]
-        if len(alike) == 1:
-            return self._get(alike[0], concept)
-        raise _InvalidEntryError(ProblemKind.PICTURE_MISSING, concept)
+        return self._get(alike[0] if len(alike) == 1 else plain, concept)
 
     def _get(self, name: str, concept: str) -> bytes:
         if name not in self._names:
-            raise _InvalidEntryError(ProblemKind.PICTURE_MISSING, concept)
+            raise _ProblemError(ArchiveProblem(kind=ProblemKind.PICTURE_MISSING, concept=concept))
         if name not in self._read:
             self._read[name] = self._unpacked.read(name, LARGEST_BYTES)
         return self._read[name]
@@ -286,7 +270,7 @@ def _collected(given: Iterable[Given], make: Callable[[Given], Made]) -> tuple[l
     for item in given:
         try:
             made.append(make(item))
-        except _InvalidEntryError as wrong:
+        except _ProblemError as wrong:
             problems.append(wrong.problem)
         except ArchiveError as wrong:
             problems += wrong.problems
@@ -321,84 +305,8 @@ def _json(data: bytes, file: str) -> object:
     return content
 
 
-def _object(given: object, concept: str = "") -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise _InvalidEntryError(ProblemKind.NOT_AN_OBJECT, concept)
-    return given
-
-
-def _list_in(given: dict[str, Any], key: str, concept: str = "") -> list[Any]:
+def _list_in(given: Mapping[str, Any], key: str) -> list[object]:
     found = given.get(key, [])
     if not isinstance(found, list):
-        if not concept:
-            raise ArchiveError.of(ProblemKind.NOT_A_LIST, field=key)
-        raise _InvalidEntryError(ProblemKind.NOT_A_LIST, concept, field=key)
+        raise ArchiveError.of(ProblemKind.NOT_A_LIST, field=key)
     return found
-
-
-def _text(given: object, concept: str) -> str:
-    if not isinstance(given, str) or "\x00" in given or _has_surrogate(given):
-        raise _InvalidEntryError(ProblemKind.NOT_TEXT, concept)
-    return given
-
-
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)
-
-
-def _cleaned(check: Callable[[str], str], given: object, concept: str = "") -> str:
-    if not isinstance(given, str):
-        raise _InvalidEntryError(ProblemKind.NOT_TEXT, concept)
-    try:
-        return check(given)
-    except InvalidTextError as error:
-        raise _InvalidEntryError(ProblemKind.INVALID_TEXT, concept, cause=error) from error
-
-
-def _box(given: object, concept: str) -> Box:
-    sides = [_object(given, concept).get(side) for side in ("left", "top", "right", "bottom")]
-    numbers = [float(side) for side in sides if isinstance(side, int | float) and abs(side) <= 1]
-    if len(numbers) != len(sides):
-        raise _InvalidEntryError(ProblemKind.INVALID_BOX, concept)
-    left, top, right, bottom = numbers
-    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-        raise _InvalidEntryError(ProblemKind.INVALID_BOX, concept)
-    return Box(left=left, top=top, right=right, bottom=bottom)
-
-
-def _vector(given: object, concept: str) -> Vector:
-    try:
-        vector = unpack_vector(_text(given, concept))
-    except ValueError as error:
-        raise _InvalidEntryError(ProblemKind.INVALID_EMBEDDING, concept) from error
-    norm = float(np.linalg.norm(vector)) if 0 < len(vector) <= LONGEST_VECTOR else 0.0
-    if not 0.5 <= norm <= 2:
-        raise _InvalidEntryError(ProblemKind.INVALID_EMBEDDING, concept)
-    return vector
-
-
-def _time(given: object) -> datetime | None:
-    """Return a moment; None when there is none, or it isn't one, or it is still to come."""
-    if not isinstance(given, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(given)
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment <= _now() else None
-
-
-def _count(given: object, concept: str) -> int:
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= LARGEST_COUNT:
-        raise _InvalidEntryError(ProblemKind.INVALID_COUNT, concept)
-    return given
-
-
-def _id(given: object) -> int | None:
-    is_id = isinstance(given, int) and not isinstance(given, bool) and 0 < given < 2**63
-    return given if is_id and isinstance(given, int) else None
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -1,18 +1,44 @@
-"""What an archive holds, as types; and what can be wrong with one."""
+"""What an archive holds, as types that are its JSON, too; and what can be wrong with one.
+
+The checks of what a text, a box or a vector says are made when a stranger's file is read (``READING``), not when a
+memory is written: whatever is stored can be taken out.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Any, Final, Literal, Self
 
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+)
+
+from bot.archive.vectors import pack_vector, unpack_vector
 from db.errors import UserFacingError
 from db.geometry import Box
-from db.types import Channel, StoredCorrection, Vector
+from db.names import InvalidTextError, check_category, check_info, check_name
+from db.types import NO_CHANNEL, Channel, Vector, Verdict
 
-VERSION = 1
+VERSION: Final = 1
 MAX_PROBLEMS = 10
+LONGEST_VECTOR = 8192
+LARGEST_COUNT = 2_000_000_000
+READING: Final = "reading"
+"""The context of pydantic's validation in which what a stranger wrote is checked."""
+FORMER_VERDICTS = {"not_them": Verdict.INCORRECT}
+"""What older archives call it."""
 
 
 class ProblemKind(StrEnum):
@@ -76,57 +102,196 @@ class ArchiveError(UserFacingError):
         return cls((ArchiveProblem(kind=kind, file=file, field=field, count=count, max_count=max_count),))
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedEmbedding:
+class InvalidEntryError(ValueError):
+    """Something in a file that can't be used; what comes after it is read all the same."""
+
+    def __init__(self, kind: ProblemKind, cause: InvalidTextError | None = None) -> None:
+        super().__init__(kind)
+        self.kind, self.cause = kind, cause
+
+
+def _when_reading(check: Callable[[Any], Any]) -> AfterValidator:
+    """Return a check of what a stranger wrote; one that raises InvalidTextError says what is wrong with a text."""
+
+    def checked(value: Any, info: ValidationInfo) -> Any:
+        if info.context != READING:
+            return value
+        try:
+            return check(value)
+        except InvalidTextError as error:
+            raise InvalidEntryError(ProblemKind.INVALID_TEXT, error) from error
+
+    return AfterValidator(checked)
+
+
+def _check_storable(text: str) -> str:
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidEntryError(ProblemKind.NOT_TEXT)
+    return text
+
+
+def _check_box(box: Box) -> Box:
+    if not (0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1):
+        raise InvalidEntryError(ProblemKind.INVALID_BOX)
+    return box
+
+
+def _check_length(vector: Vector) -> Vector:
+    norm = float(np.linalg.norm(vector)) if 0 < len(vector) <= LONGEST_VECTOR else 0.0
+    if not 0.5 <= norm <= 2:
+        raise InvalidEntryError(ProblemKind.INVALID_EMBEDDING)
+    return vector
+
+
+def _vector(given: object) -> Vector:
+    if isinstance(given, np.ndarray):
+        return given
+    try:
+        if isinstance(given, str):
+            return unpack_vector(given)
+    except ValueError:
+        pass
+    raise InvalidEntryError(ProblemKind.INVALID_EMBEDDING)
+
+
+def _moment(given: object) -> datetime | None:
+    """Return a moment; None when there is none, or it isn't one, or it is still to come."""
+    if isinstance(given, datetime):
+        return given
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else None
+        moment = moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment is not None and moment <= now() else None
+
+
+def now() -> datetime:
+    """Return this moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def _id(given: object) -> int | None:
+    return given if type(given) is int and 0 < given < 2**63 else None
+
+
+def _channel(given: object) -> Channel:
+    if isinstance(given, Channel):
+        return given
+    place = given if isinstance(given, dict) else {}
+    return Channel(_id(place.get("server_id")), _id(place.get("channel_id")))
+
+
+Name = Annotated[str, _when_reading(check_name)]
+Info = Annotated[str, _when_reading(check_info)]
+Category = Annotated[str, _when_reading(check_category)]
+StorableText = Annotated[str, _when_reading(_check_storable)]
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+Part = Annotated[Box, _when_reading(_check_box)]
+"""A box within its picture."""
+Embedding = Annotated[Vector, PlainValidator(_vector), _when_reading(_check_length), PlainSerializer(pack_vector)]
+"""As text: base64 of float16."""
+_as_iso = PlainSerializer(datetime.isoformat, when_used="unless-none")
+Moment = Annotated[datetime, BeforeValidator(lambda given: _moment(given) or now()), _as_iso]
+"""Where there is none that can be, it is now."""
+PastMoment = Annotated[datetime | None, BeforeValidator(_moment), _as_iso]
+UserId = Annotated[int | None, BeforeValidator(_id)]
+Place = Annotated[Channel, BeforeValidator(_channel)]
+Flag = Annotated[bool, BeforeValidator(lambda given: given is True)]
+EarlierOrNowVerdict = Annotated[Verdict, BeforeValidator(lambda given: FORMER_VERDICTS.get(str(given), given))]
+
+Paths = Annotated[
+    tuple[str, ...],
+    FailFast(),
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    PlainSerializer(lambda paths: paths[0] if len(paths) == 1 else paths),
+]
+"""A single one stands there by itself."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+
+class ArchivedEmbedding(_Part):
     """An embedding of a reference, by the pack that made it. Exported because it is stored; never imported."""
 
-    embedding_id: str
-    vector: Vector
+    embedding_id: StorableText
+    vector: Embedding
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedReference:
-    """One picture of a concept (JPEG, or as somebody's RAP memory has it), and where in it the thing is."""
+class ArchivedReference(_Part):
+    """One picture of a concept, named by its SHA-256, and where in it the thing is.
 
-    picture: bytes
-    picture_sha256: str
-    box: Box
-    created_at: datetime
-    is_avatar: bool
-    embeddings: tuple[ArchivedEmbedding, ...] = ()
+    ``content`` is the picture itself (JPEG, or as somebody's RAP memory has it): a file of its own beside the JSON.
+    """
+
+    sha256: str = Field(validation_alias="picture", serialization_alias="picture")
+    content: bytes = Field(default=b"", exclude=True, repr=False)
+    box: Part
+    created_at: Moment = Field(default_factory=now)
+    is_avatar: Flag = False
+    embeddings: Annotated[tuple[ArchivedEmbedding, ...], FailFast()] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedConcept:
+class ArchivedConcept(_Part):
     """A concept with all of its references and its history."""
 
-    name: str
-    info: str
-    category: str
-    created_at: datetime
-    times_recognised: int
-    last_seen: datetime | None
-    learned: Channel
-    linked_user: int | None
-    references: tuple[ArchivedReference, ...]
+    name: Name
+    info: Info = ""
+    category: Category = ""
+    created_at: Moment = Field(default_factory=now)
+    times_recognised: Count = 0
+    last_seen: PastMoment = None
+    learned: Place = NO_CHANNEL
+    linked_user: UserId = None
+    references: Annotated[tuple[ArchivedReference, ...], FailFast()] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ArchivedAnswer:
-    """The picture of an answer, and who was seen in it."""
+class ArchivedCorrection(_Part):
+    """What somebody said about a recognition of one of their own concepts."""
 
-    picture: bytes
-    created_at: datetime
+    concept_name: Name = Field(validation_alias="concept", serialization_alias="concept")
+    verdict: EarlierOrNowVerdict
+    embedding_id: StorableText
+    vector: Embedding
+    created_at: Moment = Field(default_factory=now)
+
+
+class ArchivedAnswer(_Part):
+    """The picture of an answer (``content``; ``picture`` is its file), and who was seen in it."""
+
+    picture: str = ""
+    content: bytes = Field(default=b"", exclude=True, repr=False)
+    created_at: Moment
     seen: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """A memory as a whole."""
+class Archive(_Part):
+    """A memory as a whole: `keepsake.json`, and the pictures beside it."""
 
-    concepts: tuple[ArchivedConcept, ...]
-    corrections: tuple[StoredCorrection, ...]
-    answers: tuple[ArchivedAnswer, ...]
-    may_train: bool
-    objects: bool
-    exported_at: datetime
+    version: Literal[1] = VERSION
+    exported_at: Moment = Field(default_factory=now)
+    may_train: Flag = False
+    objects: Flag = False
+    concepts: tuple[ArchivedConcept, ...] = ()
+    corrections: tuple[ArchivedCorrection, ...] = ()
+    answers: tuple[ArchivedAnswer, ...] = ()
+
+
+class RapConcept(_Part):
+    """A concept in a memory file of RAP (arXiv 2410.13360): paths of pictures, text without limits."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    name: str = ""
+    image: Paths
+    info: str = ""
+    category: str = ""
+
+
+class RapMemory(_Part):
+    """A memory file of RAP: concepts by their name in angle brackets, and which of them a picture shows."""
+
+    concept_dict: dict[str, RapConcept]
+    path_to_concept: dict[str, str]

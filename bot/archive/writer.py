@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import zipfile
-from dataclasses import asdict, replace
 
-from bot.archive.schema import VERSION, Archive, ArchivedConcept, ArchivedReference
-from bot.archive.vectors import pack_vector
+from pydantic import BaseModel
+
+from bot.archive.schema import Archive, ArchivedAnswer, ArchivedConcept, ArchivedReference, RapConcept, RapMemory
 from bot.texts.archives import README
 
 ROOM_FOR_JSON = 200_000
@@ -32,7 +31,7 @@ def write_archives(archive: Archive, largest: int) -> list[bytes]:
 def _divided(archive: Archive, room: int) -> list[Archive]:
     """Divide a memory into parts whose pictures fit; everything in it is in exactly one of them."""
     parts: list[Archive] = []
-    empty = replace(archive, concepts=(), corrections=(), answers=())
+    empty = archive.model_copy(update={"concepts": (), "corrections": (), "answers": ()})
     current, used = empty, 0
 
     def make_room(size: int) -> None:
@@ -47,15 +46,13 @@ def _divided(archive: Archive, room: int) -> list[Archive]:
         for number, reference in enumerate(concept.references):
             mine = said if number == 0 else ()
             vectors = [made.vector for made in reference.embeddings] + [correction.vector for correction in mine]
-            make_room(len(reference.picture) + sum(BYTES_A_NUMBER * len(vector) for vector in vectors))
-            current = replace(
-                current,
-                concepts=_with_reference(current.concepts, concept, reference),
-                corrections=current.corrections + mine,
-            )
+            make_room(len(reference.content) + sum(BYTES_A_NUMBER * len(vector) for vector in vectors))
+            concepts = _with_reference(current.concepts, concept, reference)
+            corrections = current.corrections + mine
+            current = current.model_copy(update={"concepts": concepts, "corrections": corrections})
     for answer in archive.answers:
-        make_room(len(answer.picture))
-        current = replace(current, answers=(*current.answers, answer))
+        make_room(len(answer.content))
+        current = current.model_copy(update={"answers": (*current.answers, _named(answer, len(current.answers) + 1))})
     return [*parts, current]
 
 
@@ -63,8 +60,13 @@ def _with_reference(
     known: tuple[ArchivedConcept, ...], concept: ArchivedConcept, reference: ArchivedReference
 ) -> tuple[ArchivedConcept, ...]:
     if known and known[-1].name == concept.name:
-        return (*known[:-1], replace(known[-1], references=(*known[-1].references, reference)))
-    return (*known, replace(concept, references=(reference,)))
+        concept, known = known[-1], known[:-1]
+        return (*known, concept.model_copy(update={"references": (*concept.references, reference)}))
+    return (*known, concept.model_copy(update={"references": (reference,)}))
+
+
+def _named(answer: ArchivedAnswer, number: int) -> ArchivedAnswer:
+    return answer.model_copy(update={"picture": f"answers/{number}.jpg"})
 
 
 def _written(archive: Archive) -> bytes:
@@ -78,82 +80,28 @@ def _written(archive: Archive) -> bytes:
 
         put("README.txt", README.encode())
         put("database.json", _as_json(_rap_memory(archive)), squeezed=True)
-        put("keepsake.json", _as_json(_whole_memory(archive)), squeezed=True)
-        pictures = {ref.picture_sha256: ref.picture for concept in archive.concepts for ref in concept.references}
-        for sha256, picture in pictures.items():
-            put(f"pictures/{sha256}.jpg", picture)
-        for number, answer in enumerate(archive.answers, start=1):
-            put(f"answers/{number}.jpg", answer.picture)
+        put("keepsake.json", _as_json(archive), squeezed=True)
+        pictures = {_path(ref): ref.content for concept in archive.concepts for ref in concept.references}
+        pictures |= {answer.picture: answer.content for answer in archive.answers}
+        for path, picture in pictures.items():
+            put(path, picture)
     return file.getvalue()
 
 
-def _as_json(content: object) -> bytes:
-    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+def _as_json(content: BaseModel) -> bytes:
+    return content.model_dump_json(by_alias=True, indent=1).encode()
 
 
-def _rap_memory(archive: Archive) -> dict[str, object]:
+def _rap_memory(archive: Archive) -> RapMemory:
     """Return the memory file as RAP's own code reads it."""
-    return {
-        "concept_dict": {
-            f"<{concept.name}>": {
-                "name": concept.name,
-                "image": _path(_avatar(concept)),
-                "info": concept.info,
-                "category": concept.category,
-            }
-            for concept in archive.concepts
+    shown = {f"<{concept.name}>": (concept, _path(_avatar(concept))) for concept in archive.concepts}
+    return RapMemory(
+        concept_dict={
+            key: RapConcept(name=concept.name, image=(path,), info=concept.info, category=concept.category)
+            for key, (concept, path) in shown.items()
         },
-        "path_to_concept": {_path(_avatar(concept)): f"<{concept.name}>" for concept in archive.concepts},
-    }
-
-
-def _whole_memory(archive: Archive) -> dict[str, object]:
-    return {
-        "version": VERSION,
-        "exported_at": archive.exported_at.isoformat(),
-        "may_train": archive.may_train,
-        "objects": archive.objects,
-        "concepts": [_concept_to_json(concept) for concept in archive.concepts],
-        "corrections": [
-            {
-                "concept": correction.concept_name,
-                "verdict": correction.verdict.value,
-                "embedding_id": correction.embedding_id,
-                "vector": pack_vector(correction.vector),
-                "created_at": correction.created_at.isoformat(),
-            }
-            for correction in archive.corrections
-        ],
-        "answers": [
-            {"picture": f"answers/{number}.jpg", "created_at": answer.created_at.isoformat(), "seen": list(answer.seen)}
-            for number, answer in enumerate(archive.answers, start=1)
-        ],
-    }
-
-
-def _concept_to_json(concept: ArchivedConcept) -> dict[str, object]:
-    return {
-        "name": concept.name,
-        "info": concept.info,
-        "category": concept.category,
-        "created_at": concept.created_at.isoformat(),
-        "times_recognised": concept.times_recognised,
-        "last_seen": None if concept.last_seen is None else concept.last_seen.isoformat(),
-        "learned": asdict(concept.learned),
-        "linked_user": concept.linked_user,
-        "references": [
-            {
-                "picture": ref.picture_sha256,
-                "box": asdict(ref.box),
-                "created_at": ref.created_at.isoformat(),
-                "is_avatar": ref.is_avatar,
-                "embeddings": [
-                    {"embedding_id": made.embedding_id, "vector": pack_vector(made.vector)} for made in ref.embeddings
-                ],
-            }
-            for ref in concept.references
-        ],
-    }
+        path_to_concept={path: key for key, (_, path) in shown.items()},
+    )
 
 
 def _avatar(concept: ArchivedConcept) -> ArchivedReference:
@@ -161,4 +109,4 @@ def _avatar(concept: ArchivedConcept) -> ArchivedReference:
 
 
 def _path(reference: ArchivedReference) -> str:
-    return f"pictures/{reference.picture_sha256}.jpg"
+    return f"pictures/{reference.sha256}.jpg"

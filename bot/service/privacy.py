@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from bot.archive.reader import read_archive
@@ -14,6 +14,7 @@ from bot.archive.schema import (
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
+    ArchivedCorrection,
     ArchivedEmbedding,
     ArchivedReference,
     ArchiveError,
@@ -58,7 +59,7 @@ class ImportPlan:
 
     new: tuple[ArchivedConcept, ...]
     known: tuple[str, ...]
-    corrections: tuple[StoredCorrection, ...]
+    corrections: tuple[ArchivedCorrection, ...]
 
     @property
     def pictures(self) -> int:
@@ -169,18 +170,20 @@ async def _own_archive(app: App, actor: Actor) -> Archive:
     async with viewing(app.pool, actor.viewer) as connection:
         return Archive(
             concepts=_archived(await archives.whole_concepts(connection, actor.personal_memory)),
-            corrections=tuple(await archives.corrections_of(connection, actor.personal_memory)),
+            corrections=tuple(
+                ArchivedCorrection(**asdict(said))
+                for said in await archives.corrections_of(connection, actor.personal_memory)
+            ),
             answers=tuple(
                 ArchivedAnswer(
-                    answer.picture,
-                    answer.created_at,
-                    tuple(seen.concept.name for seen in answer.sightings if seen.concept),
+                    content=answer.picture,
+                    created_at=answer.created_at,
+                    seen=tuple(seen.concept.name for seen in answer.sightings if seen.concept),
                 )
                 for answer in await archives.answers_of(connection, actor.viewer)
             ),
             may_train=await consent.may_train(connection, actor.viewer),
             objects=await consent.objects(connection, actor.user_id),
-            exported_at=datetime.now(UTC),
         )
 
 
@@ -194,9 +197,7 @@ async def _shared_archive(app: App, actor: Actor, owner: OwnerId) -> Archive:
         for concept in found
         if concept.concept.created_by == actor.user_id
     ]
-    return Archive(
-        _archived([concept for concept in mine if concept.references]), (), (), False, False, datetime.now(UTC)
-    )
+    return Archive(concepts=_archived([concept for concept in mine if concept.references]))
 
 
 def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
@@ -212,13 +213,13 @@ def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
             linked_user=concept.concept.linked_user,
             references=tuple(
                 ArchivedReference(
-                    picture=reference.picture,
-                    picture_sha256=reference.picture_sha256,
+                    sha256=reference.picture_sha256,
+                    content=reference.picture,
                     box=reference.box,
                     created_at=reference.created_at,
                     is_avatar=reference.is_avatar,
                     embeddings=tuple(
-                        ArchivedEmbedding(embedding.embedding_id, embedding.vector)
+                        ArchivedEmbedding(embedding_id=embedding.embedding_id, vector=embedding.vector)
                         for embedding in concept.embeddings
                         if embedding.reference_id == reference.reference_id
                     ),
@@ -241,7 +242,7 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProbl
     for concept in found:
         for reference in concept.references:
             try:
-                decode_picture(reference.picture)
+                decode_picture(reference.content)
             except ImageError as error:
                 kind = ProblemKind.PICTURE_UNREADABLE
                 problems.append(ArchiveProblem(kind=kind, concept=concept.name, cause=error))
@@ -251,11 +252,11 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProbl
 
 
 async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyReference:
-    return await make_ready(app, actor, actor.personal_memory, reference.picture, reference.box, exact=True)
+    return await make_ready(app, actor, actor.personal_memory, reference.content, reference.box, exact=True)
 
 
 async def _arriving(
-    app: App, actor: Actor, concept: ArchivedConcept, corrections: Sequence[StoredCorrection]
+    app: App, actor: Actor, concept: ArchivedConcept, corrections: Sequence[ArchivedCorrection]
 ) -> Arriving:
     ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     references = [
@@ -275,7 +276,7 @@ async def _arriving(
         learned=concept.learned,
         linked_user=concept.linked_user,
     )
-    mine = tuple(said for said in corrections if said.concept_name == concept.name)
+    mine = tuple(StoredCorrection(**dict(said)) for said in corrections if said.concept_name == concept.name)
     return Arriving(
         new=new,
         more=tuple(references[1:]),

@@ -7,8 +7,8 @@ import io
 import json
 import struct
 import zipfile
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from bot.archive.schema import (
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
+    ArchivedCorrection,
     ArchivedEmbedding,
     ArchivedReference,
     ArchiveError,
@@ -30,11 +31,12 @@ from bot.archive.schema import (
 from bot.archive.writer import write_archives
 from bot.texts.errors import for_error
 from db.geometry import WHOLE, Box
-from db.types import Channel, StoredCorrection, Vector, Verdict
+from db.types import Channel, Vector, Verdict
 from tests.support.memory import a_jpeg
 
 THEN = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 LARGE = 10_000_000
+EXPORTED_BY_0_1 = Path(__file__).parents[1] / "support" / "data" / "exported_by_0_1.zip"
 
 
 def a_vector(seed: int) -> Vector:
@@ -44,10 +46,15 @@ def a_vector(seed: int) -> Vector:
 
 def a_reference(seed: int, *, is_avatar: bool = False, picture: bytes | None = None) -> ArchivedReference:
     jpeg = picture or a_jpeg(seed)
-    embedding = ArchivedEmbedding("pack/1", a_vector(seed))
+    embedding = ArchivedEmbedding(embedding_id="pack/1", vector=a_vector(seed))
     sha256 = hashlib.sha256(jpeg).hexdigest()
     return ArchivedReference(
-        jpeg, sha256, Box(left=0.25, top=0.0, right=1.0, bottom=0.5), THEN, is_avatar, (embedding,)
+        sha256=sha256,
+        content=jpeg,
+        box=Box(left=0.25, top=0.0, right=1.0, bottom=0.5),
+        created_at=THEN,
+        is_avatar=is_avatar,
+        embeddings=(embedding,),
     )
 
 
@@ -66,16 +73,19 @@ def a_concept(name: str, *references: ArchivedReference) -> ArchivedConcept:
 
 
 def an_archive(*concepts: ArchivedConcept) -> Archive:
-    return Archive(concepts or (a_concept("Mochi"),), (), (), False, False, THEN)
+    return Archive(concepts=concepts or (a_concept("Mochi"),), exported_at=THEN)
 
 
 def plain(archive: Archive) -> list[Any]:
     """What an archive says, with vectors that can be compared."""
     return [
         (
-            replace(concept, references=()),
+            concept.model_copy(update={"references": ()}),
             [
-                (replace(ref, embeddings=()), [(made.embedding_id, made.vector.tolist()) for made in ref.embeddings])
+                (
+                    ref.model_copy(update={"embeddings": ()}),
+                    [(made.embedding_id, made.vector.tolist()) for made in ref.embeddings],
+                )
                 for ref in concept.references
             ],
         )
@@ -94,9 +104,13 @@ def zipped(files: dict[str, bytes | str], compression: int = zipfile.ZIP_STORED)
 def whole(**changes: Any) -> dict[str, Any]:
     """The keepsake.json of an archive, changed."""
     [data] = write_archives(an_archive(), LARGE)
+    return {**json_in(data), **changes}
+
+
+def json_in(data: bytes) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         content: dict[str, Any] = json.loads(archive.read("keepsake.json"))
-    return {**content, **changes}
+    return content
 
 
 def with_concept(**changes: Any) -> dict[str, Any]:
@@ -124,25 +138,24 @@ def rap(entries: object, **pictures: bytes) -> bytes:
 
 def test_what_goes_out_comes_in_again() -> None:
     two = a_concept("もち & “Co.”", a_reference(2), a_reference(3, is_avatar=True))
-    said = StoredCorrection(
+    said = ArchivedCorrection(
         concept_name="Mochi", verdict=Verdict.INCORRECT, embedding_id="pack/1", vector=a_vector(9), created_at=THEN
     )
-    archive = replace(
-        an_archive(a_concept("Mochi"), two), corrections=(said,), answers=(ArchivedAnswer(a_jpeg(5), THEN, ("Mochi",)),)
-    )
+    answer = ArchivedAnswer(content=a_jpeg(5), created_at=THEN, seen=("Mochi",))
+    archive = an_archive(a_concept("Mochi"), two).model_copy(update={"corrections": (said,), "answers": (answer,)})
 
     [data] = write_archives(archive, LARGE)
     read = read_archive(data)
 
     assert plain(read) == plain(archive)
     [back] = read.corrections
-    assert replace(back, vector=said.vector) == said
+    assert back.model_copy(update={"vector": said.vector}) == said
     assert back.vector.tolist() == said.vector.tolist()
     assert [data] == write_archives(archive, LARGE)
     with zipfile.ZipFile(io.BytesIO(data)) as opened:
         database = json.loads(opened.read("database.json"))
         avatar = database["concept_dict"]["<もち & “Co.”>"]["image"]
-        assert opened.read(avatar) == two.references[1].picture
+        assert opened.read(avatar) == two.references[1].content
         assert database["path_to_concept"][avatar] == "<もち & “Co.”>"
         assert opened.read("answers/1.jpg") == a_jpeg(5)
 
@@ -153,6 +166,41 @@ def test_an_archive_from_before_incorrect_was_the_word_for_it_comes_in_too() -> 
     read = read_archive(packed(whole(corrections=[{**said, "verdict": "not_them"}])))
 
     assert [correction.verdict for correction in read.corrections] == [Verdict.INCORRECT]
+
+
+def test_an_archive_that_version_0_1_exported_comes_in_and_goes_out_as_it_was() -> None:
+    data = EXPORTED_BY_0_1.read_bytes()
+
+    read = read_archive(data)
+
+    mochi, anna = read.concepts
+    assert (mochi.name, mochi.info, mochi.category) == ("Mochi “もち” & Co.", "a tabby\nwho hates tuna 🐟", "cat")
+    assert (mochi.created_at, mochi.last_seen) == (THEN, THEN + timedelta(days=1))
+    assert (mochi.times_recognised, mochi.learned) == (7, Channel(10, 20))
+    assert [reference.is_avatar for reference in mochi.references] == [False, True]
+    assert (anna.linked_user, anna.last_seen, anna.learned) == (4711, None, Channel())
+    assert [correction.verdict for correction in read.corrections] == [Verdict.RIGHT, Verdict.INCORRECT]
+    [again] = write_archives(read, LARGE)
+    before, after = json_in(data), json_in(again)
+    assert after["concepts"] == before["concepts"]
+    assert [item["vector"] for item in after["corrections"]] == [item["vector"] for item in before["corrections"]]
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(io.BytesIO(again)) as new:
+        pictures = [name for name in old.namelist() if name.startswith("pictures/")]
+        assert len(pictures) == 3
+        assert all(old.read(name) == new.read(name) for name in [*pictures, "database.json"])
+
+
+def test_whatever_is_stored_can_be_taken_out() -> None:
+    odd = a_reference(1).model_copy(update={"box": Box(left=0.5, top=0.0, right=0.5, bottom=1.0)})
+    nothing = ArchivedEmbedding(embedding_id="pack/0", vector=np.zeros(8, np.float32))
+    stored = ArchivedConcept(
+        name="x" * 100,
+        references=(ArchivedReference(sha256=odd.sha256, content=odd.content, box=odd.box, embeddings=(nothing,)),),
+    )
+
+    [data] = write_archives(an_archive(stored), LARGE)
+
+    assert [problem.kind for problem in refused(data)] == [ProblemKind.INVALID_TEXT]
 
 
 def test_what_is_too_large_for_one_file_comes_in_several_and_together_it_is_all() -> None:
@@ -166,8 +214,8 @@ def test_what_is_too_large_for_one_file_comes_in_several_and_together_it_is_all(
     pictures: dict[str, list[bytes]] = {}
     for part in parts:
         for concept in read_archive(part).concepts:
-            pictures.setdefault(concept.name, []).extend(ref.picture for ref in concept.references)
-    assert pictures == {concept.name: [ref.picture for ref in concept.references] for concept in archive.concepts}
+            pictures.setdefault(concept.name, []).extend(ref.content for ref in concept.references)
+    assert pictures == {concept.name: [ref.content for ref in concept.references] for concept in archive.concepts}
 
 
 def test_a_memory_of_rap_comes_in() -> None:
@@ -178,9 +226,9 @@ def test_a_memory_of_rap_comes_in() -> None:
     read = read_archive(rap(entries, bo=a_jpeg(1), duck=a_jpeg(2)))
     bo, duck = read.concepts
     assert (bo.name, bo.info, bo.category) == ("bo", "bo is a Shiba Inu.", "dog")
-    assert bo.references[0].picture == a_jpeg(1)
+    assert bo.references[0].content == a_jpeg(1)
     assert bo.references[0].box == WHOLE
-    assert duck.references[0].picture == a_jpeg(2)
+    assert duck.references[0].content == a_jpeg(2)
 
 
 BO = {"name": "bo", "image": "bo.png", "info": "", "category": "dog"}
@@ -234,6 +282,11 @@ def refused(data: bytes) -> tuple[ArchiveProblem, ...]:
             ProblemKind.INVALID_EMBEDDING,
         ),
         (packed(with_reference(embeddings=[{"embedding_id": "p\0", "vector": "x"}])), ProblemKind.NOT_TEXT),
+        (packed(with_reference(embeddings=[{"embedding_id": "p\ud800", "vector": "x"}])), ProblemKind.NOT_TEXT),
+        (packed(with_reference(embeddings={})), ProblemKind.NOT_A_LIST),
+        (packed(whole(corrections={})), ProblemKind.NOT_A_LIST),
+        (packed(whole(corrections=[7])), ProblemKind.NOT_AN_OBJECT),
+        (packed(with_concept(times_recognised=True)), ProblemKind.INVALID_COUNT),
         (
             packed(whole(concepts=[*whole()["concepts"], *with_concept(name="MOCHI")["concepts"]])),
             ProblemKind.SAME_NAME,
