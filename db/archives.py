@@ -16,10 +16,10 @@ from db.types import (
     Answer,
     Concept,
     NewConcept,
+    NewReference,
     OwnerId,
     Reference,
     StoredCorrection,
-    StoredReference,
     Vector,
     Verdict,
     Viewer,
@@ -69,7 +69,7 @@ class WholeConcept:
     """A concept with all of its references and their embeddings."""
 
     concept: Concept
-    references: tuple[StoredReference, ...]
+    references: tuple[Reference, ...]
     embeddings: tuple[StoredEmbedding, ...]
 
 
@@ -78,7 +78,7 @@ class Arriving:
     """A concept to be brought in: its avatar in ``new``, the other references beside it, and its history."""
 
     new: NewConcept
-    more: tuple[Reference, ...]
+    more: tuple[NewReference, ...]
     created_at: datetime
     times_recognised: int
     last_seen: datetime | None

@@ -14,7 +14,7 @@ from db.errors import LastReferenceError, NameTakenError, NotRememberedError, Ob
 from db.locks import lock_memory, lock_people
 from db.names import check_category, check_info, check_name, name_key
 from db.pictures import delete_unused_pictures, store_reference
-from db.types import Channel, Concept, NewConcept, OwnerId, Reference, Viewer
+from db.types import Channel, Concept, NewConcept, NewReference, OwnerId, Viewer
 
 LONGEST_SUGGESTIONS = 25
 
@@ -196,7 +196,7 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
 
 
 async def add_reference(
-    connection: asyncpg.Connection, concept: Concept, reference: Reference, created_by: int
+    connection: asyncpg.Connection, concept: Concept, reference: NewReference, created_by: int
 ) -> Concept:
     """Store one more reference of a concept. Raises NotRememberedError when it was forgotten meanwhile."""
     async with connection.transaction():

@@ -12,7 +12,7 @@ import asyncpg
 
 from db.errors import ReferenceGoneError
 from db.rows import box_from
-from db.types import Avatar, Concept, Embedded, OwnerId, Reference, StoredReference
+from db.types import Concept, Embedded, NewReference, OwnerId, Reference
 
 INSERT_PICTURE = """
     INSERT INTO picture (owner_id, picture_sha256, jpeg, width, height)
@@ -46,32 +46,36 @@ DELETE_UNUSED_PICTURES = """
                           AND reference.picture_sha256 = picture.picture_sha256)
 """
 
-GET_AVATAR = """
-    SELECT picture.jpeg, picture.width, picture.height,
-           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom
-      FROM concept
-      JOIN reference ON reference.owner_id = concept.owner_id
-                    AND reference.concept_id = concept.concept_id
-      JOIN picture ON picture.owner_id = reference.owner_id
-                  AND picture.picture_sha256 = reference.picture_sha256
-     WHERE concept.owner_id = $1 AND concept.concept_id = $2
-     ORDER BY reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
-     LIMIT 1
+REFERENCE_COLUMNS = """
+    reference.concept_id, reference.reference_id, reference.picture_sha256, reference.created_by, reference.created_at,
+    reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
+    picture.jpeg, picture.width, picture.height,
+    reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
 """
+"""What `reference_from` reads, and whose it is; for the SELECT list of a statement from `REFERENCES_WITH_PICTURES`."""
 
-GET_REFERENCES = """
-    SELECT reference.reference_id, reference.picture_sha256, reference.created_by, reference.created_at,
-           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
-           picture.jpeg, picture.width, picture.height,
-           reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
-      FROM reference
+REFERENCES_WITH_PICTURES = """
+    reference
       JOIN concept ON concept.owner_id = reference.owner_id
                   AND concept.concept_id = reference.concept_id
       JOIN picture ON picture.owner_id = reference.owner_id
                   AND picture.picture_sha256 = reference.picture_sha256
+"""
+
+GET_AVATAR = f"""
+    SELECT {REFERENCE_COLUMNS}
+      FROM {REFERENCES_WITH_PICTURES}
+     WHERE reference.owner_id = $1 AND reference.concept_id = $2
+     ORDER BY reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
+     LIMIT 1
+"""  # noqa: S608 (made of constants)
+
+GET_REFERENCES = f"""
+    SELECT {REFERENCE_COLUMNS}
+      FROM {REFERENCES_WITH_PICTURES}
      WHERE reference.owner_id = $1 AND reference.concept_id = $2
      ORDER BY reference.created_at, reference.reference_id
-"""
+"""  # noqa: S608 (made of constants)
 
 CHOOSE_AVATAR = """
     UPDATE concept SET avatar_id = $3, updated_at = now()
@@ -81,31 +85,31 @@ CHOOSE_AVATAR = """
 """
 
 
-async def avatar(connection: asyncpg.Connection, concept: Concept) -> Avatar | None:
+def reference_from(row: asyncpg.Record) -> Reference:
+    """Return the reference of a row that selected `REFERENCE_COLUMNS`."""
+    return Reference(
+        reference_id=row["reference_id"],
+        picture=row["jpeg"],
+        picture_sha256=row["picture_sha256"],
+        width=row["width"],
+        height=row["height"],
+        box=box_from(row),
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+        is_avatar=row["is_avatar"],
+    )
+
+
+async def avatar(connection: asyncpg.Connection, concept: Concept) -> Reference | None:
     """Return the reference that is shown for a concept: the chosen one, else the oldest; None without any."""
     row = await connection.fetchrow(GET_AVATAR, concept.owner_id, concept.concept_id)
-    if row is None:
-        return None
-    return Avatar(picture=row["jpeg"], width=row["width"], height=row["height"], box=box_from(row))
+    return None if row is None else reference_from(row)
 
 
-async def references(connection: asyncpg.Connection, concept: Concept) -> list[StoredReference]:
+async def references(connection: asyncpg.Connection, concept: Concept) -> list[Reference]:
     """Return a concept's references, the oldest first."""
     rows = await connection.fetch(GET_REFERENCES, concept.owner_id, concept.concept_id)
-    return [
-        StoredReference(
-            reference_id=row["reference_id"],
-            picture=row["jpeg"],
-            picture_sha256=row["picture_sha256"],
-            width=row["width"],
-            height=row["height"],
-            box=box_from(row),
-            created_by=row["created_by"],
-            created_at=row["created_at"],
-            is_avatar=row["is_avatar"],
-        )
-        for row in rows
-    ]
+    return [reference_from(row) for row in rows]
 
 
 async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:
@@ -116,7 +120,7 @@ async def choose_avatar(connection: asyncpg.Connection, concept: Concept, refere
 
 
 async def store_reference(
-    connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID, reference: Reference, created_by: int
+    connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID, reference: NewReference, created_by: int
 ) -> None:
     """Store a reference with its picture and embeddings; the first one of a concept is its avatar.
 

@@ -8,11 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
-from db.geometry import Box
 from db.locks import lock_memory
+from db.pictures import REFERENCE_COLUMNS, REFERENCES_WITH_PICTURES, reference_from
 from db.pool import as_caretaker, without_viewer
-from db.rows import box_from
-from db.types import Embedded, OwnerId
+from db.types import Embedded, OwnerId, Reference
 
 IN_USE = """
     SELECT embedding_id
@@ -29,19 +28,16 @@ LIST_TO_MOVE = """
      ORDER BY owner_id
 """
 
-GET_WITHOUT = """
-    SELECT reference.reference_id, picture.jpeg,
-           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom
-      FROM reference
-      JOIN picture ON picture.owner_id = reference.owner_id
-                  AND picture.picture_sha256 = reference.picture_sha256
+GET_WITHOUT = f"""
+    SELECT {REFERENCE_COLUMNS}
+      FROM {REFERENCES_WITH_PICTURES}
      WHERE reference.owner_id = $1
        AND NOT EXISTS (SELECT FROM embedding
                         WHERE embedding.owner_id = $1 AND embedding.embedding_id = $2
                           AND embedding.reference_id = reference.reference_id)
      ORDER BY reference.created_at, reference.reference_id
      LIMIT $3
-"""
+"""  # noqa: S608 (made of constants)
 
 STORE = """
     INSERT INTO embedding (owner_id, concept_id, reference_id, embedding_id, vector)
@@ -92,15 +88,6 @@ class Move:
     missing: int
 
 
-@dataclass(frozen=True, slots=True)
-class Unembedded:
-    """A reference without an embedding: its picture (JPEG), and where in it the thing is."""
-
-    reference_id: UUID
-    picture: bytes
-    box: Box
-
-
 async def in_use(connection: asyncpg.Connection, owners: Sequence[OwnerId]) -> tuple[str, ...]:
     """Return the ids of the embeddings that these owners' recall goes by: one, unless packs are being changed."""
     return tuple(row["embedding_id"] for row in await connection.fetch(IN_USE, owners))
@@ -118,10 +105,10 @@ async def memories_to_move(pool: asyncpg.Pool, embedding_id: str) -> list[Move]:
 
 async def references_without(
     connection: asyncpg.Connection, owner_id: OwnerId, embedding_id: str, limit: int
-) -> list[Unembedded]:
+) -> list[Reference]:
     """Return some of an owner's references that have no embedding of this id, the oldest first."""
     rows = await connection.fetch(GET_WITHOUT, owner_id, embedding_id, limit)
-    return [Unembedded(row["reference_id"], row["jpeg"], box_from(row)) for row in rows]
+    return [reference_from(row) for row in rows]
 
 
 async def store(connection: asyncpg.Connection, owner_id: OwnerId, reference_id: UUID, made: Embedded) -> None:

@@ -16,11 +16,10 @@ from uuid import UUID
 import asyncpg
 
 from db.consent import consenting
-from db.geometry import Box
 from db.membership import contributors
+from db.pictures import REFERENCE_COLUMNS, REFERENCES_WITH_PICTURES, reference_from
 from db.pool import as_caretaker, without_viewer
-from db.rows import box_from
-from db.types import OwnerId
+from db.types import OwnerId, Reference
 
 RUNS_KEPT = 20
 LONGEST_PROBLEM = 1000
@@ -62,20 +61,13 @@ LATEST_RUN = """
      LIMIT 1
 """
 
-LIST_REFERENCES = """
-    SELECT reference.concept_id, reference.reference_id, reference.created_by,
-           reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
-           picture.jpeg, picture.width, picture.height,
-           reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
-      FROM reference
-      JOIN concept ON concept.owner_id = reference.owner_id
-                  AND concept.concept_id = reference.concept_id
-      JOIN picture ON picture.owner_id = reference.owner_id
-                  AND picture.picture_sha256 = reference.picture_sha256
+LIST_REFERENCES = f"""
+    SELECT {REFERENCE_COLUMNS}
+      FROM {REFERENCES_WITH_PICTURES}
      WHERE reference.owner_id = $1
        AND concept.created_by = ANY ($2::bigint[]) AND reference.created_by = ANY ($2::bigint[])
      ORDER BY reference.created_at, reference.reference_id
-"""
+"""  # noqa: S608 (made of constants)
 
 # Corrections of a shared concept are the members' own: here only a user's about their own concepts count.
 LIST_CONCEPTS = """
@@ -161,19 +153,6 @@ class TrainingRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MaterialReference:
-    """One picture (JPEG) to train on, and where in it the thing is."""
-
-    reference_id: UUID
-    picture: bytes
-    width: int
-    height: int
-    box: Box
-    created_by: int
-    is_avatar: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MaterialConcept:
     """One concept to train on; ``right`` and ``incorrect`` count what its owner said about recognitions of it."""
 
@@ -182,7 +161,7 @@ class MaterialConcept:
     info: str
     category: str
     created_by: int
-    references: tuple[MaterialReference, ...]
+    references: tuple[Reference, ...]
     right: int
     incorrect: int
 
@@ -198,9 +177,9 @@ class Material:
     def saw(self) -> tuple[UUID, ...]:
         """The ids of the concepts and of the references."""
         return tuple(
-            one_id
+            known_id
             for concept in self.concepts
-            for one_id in (concept.concept_id, *(reference.reference_id for reference in concept.references))
+            for known_id in (concept.concept_id, *(reference.reference_id for reference in concept.references))
         )
 
 
@@ -262,9 +241,9 @@ async def latest_run(connection: asyncpg.Connection, owner: OwnerId) -> Training
 async def material_of(connection: asyncpg.Connection, owner: OwnerId) -> Material:
     """Return what an owner's adapter may be trained on: what people who consent put there, the oldest first."""
     users = await _usable_contributors(connection, owner)
-    pictures: dict[UUID, list[MaterialReference]] = {}
+    pictures: dict[UUID, list[Reference]] = {}
     for row in await connection.fetch(LIST_REFERENCES, owner, users):
-        pictures.setdefault(row["concept_id"], []).append(_reference_from(row))
+        pictures.setdefault(row["concept_id"], []).append(reference_from(row))
     rows = await connection.fetch(LIST_CONCEPTS, owner, users)
     found = tuple(_concept_from(row, pictures[row["concept_id"]]) for row in rows if row["concept_id"] in pictures)
     whose = {concept.created_by for concept in found} | {
@@ -296,19 +275,7 @@ async def _usable_contributors(connection: asyncpg.Connection, owner: OwnerId) -
     return sorted(await consenting(connection, there))
 
 
-def _reference_from(row: asyncpg.Record) -> MaterialReference:
-    return MaterialReference(
-        reference_id=row["reference_id"],
-        picture=row["jpeg"],
-        width=row["width"],
-        height=row["height"],
-        box=box_from(row),
-        created_by=row["created_by"],
-        is_avatar=row["is_avatar"],
-    )
-
-
-def _concept_from(row: asyncpg.Record, references: Sequence[MaterialReference]) -> MaterialConcept:
+def _concept_from(row: asyncpg.Record, references: Sequence[Reference]) -> MaterialConcept:
     return MaterialConcept(
         concept_id=row["concept_id"],
         name=row["name"],

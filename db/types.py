@@ -99,8 +99,8 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """One picture of a concept, as it is stored: a JPEG, the region that is the thing, its embedding.
+class NewReference:
+    """One picture of a concept to be stored: a JPEG, the region that is the thing, its embedding.
 
     ``former`` is its embedding by the pack that its owner's memory still goes by, where that is another one;
     ``created_at`` is when it was remembered; None is now.
@@ -129,7 +129,7 @@ class NewConcept:
     info: str
     category: str
     created_by: int
-    reference: Reference
+    reference: NewReference
     learned: Channel = NO_CHANNEL
     linked_user: int | None = None
 
@@ -158,8 +158,8 @@ class Concept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredReference:
-    """One picture of a concept as its card shows it: the JPEG, where in it the thing is, whether it is the avatar."""
+class Reference:
+    """One picture of a concept as it is stored: the JPEG, where in it the thing is, whether it is the avatar."""
 
     reference_id: UUID
     picture: bytes
@@ -170,16 +170,6 @@ class StoredReference:
     created_by: int
     created_at: datetime
     is_avatar: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Avatar:
-    """The reference that is shown for a concept: its whole picture (JPEG), and where in it the thing is."""
-
-    picture: bytes
-    width: int
-    height: int
-    box: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

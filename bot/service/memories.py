@@ -13,7 +13,7 @@ from bot.service.app import Actor, App
 from db import concepts, merging, pictures, search, trash
 from db.errors import NotRememberedError
 from db.pool import viewing
-from db.types import Avatar, Concept, OwnerId, SetAside, StoredReference
+from db.types import Concept, OwnerId, Reference, SetAside
 
 PAGE = 5
 
@@ -33,7 +33,7 @@ class Page:
     """A page of a memory, with the pictures that are shown, and the categories there are to choose from."""
 
     wanted: Wanted
-    entries: tuple[tuple[Concept, Avatar | None], ...]
+    entries: tuple[tuple[Concept, Reference | None], ...]
     total: int
     has_more: bool
     categories: tuple[str, ...]
@@ -44,7 +44,7 @@ class Card:
     """All about one concept, and what the person may do with it."""
 
     concept: Concept
-    references: tuple[StoredReference, ...]
+    references: tuple[Reference, ...]
     may_change: bool
     may_share: bool
     may_unshare: bool

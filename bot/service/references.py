@@ -9,7 +9,7 @@ from bot.service.app import Actor, App
 from db import reindexing
 from db.geometry import Box
 from db.pool import viewing
-from db.types import Embedded, OwnerId, Reference
+from db.types import Embedded, NewReference, OwnerId
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.protocol import ReferenceView
 
@@ -29,10 +29,10 @@ class ReadyReference:
         return self.former or self.view
 
     @property
-    def reference(self) -> Reference:
+    def reference(self) -> NewReference:
         """The picture, as it is stored."""
         view, former = self.view, self.former
-        return Reference(
+        return NewReference(
             picture=view.jpeg,
             picture_sha256=view.picture_sha256,
             width=view.width,

@@ -7,14 +7,14 @@ import io
 from PIL import Image
 
 from db.geometry import Box
-from db.types import Avatar, StoredReference
+from db.types import Reference
 
 SMALL = 160
 LARGE = 480
 """Pixels of the longest side."""
 
 
-def thumbnail(shown: Avatar | StoredReference, longest: int = SMALL) -> bytes:
+def thumbnail(shown: Reference, longest: int = SMALL) -> bytes:
     """Return the part of a picture that is the thing, as a JPEG of at most ``longest`` pixels a side."""
     with Image.open(io.BytesIO(shown.picture)) as opened:
         part = opened.convert("RGB").crop(_pixels(shown.box, opened.size))

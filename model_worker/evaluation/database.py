@@ -17,7 +17,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
-from db.types import Concept, NewConcept, Reference, Region, Viewer
+from db.types import Concept, NewConcept, NewReference, Region, Viewer
 
 VIEWER = Viewer(user_id=1)
 
@@ -55,11 +55,11 @@ async def remember(pool: asyncpg.Pool, name: str, shown: Sequence[Shown], embedd
     return concept
 
 
-def _reference(picture: Image.Image, region: Region, embedding_id: str) -> Reference:
+def _reference(picture: Image.Image, region: Region, embedding_id: str) -> NewReference:
     file = io.BytesIO()
     picture.save(file, "JPEG")
     jpeg = file.getvalue()
-    return Reference(
+    return NewReference(
         picture=jpeg,
         picture_sha256=hashlib.sha256(jpeg).hexdigest(),
         width=picture.width,

@@ -307,6 +307,28 @@ async def test_suggestions(pool: asyncpg.Pool) -> None:
         ]
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("mohci", ["Mochi"]),  # two letters swapped
+        ("grandm", ["Grandma"]),
+        ("kilimanjarro", ["Kilimanjaro"]),
+        ("さくぁ", ["さくら"]),
+        ("МУКРА", ["Мурка"]),
+        ("zanzibar", []),
+        ("%", []),
+        ("", []),
+        ("\x00\udfff", []),
+    ],
+)
+async def test_did_you_mean_names_that_look_alike(pool: asyncpg.Pool, typed: str, meant: list[str]) -> None:
+    async with viewing(pool, ANNA) as connection:
+        for seed, name in enumerate(["Mochi", "Grandma", "Kilimanjaro", "さくら", "Мурка"]):
+            await concepts.remember(connection, a_concept(MINE, name, seed))
+
+        assert await concepts.did_you_mean(connection, ANNA, typed) == meant
+
+
 async def test_mark_recognised(pool: asyncpg.Pool) -> None:
     async with viewing(pool, ANNA) as connection:
         mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))

@@ -44,8 +44,8 @@ from db.rate_limits import Limit
 from db.roles import app_url
 from db.types import (
     Concept,
+    NewReference,
     OwnerId,
-    Reference,
     ServerSettings,
     Sighting,
     Verdict,
@@ -78,7 +78,7 @@ async def remember(
     owner: OwnerId | None = None,
     category: str = "",
     person: int | None = None,
-    reference: Reference | None = None,
+    reference: NewReference | None = None,
 ) -> Concept:
     new = replace(
         a_concept(owner or viewer.personal, name, len(name), reference),

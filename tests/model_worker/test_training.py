@@ -27,7 +27,7 @@ from db.job_queue import ask_for_training
 from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState
-from db.types import NewConcept, Reference, Viewer
+from db.types import NewConcept, NewReference, Viewer
 from model_worker.api.packs import Pack, load_pack
 from model_worker.api.recipes import Recipe, recipe_of
 from model_worker.finetune.data import dataset as dataset_module
@@ -131,11 +131,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pack]:
         yield pack
 
 
-def reference(colour: Colour, seed: int) -> Reference:
+def reference(colour: Colour, seed: int) -> NewReference:
     file = io.BytesIO()
     picture_of(colour, seed).save(file, "JPEG", quality=95)
     digest = hashlib.sha256(file.getvalue()).hexdigest()
-    return Reference(
+    return NewReference(
         picture=file.getvalue(),
         picture_sha256=digest,
         width=40,

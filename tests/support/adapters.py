@@ -13,7 +13,7 @@ from db import adapters, concepts, consent, pictures, training
 from db.adapters import Adapter
 from db.pool import viewing
 from db.training import Material, RunState
-from db.types import Concept, OwnerId, StoredReference, Viewer, server_owner
+from db.types import Concept, OwnerId, Reference, Viewer, server_owner
 from tests.support.memory import PACK, a_concept, a_reference
 
 ANNA, BO, CLEO = Viewer(1, 10), Viewer(2, 10), Viewer(3, 10)
@@ -28,7 +28,7 @@ async def remember(pool: asyncpg.Pool, viewer: Viewer, name: str, *, owner: Owne
         return await concepts.remember(connection, new)
 
 
-async def add_picture(pool: asyncpg.Pool, viewer: Viewer, concept: Concept, seed: int) -> StoredReference:
+async def add_picture(pool: asyncpg.Pool, viewer: Viewer, concept: Concept, seed: int) -> Reference:
     async with viewing(pool, viewer) as connection:
         await concepts.add_reference(connection, concept, a_reference(seed), viewer.user_id)
         return (await pictures.references(connection, concept))[-1]

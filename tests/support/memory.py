@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from db.geometry import Box
-from db.types import Calibration, NewConcept, OwnerId, Reference, Region, Vector
+from db.types import Calibration, NewConcept, NewReference, OwnerId, Region, Vector
 
 PACK = "test-pack"
 DIMENSIONS = 8
@@ -35,9 +35,9 @@ def an_embedding(seed: int = 0) -> Vector:
     return (vector / np.linalg.norm(vector)).astype(np.float32)
 
 
-def a_reference(seed: int = 0, embedding: Vector | None = None) -> Reference:
+def a_reference(seed: int = 0, embedding: Vector | None = None) -> NewReference:
     jpeg = a_jpeg(seed)
-    return Reference(
+    return NewReference(
         picture=jpeg,
         picture_sha256=hashlib.sha256(jpeg).hexdigest(),
         width=16,
@@ -48,7 +48,7 @@ def a_reference(seed: int = 0, embedding: Vector | None = None) -> Reference:
     )
 
 
-def a_concept(owner_id: OwnerId, name: str, seed: int = 0, reference: Reference | None = None) -> NewConcept:
+def a_concept(owner_id: OwnerId, name: str, seed: int = 0, reference: NewReference | None = None) -> NewConcept:
     return NewConcept(
         owner_id=owner_id,
         name=name,
