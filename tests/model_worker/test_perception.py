@@ -65,6 +65,7 @@ def test_an_unknown_pack_is_named_with_those_that_exist() -> None:
 def test_the_weights_are_those_of_the_pack() -> None:
     pack = load_pack()
     assert weights_problems(pack) == []
+    assert pack.weights
     assert all(len(weights.sha256) == len(hashlib.sha256().hexdigest()) for weights in pack.weights)
 
 
@@ -106,6 +107,7 @@ def test_the_region_of_a_reference_is_the_thing_or_what_is_given(perceiver: Perc
 def test_tiny_and_extreme_pictures_are_seen_too(perceiver: Perceiver) -> None:
     for size in ((16, 16), (2048, 20), (20, 2048)):
         seen = perceiver.perceive([Image.new("RGB", size, "red")])[0]
+        assert seen.regions
         assert all(np.isfinite(region.embedding).all() for region in seen.regions)
         assert np.isfinite(perceiver.refer(Image.new("RGB", size, "red")).embedding).all()
 

@@ -272,8 +272,9 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert (found.count, found.broken, found.crowded) == (len(samples), 0, 0)
     assert [compared(sample) for sample in found.samples] == [compared(sample) for sample in samples]
     assert {sample.task for sample in found.samples} >= {Task.CAPTION, Task.RECOGNITION, Task.GROUNDING, Task.TEXT}
-    for file in (tmp_path / "pictures").iterdir():
-        assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()
+    pictures = list((tmp_path / "pictures").iterdir())
+    assert pictures
+    assert [file.stem for file in pictures] == [hashlib.sha256(file.read_bytes()).hexdigest() for file in pictures]
 
 
 def test_two_concepts_with_one_picture_stay_two(tmp_path: Path) -> None:
@@ -340,6 +341,8 @@ def test_a_sheet_shows_some_samples_of_each_task_also_those_with_broken_pictures
     assert {item.task for item in chosen} == {item.task for item in [*broken, *plain, *made]}
     assert len(chosen) == len(sheet._some_of_each(plain))
     draw_sheet([], tmp_path / "none.png")
+    with Image.open(tmp_path / "none.png") as empty:
+        assert empty.size == (drawn.width, 1)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -61,10 +63,27 @@ def test_it_goes_on_when_the_worker_is_away(worker: list[str], monkeypatch: pyte
     assert worker == []
 
 
-def test_progress_is_told_where_there_is_no_terminal_too() -> None:
+def make_progress() -> None:
     with ProgressBar() as bar:
         for phase, step, steps in (("preparing", 0, 0), ("training", 1, 2), ("training", 2, 2), ("evaluating", 1, 1)):
             bar.show(phase, step, steps)
+
+
+def test_progress_is_a_bar_a_phase_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    make_progress()
+    shown = re.split(r"[\r\n]+", capsys.readouterr().err)
+    last = {line.partition(":")[0].strip(): line for line in shown if line.strip()}
+    assert list(last) == ["preparing", "training", "evaluating"]
+    assert "2/2" in last["training"]
+    assert "1/1" in last["evaluating"]
+
+
+def test_progress_draws_nothing_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    make_progress()
+    assert capsys.readouterr().err == ""
 
 
 async def test_one_at_a_time_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,5 +97,7 @@ async def test_one_at_a_time_on_a_machine(tmp_path: Path, monkeypatch: pytest.Mo
             spans.append((began, time.monotonic()))
 
     await asyncio.gather(train(), train(), train())
-    for (_, ended), (began, _) in zip(sorted(spans), sorted(spans)[1:], strict=False):
-        assert ended <= began
+
+    first, second, third = sorted(spans)
+    assert first[1] <= second[0]
+    assert second[1] <= third[0]

@@ -301,9 +301,10 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
     trainable: Trainable, tiny: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(train_module, "CHECKPOINT_SHARE", 1e9)  # one after each step
     samples = samples_of_colours()
     whole = train(trainable, samples, short(tiny), 1)
-    seen = 0
+    seen, noted = 0, []
 
     def stop_at_the_fifth() -> None:
         nonlocal seen
@@ -313,15 +314,19 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
 
     with pytest.raises(TrainingStoppedError):
         train(trainable, samples, short(tiny), 1, tmp_path, ProgressCallback(on_step_begin=stop_at_the_fifth))
-    resumed = train(trainable, samples, short(tiny), 1, tmp_path)
+    watch = ProgressCallback(lambda phase, step, steps: noted.append((phase, step)))
+    resumed = train(trainable, samples, short(tiny), 1, tmp_path, watch)
 
-    assert resumed.steps == whole.steps
+    assert noted[0] == ("training", 5), "it went on where it was stopped"
+    assert resumed.steps == whole.steps > 5
+    assert set(resumed.weights) == set(whole.weights)
     assert all(torch.allclose(weight, whole.weights[name], atol=1e-5) for name, weight in resumed.weights.items())
 
 
 def test_the_same_seed_learns_the_same(trainable: Trainable, tiny: Pack) -> None:
     samples = samples_of_colours()
     first, again, other = (train(trainable, samples, short(tiny), seed) for seed in (1, 1, 2))
+    assert first.weights
     assert all(torch.equal(weight, again.weights[name]) for name, weight in first.weights.items())
     assert not all(torch.equal(weight, other.weights[name]) for name, weight in first.weights.items())
 
@@ -345,6 +350,7 @@ def test_only_answers_are_learned_not_what_was_asked(trainable: Trainable) -> No
 
     samples = samples_of_colours()[:3]
     batch = encode_batch(trainable, samples)
+    assert len(batch.labels) == len(samples) == 3
     for row, sample in enumerate(samples):
         answer = trainable.encode_answer(sample.answer)
         assert batch.labels[row][-len(answer) :].tolist() == answer

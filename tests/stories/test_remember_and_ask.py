@@ -60,10 +60,13 @@ async def test_a_stranger_is_nobody_and_can_be_remembered(server: Server) -> Non
 async def test_nobody_else_recognises_what_is_personal(server: Server) -> None:
     await server.remember_cat()
 
+    own = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT)
     seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT)
     told = await server.bob.slash(server.channel, "ask", question="What does Mochi hate?")
     names = await server.bob.autocomplete(server.channel, "forget", "name", "Mo")
 
+    assert "Mochi" in own.response.content
+    assert "don't recognise" in seen.response.content
     assert "Mochi" not in seen.response.content
     assert "vacuum" not in told.response.content
     assert names == []
@@ -88,9 +91,12 @@ async def test_other_servers_know_nothing_of_it(server: Server) -> None:
     channel = elsewhere.create_text_channel("pictures")
     bob = elsewhere.add_member(server.bob.user)
 
-    seen = await bob.slash(channel, "ask", question="Who is this?", image=CAT)
+    here = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT)
+    there = await bob.slash(channel, "ask", question="Who is this?", image=CAT)
 
-    assert "Mochi" not in seen.response.content
+    assert "Mochi" in here.response.content
+    assert "don't recognise" in there.response.content
+    assert "Mochi" not in there.response.content
 
 
 async def test_personal_memory_follows_into_a_direct_message(server: Server) -> None:

@@ -39,7 +39,7 @@ from db.errors import DataWithdrawnError, NothingToRollBackError, NotRememberedE
 from db.training import Material, RunState
 from db.types import Concept, Embedded, OwnerId, ServerSettings, Verdict, Viewer, server_owner
 from tests.support.leaks.people import LIMIT, People, a_sighting
-from tests.support.leaks.world import EVERYBODY, SERVERS, counted, hold, viewers
+from tests.support.leaks.world import EVERYBODY, SERVERS, Aside, counted, hold, is_server, viewers
 from tests.support.memory import a_concept, a_jpeg, a_reference
 
 DENIED = asyncpg.InsufficientPrivilegeError
@@ -202,6 +202,15 @@ class Thieves(People):
         for owner in theft.memories:
             set_aside_id = self._stolen("forgotten", owner)
             self.refused(NotRememberedError, theft.thief, lambda c: trash.undo(c, owner, set_aside_id))  # noqa: B023
+        on_servers = [aside for aside in self.world.undoable if is_server(aside.owner)]
+        for aside in on_servers[-3:]:
+            self._undo_what_another_forgot(theft, aside)
+
+    def _undo_what_another_forgot(self, theft: Theft, aside: Aside) -> None:
+        """On a server everybody sees what there is, but only who forgot something undoes that."""
+        other = next(viewer for viewer in (theft.thief, theft.victim) if viewer.user_id != aside.by)
+        there = Viewer(other.user_id, int(aside.owner.removeprefix("server:")))
+        self.refused(NotRememberedError, there, lambda c: trash.undo(c, aside.owner, aside.set_aside_id))
 
     @rule(theft=thefts)
     @counted
