@@ -1,45 +1,22 @@
-"""Remember, find, change, forget; what answers showed; and the database going away in the middle."""
+"""Concepts: remember, find, change, forget, suggest."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import numpy as np
-import psycopg
 import pytest
 
-from db import concepts, corrections, pictures, sightings
-from db.errors import DatabaseUnavailableError, NameTakenError, NotRememberedError
-from db.geometry import WHOLE, Box
-from db.maintenance import delete_what_is_due
-from db.names import (
-    AngleBracketsError,
-    ControlCharactersError,
-    InvalidTextError,
-    InvisibleTextError,
-    PingsManyError,
-    SeveralLinesError,
-    TextField,
-    TextTooLongError,
-    check_category,
-    check_info,
-    check_name,
-    name_key,
-)
-from db.pool import open_pool, viewing
-from db.roles import app_url
-from db.setup.embedded import EmbeddedPostgres
-from db.setup.migrate import migrate
-from db.types import Sighting, Verdict, Viewer, server_owner, user_owner
-from tests.support.memory import PACK, a_concept, a_jpeg, a_reference, an_embedding
+from db import concepts, pictures
+from db.errors import NameTakenError, NotRememberedError
+from db.geometry import Box
+from db.names import InvalidTextError
+from db.pool import viewing
+from db.types import Viewer, server_owner, user_owner
+from tests.support.memory import a_concept, a_reference, an_embedding
 
 ANNA = Viewer(1, 10)
 MINE = user_owner(1)
@@ -52,98 +29,6 @@ async def _counts(pool: asyncpg.Pool) -> dict[str, int]:
             table: await connection.fetchval(f"SELECT count(*) FROM {table}")
             for table in ("picture", "concept", "reference", "embedding")
         }
-
-
-# --- names
-
-
-@pytest.mark.parametrize(
-    ("given", "cleaned"),
-    [
-        ("Mochi", "Mochi"),
-        ("  Tante   Inge ", "Tante Inge"),
-        ("Amélie", "Amélie"),
-        ("e\u0301", "é"),
-        ("小春", "小春"),
-        ("شیرین", "شیرین"),
-        ("می\u200cخواهم", "می\u200cخواهم"),
-        ("👩\u200d🚀", "👩\u200d🚀"),
-        ("Mo\u200bchi\u202e", "Mochi"),
-        ("x" * 64, "x" * 64),
-        ("R2-D2", "R2-D2"),
-    ],
-)
-def test_names_of_any_script(given: str, cleaned: str) -> None:
-    assert check_name(given) == cleaned
-    assert check_name(cleaned) == cleaned
-
-
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        ("", InvisibleTextError),
-        ("   ", InvisibleTextError),
-        ("\u200b\u200d", InvisibleTextError),
-        ("\u3164", InvisibleTextError),
-        ("\u0301", InvisibleTextError),
-        ("x" * 65, TextTooLongError),
-        ("two\nlines", SeveralLinesError),
-        ("two\u2028lines", SeveralLinesError),
-        ("bell\x07", ControlCharactersError),
-        ("nul\x00", ControlCharactersError),
-        ("half\ud83d", ControlCharactersError),
-        ("<image>", AngleBracketsError),
-        ("<@1234>", AngleBracketsError),
-        ("＜image＞", AngleBracketsError),
-        ("@everyone", PingsManyError),
-        ("hi @HERE", PingsManyError),
-        ("@\u200beveryone", PingsManyError),
-        ("＠everyone", PingsManyError),
-    ],
-)
-def test_names_that_cannot_be(given: str, error: type[InvalidTextError]) -> None:
-    with pytest.raises(error) as raised:
-        check_name(given)
-    assert raised.value.field is TextField.NAME
-
-
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [
-        ("Mochi", "mOCHI"),
-        ("Strauß", "STRAUSS"),
-        ("IŞIK", "ışık"),
-        ("İzmir", "izmir"),
-        ("I\u0307zmir", "İZMİR"),
-        ("Ame\u0301lie", "AMÉLIE"),
-        ("ΟΔΥΣΣΕΥΣ", "οδυσσευς"),
-        ("Ｍｏｃｈｉ", "Mochi"),
-        ("Mo\u200dchi", "Mochi"),
-        ("ŉ", "ʼN"),
-    ],
-)
-def test_one_name_in_two_spellings(name: str, other: str) -> None:
-    assert name_key(name) == name_key(other)
-
-
-@pytest.mark.parametrize(("name", "other"), [("Mochi", "Mocha"), ("Amelie", "Amélie"), ("小春", "小夏")])
-def test_two_names(name: str, other: str) -> None:
-    assert name_key(name) != name_key(other)
-
-
-def test_info_and_category() -> None:
-    assert check_info(" Likes tuna.\r\nHates baths.\x00 ") == "Likes tuna.\nHates baths."
-    assert check_info("") == check_category("") == ""
-    assert check_category(" stuffed  toy ") == "stuffed toy"
-    with pytest.raises(TextTooLongError) as info:
-        check_info("x" * 1001)
-    assert (info.value.field, info.value.length, info.value.max_length) == (TextField.INFO, 1001, 1000)
-    with pytest.raises(TextTooLongError) as category:
-        check_category("x" * 65)
-    assert (category.value.field, category.value.length, category.value.max_length) == (TextField.CATEGORY, 65, 64)
-
-
-# --- remember
 
 
 async def test_remember_and_find(pool: asyncpg.Pool) -> None:
@@ -214,24 +99,6 @@ async def test_one_name_given_twice_at_once_is_stored_once(pool: asyncpg.Pool) -
     results = await asyncio.gather(*(attempt(seed) for seed in range(8)))
     assert sorted(results) == ["stored"] + ["taken"] * 7
     assert await _counts(pool) == {"picture": 1, "concept": 1, "reference": 1, "embedding": 1}
-
-
-async def test_more_references(pool: asyncpg.Pool) -> None:
-    async with viewing(pool, ANNA) as connection:
-        mochi = await concepts.remember(connection, a_concept(MINE, "Mochi", 0))
-        more = await concepts.add_reference(connection, mochi, a_reference(1), created_by=1)
-        same_picture = await concepts.add_reference(connection, mochi, a_reference(1), created_by=1)
-        avatar = await pictures.avatar(connection, mochi)
-    assert (more.references, same_picture.references) == (2, 3)
-    assert avatar is not None
-    assert avatar.picture == a_jpeg(0)
-    assert await _counts(pool) == {"picture": 2, "concept": 1, "reference": 3, "embedding": 3}
-    async with viewing(pool, ANNA) as connection:
-        with pytest.raises(NotRememberedError):
-            await concepts.add_reference(connection, replace(mochi, concept_id=uuid4()), a_reference(2), 1)
-
-
-# --- change, forget, names for autocomplete
 
 
 async def test_edit(pool: asyncpg.Pool) -> None:
@@ -344,164 +211,3 @@ async def test_mark_recognised(pool: asyncpg.Pool) -> None:
         [after] = await concepts.find(connection, ANNA, "mochi")
     assert after.times_recognised == 20
     assert after.last_seen is not None
-
-
-# --- answers and corrections
-
-
-async def test_answers_are_kept_for_their_buttons(pool: asyncpg.Pool) -> None:
-    jpeg = a_jpeg(3)
-    async with viewing(pool, ANNA) as connection:
-        mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))
-        seen = [
-            Sighting(
-                region=0,
-                box=Box(left=0, top=0, right=0.5, bottom=1),
-                embedding_id=PACK,
-                embedding=an_embedding(1),
-                concept=mochi,
-                probability=0.75,
-            ),
-            Sighting(
-                region=3, box=Box(left=0.5, top=0, right=1, bottom=1), embedding_id=PACK, embedding=an_embedding(2)
-            ),
-        ]
-        answer_id = await sightings.store_answer(connection, ANNA, jpeg, 16, 12, seen)
-    async with viewing(pool, ANNA) as connection:
-        answer = await sightings.load_answer(connection, ANNA, answer_id)
-    assert answer is not None
-    assert (answer.picture, answer.width, answer.height) == (jpeg, 16, 12)
-    assert answer.picture_sha256 == hashlib.sha256(jpeg).hexdigest()
-    known, unknown = answer.sightings
-    assert (known.region, known.box, known.concept, known.probability) == (
-        0,
-        Box(left=0, top=0, right=0.5, bottom=1),
-        mochi,
-        0.75,
-    )
-    assert (unknown.region, unknown.concept, unknown.probability) == (3, None, None)
-    assert unknown.embedding.dtype == np.float32
-    assert np.allclose(unknown.embedding, an_embedding(2), atol=1e-3)
-    assert answer.sighting(3) is unknown
-    assert answer.sighting(1) is None
-
-    async with viewing(pool, ANNA) as connection:
-        await sightings.rename_sighting(connection, ANNA, answer_id, replace(known, concept=None, probability=None))
-        again = await sightings.load_answer(connection, ANNA, answer_id)
-    assert again is not None
-    assert [sighting.concept for sighting in again.sightings] == [None, None]
-
-
-async def test_old_answers_are_deleted_and_no_others(pool: asyncpg.Pool, database_url: str) -> None:
-    for viewer in (ANNA, Viewer(2)):
-        async with viewing(pool, viewer) as connection:
-            unknown = [Sighting(region=0, box=WHOLE, embedding_id=PACK, embedding=an_embedding(1))]
-            await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, unknown)
-    assert (await delete_what_is_due(pool))["answer"] == 0
-    async with await psycopg.AsyncConnection.connect(database_url) as administrator:
-        await administrator.execute(
-            "UPDATE answer SET expires_at = expires_at - interval '31 days' WHERE owner_id = 'user:2'"
-        )
-    assert (await delete_what_is_due(pool))["answer"] == 1
-    async with await psycopg.AsyncConnection.connect(database_url) as administrator:
-        for table in ("answer", "sighting"):
-            rows = await (await administrator.execute(f"SELECT owner_id FROM {table}")).fetchall()
-            assert rows == [("user:1",)]
-
-
-async def test_the_latest_correction_counts(pool: asyncpg.Pool) -> None:
-    async with viewing(pool, ANNA) as connection:
-        mochi = await concepts.remember(connection, a_concept(MINE, "Mochi"))
-        seen = Sighting(
-            region=0,
-            box=WHOLE,
-            embedding_id=PACK,
-            embedding=an_embedding(1),
-            concept=mochi,
-            probability=0.75,
-        )
-        for verdict in (Verdict.RIGHT, Verdict.INCORRECT, Verdict.INCORRECT):
-            await corrections.store(connection, ANNA, seen, verdict)
-        await corrections.store(connection, ANNA, replace(seen, embedding=an_embedding(2)), Verdict.RIGHT)
-        stored = [row["verdict"] for row in await connection.fetch("SELECT verdict FROM correction")]
-        assert sorted(stored) == ["incorrect", "right"]
-        with pytest.raises(NotRememberedError):
-            await corrections.store(connection, ANNA, replace(seen, concept=None), Verdict.RIGHT)
-        await concepts.forget(connection, mochi.owner_id, mochi.concept_id)
-        assert await connection.fetch("SELECT * FROM correction") == []
-        with pytest.raises(NotRememberedError):
-            await corrections.store(connection, ANNA, seen, Verdict.RIGHT)
-
-
-# --- the database going away
-
-
-@pytest.fixture
-def own_server() -> Iterator[tuple[EmbeddedPostgres, str]]:
-    """A server of this test alone, to be stopped in the middle."""
-    directory = Path(tempfile.mkdtemp(prefix="keepsake-test-"))
-    server = EmbeddedPostgres(directory / "postgres")
-    try:
-        url = server.start()
-        migrate(url)
-        yield server, app_url(url)
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def test_the_database_goes_away_and_comes_back(own_server: tuple[EmbeddedPostgres, str]) -> None:
-    server, url = own_server
-    pool = await open_pool(url)
-    try:
-        with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
-            async with viewing(pool, ANNA) as connection:
-                await concepts.remember(connection, a_concept(MINE, "Half"))
-                await asyncio.to_thread(server.stop)
-                await concepts.count(connection, MINE)
-        for _ in range(2):
-            with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
-                async with viewing(pool, ANNA) as connection:
-                    await concepts.count(connection, MINE)
-        assert await asyncio.to_thread(server.start)
-        for turn in range(12):  # more than the pool had connections
-            async with viewing(pool, ANNA) as connection:
-                assert await concepts.count(connection, MINE) == turn
-                await concepts.remember(connection, a_concept(MINE, f"Whole {turn}", turn))
-    finally:
-        pool.terminate()
-
-
-async def test_a_database_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
-        await open_pool(f"postgresql://keepsake_app@/keepsake?host={tmp_path}")
-
-
-async def test_a_connection_that_is_cut_loses_the_whole_transaction(pool: asyncpg.Pool, database_url: str) -> None:
-    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
-        async with viewing(pool, ANNA) as connection:
-            await concepts.remember(connection, a_concept(MINE, "Half"))
-            pid = await connection.fetchval("SELECT pg_backend_pid()")
-            async with await psycopg.AsyncConnection.connect(database_url) as administrator:
-                await administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
-            await asyncio.sleep(0.1)
-    assert await _counts(pool) == {"picture": 0, "concept": 0, "reference": 0, "embedding": 0}
-
-
-async def test_a_full_pool_says_so_in_time(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("db.pool.ACQUIRE_SECONDS", 0.2)
-    held = [await pool.acquire() for _ in range(4)]
-    with pytest.raises(DatabaseUnavailableError):  # noqa: PT012
-        async with viewing(pool, ANNA):
-            pytest.fail("there was no connection left")
-    for connection in held:
-        await pool.release(connection)
-    async with viewing(pool, ANNA) as connection:
-        assert await concepts.count(connection, MINE) == 0
-
-
-async def test_errors_of_the_body_stay_what_they_are(pool: asyncpg.Pool) -> None:
-    for error in (ConnectionResetError("of the worker"), FileNotFoundError("x"), KeyError("x")):
-        with pytest.raises(type(error)):
-            async with viewing(pool, ANNA):
-                raise error

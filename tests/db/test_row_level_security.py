@@ -19,9 +19,7 @@ ANNA = Viewer(1, 10)
 ANNA_ELSEWHERE = Viewer(1, 20)
 BO = Viewer(2, 10)
 BO_IN_A_DM = Viewer(2)
-
 OWNED = ("picture", "concept", "reference", "embedding", "answer", "sighting", "correction")
-
 INSERT_CONCEPT = "INSERT INTO concept (owner_id, name, name_key, created_by) VALUES ($1, 'Loot', 'loot', 2)"
 
 

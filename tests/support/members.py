@@ -1,0 +1,77 @@
+"""Members of a server and what they put into memories; and what the administrator of the database sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import asyncpg
+import psycopg
+
+from db import concepts, corrections, sightings
+from db.geometry import WHOLE
+from db.pool import viewing
+from db.types import Concept, NewReference, OwnerId, Sighting, Verdict, Viewer, server_owner
+from tests.support.memory import PACK, a_concept, a_jpeg, an_embedding
+
+ANNA, BO = Viewer(1, 10), Viewer(2, 10)
+ELSEWHERE = Viewer(1, 20)
+SERVER = server_owner(10)
+ROWS = {
+    "concept": "SELECT to_jsonb(concept) - 'updated_at' FROM concept ORDER BY concept_id",
+    "reference": "SELECT to_jsonb(reference) FROM reference ORDER BY reference_id",
+    "embedding": "SELECT to_jsonb(embedding) FROM embedding ORDER BY reference_id",
+    "picture": "SELECT to_jsonb(picture) FROM picture ORDER BY picture_sha256",
+    "correction": "SELECT to_jsonb(correction) FROM correction ORDER BY correction_id",
+}
+
+
+async def remember(
+    pool: asyncpg.Pool,
+    viewer: Viewer,
+    name: str,
+    info: str = "",
+    *,
+    owner: OwnerId | None = None,
+    category: str = "",
+    person: int | None = None,
+    reference: NewReference | None = None,
+) -> Concept:
+    new = replace(
+        a_concept(owner or viewer.personal, name, len(name), reference),
+        info=info,
+        category=category,
+        created_by=viewer.user_id,
+        linked_user=person,
+    )
+    async with viewing(pool, viewer) as connection:
+        return await concepts.remember(connection, new)
+
+
+async def names(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> list[str]:
+    async with viewing(pool, viewer) as connection:
+        return [concept.name for concept in await concepts.list_concepts(connection, owner)]
+
+
+async def answer(pool: asyncpg.Pool, viewer: Viewer, concept: Concept | None = None, verdict: str = "right") -> None:
+    sighting = Sighting(
+        region=0,
+        box=WHOLE,
+        embedding_id=PACK,
+        embedding=an_embedding(7),
+        concept=concept,
+        probability=0.9 if concept else None,
+    )
+    async with viewing(pool, viewer) as connection:
+        await sightings.store_answer(connection, viewer, a_jpeg(7), 16, 12, [sighting])
+        if concept:
+            await corrections.store(connection, viewer, sighting, Verdict(verdict))
+
+
+def rows(url: str) -> dict[str, list[object]]:
+    with psycopg.connect(url) as administrator:
+        return {table: [row[0] for row in administrator.execute(query)] for table, query in ROWS.items()}
+
+
+def run_as_administrator(url: str, statement: str) -> None:
+    with psycopg.connect(url) as administrator:
+        administrator.execute(statement.encode())
