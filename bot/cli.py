@@ -14,12 +14,12 @@ from pathlib import Path
 import discord
 
 from bot.client import Keepsake
-from bot.runtime.doctor import examine
-from bot.runtime.jobs import make_queue, working
+from bot.runtime.doctor import check_all
+from bot.runtime.jobs import make_queue, running_jobs
 from bot.runtime.metrics import serve_metrics
-from bot.runtime.services import Parts, ServiceError, running
+from bot.runtime.services import ServiceError, Services, running_services
 from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
-from bot.runtime.trainer_process import training
+from bot.runtime.trainer_process import running_trainer
 from db.setup.settings import InvalidSettingError
 
 
@@ -78,7 +78,7 @@ async def _demo(settings: Settings, options: argparse.Namespace) -> int:
 
 
 async def _doctor(settings: Settings, _: argparse.Namespace) -> int:
-    findings = await examine(settings)
+    findings = await check_all(settings)
     for finding in findings:
         _progress(str(finding))
     return 0 if all(finding.is_ok for finding in findings) else 1
@@ -102,23 +102,23 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             raise ServiceError(
                 f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}."
             ) from error
-    async with running(settings, _progress) as parts, training(settings, parts):
+    async with running_services(settings, _progress) as services, running_trainer(settings, services):
         if settings.discord_token is None:
             from bot.demo.sandbox import sandbox
 
-            async with working(make_queue(parts.app_url, parts.app, None)):
-                await sandbox(parts.app, _progress, stop)
+            async with running_jobs(make_queue(services.app_url, services.app, None)):
+                await sandbox(services.app, _progress, stop)
         else:
-            await _on_discord(parts, settings.discord_token.get_secret_value(), stop)
+            await _on_discord(services, settings.discord_token.get_secret_value(), stop)
         _progress("stopping")
     return 0
 
 
-async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
+async def _on_discord(services: Services, token: str, stop: asyncio.Event) -> None:
     """Be a bot on Discord until ``stop`` is set. Raises ServiceError when Discord refuses it."""
     _progress("discord: logging in")
     try:
-        await _connected(Keepsake(parts.app), parts, token, stop)
+        await _connected(Keepsake(services.app), services, token, stop)
     except discord.LoginFailure as error:
         raise ServiceError(
             "discord: the token isn't accepted: copy it again from the developer portal, under Bot."
@@ -128,11 +128,11 @@ async def _on_discord(parts: Parts, token: str, stop: asyncio.Event) -> None:
             "discord: the message content intent is off, so replies to other people's pictures stay unread; "
             "mentions, commands and direct messages work"
         )
-        await _connected(Keepsake(parts.app, message_content=False), parts, token, stop)
+        await _connected(Keepsake(services.app, message_content=False), services, token, stop)
 
 
-async def _connected(bot: Keepsake, parts: Parts, token: str, stop: asyncio.Event) -> None:
-    async with bot, working(make_queue(parts.app_url, parts.app, bot)):
+async def _connected(bot: Keepsake, services: Services, token: str, stop: asyncio.Event) -> None:
+    async with bot, running_jobs(make_queue(services.app_url, services.app, bot)):
         session = asyncio.create_task(bot.start(token))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({session, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -88,24 +88,30 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 def running_worker() -> Iterator[RunningWorker]:
     """The real worker process with the real weights, once a session."""
     token = secrets.token_urlsafe(16)
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "model_worker.cli", "serve", "--port", "0", "--with-parent"],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "KEEPSAKE_WORKER_TOKEN": token},
-    )
-    try:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[1]
-        request = urllib.request.Request(f"{url}/health", headers={"Authorization": f"Bearer {token}"})
-        deadline = time.monotonic() + 240
-        while json.load(urllib.request.urlopen(request))["state"] != "ready":
-            assert time.monotonic() < deadline, "the models did not load"
-            time.sleep(0.2)
-        yield RunningWorker(url, token)
-    finally:
-        process.terminate()
-        process.wait(10)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[1]
+            _wait_for(url, token)
+            yield RunningWorker(url, token)
+        finally:
+            process.terminate()
+
+
+def _wait_for(url: str, token: str) -> None:
+    request = urllib.request.Request(f"{url}/health", headers={"Authorization": f"Bearer {token}"})
+    deadline = time.monotonic() + 240
+    while True:
+        with urllib.request.urlopen(request) as answer:
+            if json.load(answer)["state"] == "ready":
+                return
+        assert time.monotonic() < deadline, "the models did not load"
+        time.sleep(0.2)
 
 
 @pytest.fixture

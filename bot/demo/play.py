@@ -15,9 +15,9 @@ from bot.client import Keepsake
 from bot.demo import pictures
 from bot.demo.actors import Participant, Transcript, UnexpectedAnswerError, expect
 from bot.demo.learning import learn
-from bot.runtime.services import Progress, running
+from bot.runtime.services import Progress, running_services
 from bot.runtime.settings import Settings
-from bot.runtime.trainer_process import training
+from bot.runtime.trainer_process import running_trainer
 from bot.service.app import Actor, App
 
 SETTLE_SECONDS = 120.0
@@ -31,12 +31,12 @@ async def play(settings: Settings, folder: Path, progress: Progress, *, finetune
     started = time.monotonic()
     settings = settings.model_copy(update={"home": home, "database_url": None})
     try:
-        async with running(settings, progress) as parts:
+        async with running_services(settings, progress) as services:
             transcript = Transcript(folder, settings.pack == "starter")
             if not finetune:
-                return await _play(parts.app, transcript, progress, started)
-            async with training(settings, parts):
-                return await _play(parts.app, transcript, progress, started, finetune=True)
+                return await _play(services.app, transcript, progress, started)
+            async with running_trainer(settings, services):
+                return await _play(services.app, transcript, progress, started, finetune=True)
     finally:
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
 

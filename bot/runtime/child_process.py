@@ -18,7 +18,7 @@ from model_worker.api.settings import child_environment
 log = logging.getLogger("keepsake.child-process")
 
 STOP_SECONDS = 10.0
-FIRST_PAUSE = 1.0
+FIRST_PAUSE_SECONDS = 1.0
 
 
 class ChildStartError(Exception):
@@ -28,13 +28,13 @@ class ChildStartError(Exception):
 class ChildProcess(ABC):
     """A command of `model_worker.cli` that goes on until it is stopped; its log goes to a file.
 
-    Whenever it ends by itself it is started again, after pauses that double up to ``longest_pause`` seconds.
+    Whenever it ends by itself it is started again, after pauses that double up to ``max_pause`` seconds.
     """
 
-    def __init__(self, name: str, log_file: Path, longest_pause: float) -> None:
+    def __init__(self, name: str, log_file: Path, max_pause: float) -> None:
         self._name = name
         self._log_file = log_file
-        self._longest_pause = longest_pause
+        self._longest_pause = max_pause
         self._process: Process | None = None
         self._watcher: asyncio.Task[None] | None = None
 
@@ -74,7 +74,11 @@ class ChildProcess(ABC):
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as file:
             return await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "model_worker.cli", *arguments, "--with-parent"),
+                sys.executable,
+                "-m",
+                "model_worker.cli",
+                *arguments,
+                "--with-parent",
                 stdin=DEVNULL,
                 stdout=file if stdout is None else stdout,
                 stderr=file,
@@ -84,7 +88,7 @@ class ChildProcess(ABC):
 
     async def _watch(self) -> None:
         """Start the process again whenever it ends."""
-        pause = FIRST_PAUSE
+        pause = FIRST_PAUSE_SECONDS
         while self._process is not None:
             code = await self._process.wait()
             kill_what_is_left(self._process)

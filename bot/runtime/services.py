@@ -30,7 +30,7 @@ class ServiceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Services:
     """What runs: the app, the app's own way to the database, and the worker if it is a child process."""
 
     app: App
@@ -39,26 +39,40 @@ class Parts:
 
 
 @asynccontextmanager
-async def running(settings: Settings, progress: Progress) -> AsyncIterator[Parts]:
+async def running_services(settings: Settings, progress: Progress) -> AsyncIterator[Services]:
     """Start what the settings don't say is elsewhere.
 
     Raises ServiceError.
     """
     async with AsyncExitStack() as stack:
-        progress("database: starting")
-        try:
-            url = await _database_url(settings, stack)
-            applied = await asyncio.to_thread(migrate, url)
-            pool = await open_pool(app_url(url))
-        except (DatabaseSetupError, DatabaseUnavailableError) as problem:
-            raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
-        stack.push_async_callback(_close, pool)
-        progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
+        url = await _migrated_database(settings, stack, progress)
+        pool = await _pool(url, stack)
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
-        client = WorkerClient(*_worker_address(settings, process))
+        client = _worker_client(settings, process)
         stack.push_async_callback(client.close)
         app = App(pool, client, min_concepts_to_train=_min_concepts_to_train(settings.pack))
-        yield Parts(app, app_url(url), process)
+        yield Services(app, app_url(url), process)
+
+
+async def _migrated_database(settings: Settings, stack: AsyncExitStack, progress: Progress) -> str:
+    """Return the administrator's URL of the database, once it runs and has all migrations."""
+    progress("database: starting")
+    try:
+        url = await _database_url(settings, stack)
+        applied = await asyncio.to_thread(migrate, url)
+    except (DatabaseSetupError, DatabaseUnavailableError) as problem:
+        raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
+    progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
+    return url
+
+
+async def _pool(url: str, stack: AsyncExitStack) -> asyncpg.Pool:
+    try:
+        pool = await open_pool(app_url(url))
+    except (DatabaseSetupError, DatabaseUnavailableError) as problem:
+        raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
+    stack.push_async_callback(_close, pool)
+    return pool
 
 
 async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:
@@ -82,12 +96,12 @@ async def _worker_process(settings: Settings, stack: AsyncExitStack, progress: P
     return process
 
 
-def _worker_address(settings: Settings, process: WorkerProcess | None) -> tuple[str, str]:
+def _worker_client(settings: Settings, process: WorkerProcess | None) -> WorkerClient:
     if process is not None:
-        return process.url, process.token
+        return WorkerClient(process.url, process.token)
     if settings.worker_url is None or settings.worker_token is None:
         raise ServiceError("worker: WORKER_URL is set, so KEEPSAKE_WORKER_TOKEN has to be, too.")
-    return settings.worker_url, settings.worker_token.get_secret_value()
+    return WorkerClient(settings.worker_url, settings.worker_token.get_secret_value())
 
 
 def _min_concepts_to_train(pack: str) -> int | None:

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from bot.runtime.child_process import ChildProcess
-from bot.runtime.services import Parts
+from bot.runtime.services import Services
 from bot.runtime.settings import Settings
 from bot.runtime.worker_process import WorkerProcess
 from model_worker.api.packs import PackError, load_pack
 from model_worker.api.recipes import recipe_of
 
-LONGEST_PAUSE = 600.0
+MAX_PAUSE_SECONDS = 600.0
 """Loading what trains takes a processor's seconds, and a pack that can't be trained never can."""
 
 
@@ -21,7 +21,7 @@ class TrainerProcess(ChildProcess):
     """A trainer of one pack's adapters: it takes what the queue has, and waits while the worker answers."""
 
     def __init__(self, settings: Settings, app_url: str, worker: WorkerProcess) -> None:
-        super().__init__("trainer", settings.home / "trainer.log", LONGEST_PAUSE)
+        super().__init__("trainer", settings.home / "trainer.log", MAX_PAUSE_SECONDS)
         self._settings = settings
         self._app_url = app_url
         self._worker = worker
@@ -37,12 +37,12 @@ class TrainerProcess(ChildProcess):
 
 
 @asynccontextmanager
-async def training(settings: Settings, parts: Parts) -> AsyncIterator[None]:
+async def running_trainer(settings: Settings, services: Services) -> AsyncIterator[None]:
     """Run a trainer for as long as the body runs, if the pack can be trained, and its worker is a child process."""
-    if parts.worker is None or not _can_be_trained(settings.pack):
+    if services.worker is None or not _can_be_trained(settings.pack):
         yield
         return
-    trainer = TrainerProcess(settings, parts.app_url, parts.worker)
+    trainer = TrainerProcess(settings, services.app_url, services.worker)
     await trainer.start()
     try:
         yield

@@ -14,14 +14,14 @@ from model_worker.api.errors import WorkerUnavailableError
 
 START_SECONDS = 60.0
 LOAD_SECONDS = 300.0
-LONGEST_PAUSE = 30.0
+MAX_PAUSE_SECONDS = 30.0
 
 
 class WorkerProcess(ChildProcess):
     """A worker of one pack; when it is started again it is on the same port, so that the bot finds it."""
 
     def __init__(self, pack: str, log_file: Path) -> None:
-        super().__init__("model worker", log_file, LONGEST_PAUSE)
+        super().__init__("model worker", log_file, MAX_PAUSE_SECONDS)
         self.token = secrets.token_urlsafe(32)
         self.url = ""
         self._pack = pack

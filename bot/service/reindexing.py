@@ -1,4 +1,4 @@
-"""Moving memories to the embedder of another pack, a slice at a time, while recall goes on with the old one.
+"""Embedding memories anew by the embedder of another pack, a slice at a time, while recall goes on with the old one.
 
 All that is known about how far it got is in the memory itself, so it may be stopped anywhere, by anything, and goes on
 from there: a reference has the new embedding or it hasn't, and an owner's recall goes over when all of them have.
@@ -6,7 +6,7 @@ from there: a reference has the new embedding or it hasn't, and an owner's recal
 
 from __future__ import annotations
 
-from bot.runtime.metrics import MEMORIES_TO_MOVE, REFERENCES_TO_EMBED
+from bot.runtime.metrics import MEMORIES_TO_REINDEX, REFERENCES_TO_EMBED
 from bot.service.app import App
 from db import reindexing
 from db.pool import viewing
@@ -17,7 +17,7 @@ SLICE = 8
 """References between which others have their turn: other memories, and what is due to be deleted."""
 
 
-async def memories_to_move(app: App) -> list[Move]:
+async def memories_to_reindex(app: App) -> list[Move]:
     """Return the memories that go by other embeddings than the worker's pack makes; none while it isn't ready.
 
     Raises DatabaseUnavailableError, WorkerUnavailableError and WorkerBusyError, as everything here.
@@ -26,12 +26,12 @@ async def memories_to_move(app: App) -> list[Move]:
     if health.embedding_id is None:
         return []
     moves = await reindexing.memories_to_move(app.pool, health.embedding_id)
-    MEMORIES_TO_MOVE.set(len(moves))
+    MEMORIES_TO_REINDEX.set(len(moves))
     REFERENCES_TO_EMBED.set(sum(move.missing for move in moves))
     return moves
 
 
-async def move_a_slice(app: App, owner_id: OwnerId) -> bool:
+async def reindex_slice(app: App, owner_id: OwnerId) -> bool:
     """Embed some of an owner's references anew, and let recall go by them when it was the last; whether it was."""
     target = (await app.worker.health()).embedding_id
     if target is None:

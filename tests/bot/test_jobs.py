@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import asyncpg
 import psycopg
 
-from bot.runtime.jobs import look_after_servers, make_queue, working
+from bot.runtime.jobs import maintain_servers, make_queue, running_jobs
 from bot.service.app import App
 from bot.service.governance import nobody_on
 from db import concepts, servers, trash
@@ -60,7 +60,7 @@ async def test_what_is_due_is_deleted_by_a_job_of_the_queue(
     wind_back(database_url, "UPDATE set_aside SET expires_at = now() - interval '1 second'")
     queue = make_queue(app_url(database_url), without_worker, None)
 
-    async with working(queue):
+    async with running_jobs(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)
         for _ in range(100):
             async with await psycopg.AsyncConnection.connect(database_url) as administrator:
@@ -79,22 +79,22 @@ async def test_a_server_that_the_bot_left_is_forgotten_after_a_time_of_grace(
     await remember(pool, ELSEWHERE, "The statue", shared=True)
     discord = Discord(left={10})
 
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     assert await names_on(pool, 10) == ["The mug"]
 
     wind_back(database_url, "UPDATE server SET left_at = left_at - interval '31 days' WHERE left_at IS NOT NULL")
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     assert await names_on(pool, 10) == []
     assert await names_on(pool, 20) == ["The statue"]
 
 
 async def test_a_server_that_the_bot_came_back_to_keeps_its_memory(pool: asyncpg.Pool, database_url: str) -> None:
     await remember(pool, ANNA, "The mug", shared=True)
-    await look_after_servers(pool, Discord(left={10}))
-    await look_after_servers(pool, Discord())
+    await maintain_servers(pool, Discord(left={10}))
+    await maintain_servers(pool, Discord())
     wind_back(database_url, "UPDATE server SET left_at = left_at - interval '31 days' WHERE left_at IS NOT NULL")
 
-    await look_after_servers(pool, Discord(left={10}))
+    await maintain_servers(pool, Discord(left={10}))
 
     assert await names_on(pool, 10) == ["The mug"]
 
@@ -108,17 +108,17 @@ async def test_what_a_member_shared_goes_after_they_left_unless_they_come_back(
     discord = Discord(gone={2})
     age = "UPDATE departure SET since = since - interval '31 days'"
 
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     discord.gone = set()
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     wind_back(database_url, age)
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     assert await names_on(pool, 10) == ["The lamp", "The mug"]
 
     discord.gone = {2}
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     wind_back(database_url, age)
-    await look_after_servers(pool, discord)
+    await maintain_servers(pool, discord)
     assert await names_on(pool, 10) == ["The mug"]
     async with viewing(pool, BO) as connection:
         assert await concepts.get(connection, user_owner(2), own.concept_id) == own

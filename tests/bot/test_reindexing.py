@@ -17,12 +17,12 @@ import pytest
 from PIL import Image
 
 from bot.demo.pictures import png
-from bot.runtime.jobs import make_queue, working
+from bot.runtime.jobs import make_queue, running_jobs
 from bot.runtime.metrics import serve_metrics
 from bot.service import feedback, memories
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
-from bot.service.reindexing import SLICE, memories_to_move, move_a_slice
+from bot.service.reindexing import SLICE, memories_to_reindex, reindex_slice
 from bot.service.remember import add_picture, remember
 from bot.service.worker_client import WorkerClient
 from db import concepts, reindexing, trash
@@ -105,8 +105,8 @@ async def kinds(database_url: str) -> set[tuple[str, int]]:
 
 
 async def move_all(app: App) -> None:
-    for move in await memories_to_move(app):
-        while not await move_a_slice(app, move.owner_id):
+    for move in await memories_to_reindex(app):
+        while not await reindex_slice(app, move.owner_id):
             pass
 
 
@@ -119,7 +119,7 @@ async def test_recall_goes_by_the_old_embeddings_until_the_new_ones_are_complete
             assert await told(app, ANNA, colour) == [colour]
         assert await in_use(pool) == ("old/1",)
 
-        assert await move_a_slice(app, MINE)  # hers has moved, the server's not yet
+        assert await reindex_slice(app, MINE)  # hers has moved, the server's not yet
         assert await in_use(pool) == ("new/1", "old/1")
         for colour in COLOURS:
             assert await told(app, ANNA, colour) == [colour]
@@ -129,7 +129,7 @@ async def test_recall_goes_by_the_old_embeddings_until_the_new_ones_are_complete
         assert await in_use(pool) == ("new/1",)
         for colour in COLOURS:
             assert await told(app, ANNA, colour) == [colour]
-        assert await memories_to_move(app) == []
+        assert await memories_to_reindex(app) == []
     assert await kinds(database_url) == {("new/1", 3)}
 
 
@@ -137,12 +137,12 @@ async def test_a_large_memory_moves_in_slices(pool: asyncpg.Pool) -> None:
     async with with_pack(pool, old()) as app:
         await remember_shades(app, "red")
     async with with_pack(pool, new()) as app:
-        assert not await move_a_slice(app, MINE)
+        assert not await reindex_slice(app, MINE)
 
-        [left] = await memories_to_move(app)
+        [left] = await memories_to_reindex(app)
         assert (left.embedding_id, left.missing) == ("old/1", 1)
         assert await told(app, ANNA, "red") == ["red"]
-        assert await move_a_slice(app, MINE)
+        assert await reindex_slice(app, MINE)
 
 
 async def test_what_is_remembered_while_memories_move_is_known_before_and_after(pool: asyncpg.Pool) -> None:
@@ -163,7 +163,7 @@ async def test_a_new_memory_goes_by_the_new_embeddings_from_the_start(pool: asyn
         await remember(app, ANNA, "red", of("red"))
 
         assert await in_use(pool) == ("new/1",)
-        assert await memories_to_move(app) == []
+        assert await memories_to_reindex(app) == []
         assert await told(app, ANNA, "red") == ["red"]
 
 
@@ -213,7 +213,7 @@ async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.P
         await move_all(app)
 
         await memories.undo(app, ANNA, MINE, aside.set_aside_id)
-        assert [move.owner_id for move in await memories_to_move(app)] == [MINE]
+        assert [move.owner_id for move in await memories_to_reindex(app)] == [MINE]
         await move_all(app)
 
         assert await told(app, ANNA, "red") == ["red"]
@@ -282,14 +282,14 @@ async def test_killed_at_any_point_it_loses_nothing_and_goes_on(
 MOVES_UNTIL_KILLED = """
 import asyncio, sys
 from bot.service.app import App
-from bot.runtime.jobs import make_queue, working
+from bot.runtime.jobs import make_queue, running_jobs
 from bot.service.worker_client import WorkerClient
 from db.pool import open_pool
 
 async def main(url, worker_url, token):
     app = App(await open_pool(url), WorkerClient(worker_url, token))
     queue = make_queue(url, app, None)
-    async with working(queue):
+    async with running_jobs(queue):
         await queue.configure_task("move_memories").defer_async(timestamp=0)
         await asyncio.sleep(600)
 
@@ -313,7 +313,7 @@ async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: a
 
         assert await told(app, ANNA, "red") == ["red"]
         queue = make_queue(app_url(database_url), app, None)
-        async with working(queue):
+        async with running_jobs(queue):
             await queue.configure_task("move_memories").defer_async(timestamp=0)
             while await in_use(pool) != ("new/1",):
                 await asyncio.sleep(0.05)
@@ -343,7 +343,7 @@ async def test_how_far_it_is_can_be_read_by_a_monitor(pool: asyncpg.Pool, unused
     await remember_colours(pool)
     serve_metrics(f"127.0.0.1:{unused_tcp_port}")
     async with with_pack(pool, new()) as app:
-        await memories_to_move(app)
+        await memories_to_reindex(app)
 
         read = await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{unused_tcp_port}/metrics")
         assert b"keepsake_memories_to_move 2.0" in read.read()

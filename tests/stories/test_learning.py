@@ -22,11 +22,11 @@ from pydantic import SecretStr
 from simcord.components import walk_components
 
 from bot.demo.sandbox import pass_time
-from bot.runtime.doctor import examine
-from bot.runtime.jobs import look_after_stalled, make_queue, working
-from bot.runtime.services import Parts
+from bot.runtime.doctor import check_all
+from bot.runtime.jobs import make_queue, retry_stalled, running_jobs
+from bot.runtime.services import Services
 from bot.runtime.settings import Settings
-from bot.runtime.trainer_process import training as training_beside
+from bot.runtime.trainer_process import running_trainer
 from bot.runtime.worker_process import WorkerProcess
 from bot.service import permissions, privacy
 from bot.service.app import Actor, App
@@ -101,7 +101,7 @@ async def test_the_bot_leaves_trainings_to_the_trainer(
     async with viewing(pool, ANNA) as connection:
         await job_queue.ask_for_training(connection, ANNA.personal)
     queue = make_queue(app_url(database_url), without_worker, None)
-    async with working(queue):
+    async with running_jobs(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)
         while await queue.job_manager.list_jobs_async(queue=job_queue.DEFAULT):
             await asyncio.sleep(0.05)
@@ -118,7 +118,7 @@ async def test_a_training_whose_trainer_was_killed_is_put_back_but_not_for_ever(
         for has_tries_left in (True, True, True, False):
             with psycopg.connect(database_url) as administrator:
                 administrator.execute("UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL")
-            await look_after_stalled(queue)
+            await retry_stalled(queue)
             assert bool(jobs(database_url)) is has_tries_left
 
 
@@ -715,9 +715,10 @@ async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_b
 ) -> None:
     worker = WorkerProcess("starter", tmp_path / "worker.log")
     worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
-    parts = Parts(App(pool, WorkerClient(worker.url, worker.token)), app_url(database_url), worker)
+    app = App(pool, WorkerClient(worker.url, worker.token))
+    services = Services(app, app_url(database_url), worker)
     await say_consent(pool, ANNA)
-    async with training_beside(settings_in(tmp_path), parts):
+    async with running_trainer(settings_in(tmp_path), services):
         first = await trainer_of(database_url)
         environment = psutil.Process(first).environ()
         os.kill(first, signal.SIGKILL)
@@ -754,8 +755,8 @@ def listens(database_url: str) -> bool:
 async def test_a_worker_elsewhere_has_its_trainer_elsewhere(
     pool: asyncpg.Pool, tmp_path: Path, without_worker: App
 ) -> None:
-    parts = Parts(without_worker, "", None)
-    async with training_beside(settings_in(tmp_path), parts):
+    services = Services(without_worker, "", None)
+    async with running_trainer(settings_in(tmp_path), services):
         assert psutil.Process().children() == [
             item for item in psutil.Process().children() if "finetune" not in item.cmdline()
         ]
@@ -770,5 +771,5 @@ async def test_the_doctor_counts_who_allows_learning_whoever_asks_the_database(
     await remember(pool, ANNA, "The mug", owner=SERVER)
     assert count_consents(database_url) == count_consents(app_url(database_url)) == (1, 1)
     settings = settings_in(tmp_path).model_copy(update={"database_url": SecretStr(database_url)})
-    [found] = [finding for finding in await examine(settings) if finding.part == "training"]
+    [found] = [finding for finding in await check_all(settings) if finding.part == "training"]
     assert str(found) == "ok   training   1 person allows it; 1 server didn't pause it"
