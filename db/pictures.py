@@ -62,12 +62,13 @@ REFERENCES_WITH_PICTURES = """
                   AND picture.picture_sha256 = reference.picture_sha256
 """
 
-GET_AVATAR = f"""
-    SELECT {REFERENCE_COLUMNS}
+GET_AVATARS = f"""
+    SELECT DISTINCT ON (reference.owner_id, reference.concept_id) {REFERENCE_COLUMNS}
       FROM {REFERENCES_WITH_PICTURES}
-     WHERE reference.owner_id = $1 AND reference.concept_id = $2
-     ORDER BY reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
-     LIMIT 1
+      JOIN unnest($1::text[], $2::uuid[]) AS given (owner_id, concept_id)
+        ON given.owner_id = reference.owner_id AND given.concept_id = reference.concept_id
+     ORDER BY reference.owner_id, reference.concept_id,
+              reference.reference_id = concept.avatar_id DESC NULLS LAST, reference.created_at
 """  # noqa: S608 (made of constants)
 
 GET_REFERENCES = f"""
@@ -102,8 +103,14 @@ def reference_from(row: asyncpg.Record) -> Reference:
 
 async def avatar(connection: asyncpg.Connection, concept: Concept) -> Reference | None:
     """Return the reference that is shown for a concept: the chosen one, else the oldest; None without any."""
-    row = await connection.fetchrow(GET_AVATAR, concept.owner_id, concept.concept_id)
-    return None if row is None else reference_from(row)
+    return (await avatars(connection, [concept])).get(concept.concept_id)
+
+
+async def avatars(connection: asyncpg.Connection, concepts: Sequence[Concept]) -> dict[UUID, Reference]:
+    """Return the references that are shown for some concepts, by the concept's id; those without any are left out."""
+    owners, ids = [concept.owner_id for concept in concepts], [concept.concept_id for concept in concepts]
+    rows = await connection.fetch(GET_AVATARS, owners, ids)
+    return {row["concept_id"]: reference_from(row) for row in rows}
 
 
 async def references(connection: asyncpg.Connection, concept: Concept) -> list[Reference]:

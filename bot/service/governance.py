@@ -1,4 +1,4 @@
-"""How the admins of a server govern its memory. Whoever may use the command may do this: Discord decides actor."""
+"""How the admins of a server govern its memory. Whoever may use the command may do this: Discord decides who."""
 
 from __future__ import annotations
 

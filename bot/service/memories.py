@@ -62,7 +62,8 @@ async def browse(app: App, actor: Actor, wanted: Wanted) -> Page:
             limit=PAGE + 1,
             offset=PAGE * wanted.page,
         )
-        entries = [(concept, await pictures.avatar(connection, concept)) for concept in found[:PAGE]]
+        avatars = await pictures.avatars(connection, found[:PAGE])
+        entries = [(concept, avatars.get(concept.concept_id)) for concept in found[:PAGE]]
         return Page(
             wanted,
             tuple(entries),

@@ -18,8 +18,12 @@ log = logging.getLogger("keepsake.references")
 
 @dataclass(frozen=True, slots=True)
 class ReadyReference:
-    """A picture made ready to be remembered, and, where its owner's memory goes by another pack, as that sees it."""
+    """A picture (JPEG) made ready to be remembered; ``former`` is as the pack sees it that its owner's memory goes by.
 
+    It is None where that is the worker's own.
+    """
+
+    jpeg: bytes
     view: ReferenceView
     former: ReferenceView | None
 
@@ -33,7 +37,7 @@ class ReadyReference:
         """The picture, as it is stored."""
         view, former = self.view, self.former
         return NewReference(
-            picture=view.jpeg,
+            picture=self.jpeg,
             picture_sha256=view.picture_sha256,
             width=view.width,
             height=view.height,
@@ -52,13 +56,14 @@ async def make_ready(
     Where packs are being changed, it is embedded for the one that recall goes by still, too.
     """
     view = await app.worker.refer(picture, box, exact=exact)
+    jpeg = await app.worker.fetch_picture(view.picture_sha256)
     async with viewing(app.pool, actor.viewer) as connection:
         used = await reindexing.in_use(connection, [owner])
     if not used or used[0] == view.calibration.embedding_id:
-        return ReadyReference(view, None)
+        return ReadyReference(jpeg, view, None)
     try:
-        former = await app.worker.refer(view.jpeg, view.region.box, exact=True, embedding_id=used[0])
+        former = await app.worker.refer(jpeg, view.region.box, exact=True, embedding_id=used[0])
     except UnknownEmbedderError as lacking:
         log.warning("%s", lacking)
-        return ReadyReference(view, None)
-    return ReadyReference(view, former)
+        return ReadyReference(jpeg, view, None)
+    return ReadyReference(jpeg, view, former)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -10,15 +9,16 @@ import asyncpg
 from bot.service import permissions
 from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
+from bot.service.planning import plan_question
 from bot.service.references import make_ready
-from bot.service.retrieval import Detections, see, upright
+from bot.service.retrieval import Detections, retrieve
 from db import concepts, sightings, trash
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
 from db.pool import viewing
 from db.recall import recognised_in
-from db.types import Answer, Concept, NewConcept, OwnerId
+from db.types import Answer, Concept, NewConcept, OwnerId, RetrievalResult
 from model_worker.api.protocol import ReferenceView
 
 MAX_PARTS = 20
@@ -157,12 +157,14 @@ async def add_picture(app: App, actor: Actor, concept: Concept, picture: bytes, 
 
 async def find_parts(app: App, actor: Actor, pictures: tuple[bytes, ...]) -> PictureParts:
     """Look for what could be remembered in several pictures. Raises RateLimitedError."""
-    async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.count_use(connection, actor, permissions.ASKS)
+    plan = await plan_question(app, actor)
+    kept: list[bytes] = []
     parts: list[Part] = []
     for number, picture in enumerate(pictures):
-        parts += _parts_of(number, await see(app, actor, picture))
-    kept = [await asyncio.to_thread(upright, picture) for picture in pictures]
+        found = await retrieve(app, actor, plan, picture)
+        if found.detections is not None:
+            kept.append(found.detections.picture)
+            parts += _parts_of(number, found.detections, found.result)
     return PictureParts(tuple(kept), tuple(parts[:MAX_PARTS]))
 
 
@@ -192,10 +194,10 @@ async def _look_alike(
     return next((match.concept for match in recognised if match.concept.owner_id == owner), None)
 
 
-def _parts_of(number: int, seen: Detections) -> list[Part]:
+def _parts_of(number: int, detections: Detections, result: RetrievalResult) -> list[Part]:
     """Return the clear parts of one picture, and the whole of it, with what they look like."""
-    regions = [region for region in seen.regions if region.objectness >= 1]
-    known = {match.box: match for match in seen.recalled.recognised}
+    regions = [region for region in detections.regions if region.objectness >= 1]
+    known = {match.box: match for match in result.recognised}
     boxes = list(dict.fromkeys([*known, *(region.box for region in regions)]))
     return [
         Part(number, box, known[box].concept, known[box].probability) if box in known else Part(number, box)

@@ -1,48 +1,50 @@
-"""Seeing a picture for an actor: with every embedder that their memories go by, which is one but while packs change."""
+"""Retrieve: what is in a picture, which the worker says, and what of the actor's memories that is, or a text is about.
+
+A picture is looked at with every embedder that these memories go by, which is one but while packs change.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from uuid import UUID
 
+import asyncpg
+
+from bot.service import verification
 from bot.service.app import Actor, App
-from bot.service.verification import lowered, verified
-from db import reindexing, search
+from bot.service.planning import Plan
+from bot.service.thumbnails import LARGE, thumbnail
+from db import pictures, recall, reindexing, search
 from db.concepts import owners
 from db.pool import viewing
-from db.recall import recall
-from db.types import Calibration, Embedded, Region, RetrievalResult
+from db.types import Calibration, Concept, Embedded, Match, Reference, Region, RetrievalResult
 from model_worker.api.errors import UnknownEmbedderError
-from model_worker.api.images import decode_picture, encode_jpeg
-from model_worker.api.protocol import Perception, Tag
+from model_worker.api.protocol import Perception, Tag, Turn
 
-log = logging.getLogger("keepsake.seeing")
+log = logging.getLogger("keepsake.retrieval")
 
 MAX_TRIES = 3
-ANSWER_PICTURE_SIDE = 1280
+MAX_CONCEPTS_IN_PROMPT = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """A picture as the embedders saw it, and what the actor's memories recalled.
+    """What the embedders found in a picture; ``picture`` is it as it is stored (JPEG) and goes by its hash.
 
-    Regions are counted through all perceptions, as in ``recalled``.
+    Regions are counted through all perceptions.
     """
 
+    picture: bytes
     perceptions: tuple[Perception, ...]
-    recalled: RetrievalResult
 
     @property
-    def regions(self) -> tuple[Region, ...]:
-        """The regions of all perceptions."""
-        return tuple(chain.from_iterable(perception.regions for perception in self.perceptions))
-
-    @property
-    def tags(self) -> tuple[Tag, ...]:
-        """Words for the scene; any embedder's do."""
-        return next((perception.tags for perception in self.perceptions if perception.tags), ())
+    def picture_sha256(self) -> str:
+        """By what the worker knows the picture."""
+        return self.perceptions[0].picture_sha256
 
     @property
     def width(self) -> int:
@@ -53,6 +55,16 @@ class Detections:
     def height(self) -> int:
         """The picture's, in pixels."""
         return self.perceptions[0].height
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of all perceptions."""
+        return tuple(chain.from_iterable(perception.regions for perception in self.perceptions))
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """Words for the scene; any embedder's do."""
+        return next((perception.tags for perception in self.perceptions if perception.tags), ())
 
     def embedding_of(self, region: int) -> Embedded:
         """Return the embedding of a region, with its kind."""
@@ -66,48 +78,103 @@ class Detections:
         return list(each)[region]
 
 
-async def see(app: App, actor: Actor, picture: bytes, text: str = "") -> Detections:
-    """Perceive a picture, and recall who of the actor's memories is in it, and who a text names.
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """What was found for a question: in its picture (None without one), and in the actor's memories.
 
-    A memory that moves to another embedder in just this moment is looked at again. Where the pack verifies, what recall
-    isn't sure of is confirmed or rejected.
+    ``avatars`` are small pictures (JPEG), by concept, for a writer that looks at them; none for others.
     """
-    verification = await app.worker.verification()
-    async with viewing(app.pool, actor.viewer) as connection:
-        used = await reindexing.in_use(connection, owners(actor.viewer))
-        categories = await search.categories(connection, owners(actor.viewer))
+
+    detections: Detections | None
+    result: RetrievalResult
+    avatars: Mapping[UUID, bytes]
+
+
+async def retrieve(
+    app: App, actor: Actor, plan: Plan, picture: bytes | None, text: str = "", history: Sequence[Turn] = ()
+) -> Retrieved:
+    """Perceive, recall, and verify what recall isn't sure of.
+
+    A memory that moves to another embedder in just this moment is looked at again.
+    """
+    if picture is None:
+        return (await recall_concepts(app, actor, None, text, history))[0]
+    embedding_ids = plan.embedding_ids
     for _ in range(MAX_TRIES):
-        perceptions = await _perceived(app, picture, used, categories)
-        sights = [
-            perception.model_copy(update={"calibration": lowered(perception.calibration, verification)})
-            for perception in perceptions
-        ]
-        async with viewing(app.pool, actor.viewer) as connection:
-            seen = Detections(perceptions, await recall(connection, actor.viewer, sights, text))
-            before, used = used, await reindexing.in_use(connection, owners(actor.viewer))
-        if used == before:
+        detections = await perceive(app, picture, embedding_ids, plan.categories)
+        found, in_use = await recall_concepts(app, actor, detections, text, history)
+        if in_use == embedding_ids:
             break
-    if verification is None or not seen.recalled.recognised:
-        return seen
-    found = seen.recalled.recognised
-    thresholds = [seen.calibration_of(match.region).threshold for match in found]
-    sure = await verified(app, actor, picture, found, thresholds, verification)
-    return replace(seen, recalled=replace(seen.recalled, recognised=sure))
+        embedding_ids = in_use
+    return await _verified(app, found, detections, picture)
 
 
-async def _perceived(
-    app: App, picture: bytes, used: Sequence[str], categories: Sequence[str]
-) -> tuple[Perception, ...]:
-    """Perceive with these embedders; with the pack's own where there is none of them."""
+async def perceive(app: App, picture: bytes, embedding_ids: Sequence[str], categories: Sequence[str]) -> Detections:
+    """Ask the worker what is in a picture, with these embedders, or with the pack's own where it has none of them."""
     perceptions = []
-    for embedding_id in used:
+    for embedding_id in embedding_ids:
         try:
             perceptions.append(await app.worker.perceive(picture, embedding_id, categories))
         except UnknownEmbedderError as lacking:  # what is remembered by it comes back when it has been moved
             log.warning("%s", lacking)
-    return tuple(perceptions) or (await app.worker.perceive(picture, None, categories),)
+    if not perceptions:
+        perceptions = [await app.worker.perceive(picture, None, categories)]
+    return Detections(await app.worker.fetch_picture(perceptions[0].picture_sha256), tuple(perceptions))
 
 
-def upright(picture: bytes) -> bytes:
-    """Return a picture as the worker saw it (and found harmless): upright, a JPEG without metadata."""
-    return encode_jpeg(decode_picture(picture), ANSWER_PICTURE_SIDE)
+async def recall_concepts(
+    app: App, actor: Actor, detections: Detections | None, text: str, history: Sequence[Turn]
+) -> tuple[Retrieved, tuple[str, ...]]:
+    """Recall, in one transaction, who is in a picture and who a text names, with the avatars that will be needed.
+
+    Returns the embeddings that the actor's memories go by now, too.
+    """
+    by, sees_pictures = await app.worker.verification(), await app.worker.sees_pictures()
+    memories = owners(actor.viewer)
+    async with viewing(app.pool, actor.viewer) as connection:
+        if detections is None:
+            result = await _spoken_of(connection, actor, text, history)
+        else:
+            perceptions = [verification.with_unsure(perception, by) for perception in detections.perceptions]
+            result = await recall.recall(connection, actor.viewer, perceptions, text)
+        shown = [] if by is None else [match.concept for match in verification.unsure(result.recognised, by)]
+        if sees_pictures:
+            shown += [concept for concept, _ in in_prompt(result, MAX_CONCEPTS_IN_PROMPT + len(shown))]
+        avatars = await pictures.avatars(connection, shown) if shown else {}
+        in_use = await reindexing.in_use(connection, memories)
+    return Retrieved(detections, result, await asyncio.to_thread(_small, avatars)), in_use
+
+
+def in_prompt(result: RetrievalResult, limit: int = MAX_CONCEPTS_IN_PROMPT) -> list[tuple[Concept, Match | None]]:
+    """Return the concepts that a prompt has room for: those in the picture, then those only named."""
+    present = {match.concept.concept_id for match in result.recognised}
+    seen: list[tuple[Concept, Match | None]] = [(match.concept, match) for match in result.recognised]
+    named = [(concept, None) for concept in result.mentioned if concept.concept_id not in present]
+    return [*seen, *named][:limit]
+
+
+async def _spoken_of(
+    connection: asyncpg.Connection, actor: Actor, text: str, history: Sequence[Turn]
+) -> RetrievalResult:
+    """Return who a text names, or else what its words are about; when neither, who was spoken of last."""
+    mentioned = await recall.mentioned_in(connection, actor.viewer, text)
+    mentioned = mentioned or await search.about(connection, owners(actor.viewer), text)
+    for turn in reversed(history):
+        mentioned = mentioned or await recall.mentioned_in(connection, actor.viewer, turn.text)
+    return RetrievalResult(mentioned, ())
+
+
+def _small(avatars: Mapping[UUID, Reference]) -> dict[UUID, bytes]:
+    return {concept_id: thumbnail(avatar, LARGE) for concept_id, avatar in avatars.items()}
+
+
+async def _verified(app: App, found: Retrieved, detections: Detections, picture: bytes) -> Retrieved:
+    """Leave out what the writer, where the pack asks it, doesn't confirm."""
+    by = await app.worker.verification()
+    if by is None:
+        return found
+    recognised = found.result.recognised
+    thresholds = [detections.calibration_of(match.region).threshold for match in recognised]
+    said = await verification.ask_writer(app, picture, verification.unsure(recognised, by), found.avatars)
+    held = verification.holding(recognised, thresholds, by, said)
+    return replace(found, result=replace(found.result, recognised=held))

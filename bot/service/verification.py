@@ -5,67 +5,68 @@ It never adds anybody: it is asked about what recall found, and only about that.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from uuid import UUID
 
-from bot.service.app import Actor, App
-from bot.service.thumbnails import LARGE, thumbnail
-from db import pictures
-from db.pool import viewing
-from db.types import Calibration, Match
+from bot.service.app import App
+from db.types import Match
 from model_worker.api.errors import WorkerError
 from model_worker.api.packs import Verification
-from model_worker.api.protocol import Candidate, VerifyRequest
+from model_worker.api.protocol import Candidate, Perception, VerifyRequest
 
-log = logging.getLogger("keepsake.verifying")
+log = logging.getLogger("keepsake.verification")
 
 MAX_VERIFIED = 4
 
 
-def lowered(calibration: Calibration, verification: Verification | None) -> Calibration:
-    """Return the calibration by which recall also finds what verification could confirm."""
-    if verification is None:
-        return calibration
-    return replace(calibration, threshold=min(calibration.threshold, verification.lowest))
+def with_unsure(perception: Perception, by: Verification | None) -> Perception:
+    """Return a perception by whose calibration recall also finds what the writer could confirm."""
+    if by is None:
+        return perception
+    calibration = perception.calibration
+    lowered = replace(calibration, threshold=min(calibration.threshold, by.lowest))
+    return perception.model_copy(update={"calibration": lowered})
 
 
-async def verified(
-    app: App,
-    actor: Actor,
-    picture: bytes,
-    recognised: Sequence[Match],
-    thresholds: Sequence[float],
-    verification: Verification,
+def unsure(recognised: Sequence[Match], by: Verification) -> list[Match]:
+    """Return what the writer is asked about."""
+    return [match for match in recognised if by.lowest <= match.probability < by.highest][:MAX_VERIFIED]
+
+
+def holding(
+    recognised: Sequence[Match], thresholds: Sequence[float], by: Verification, said: Mapping[int, float]
 ) -> tuple[Match, ...]:
-    """Return the recognitions that hold: the sure ones, and of the unsure what the writer confirms.
+    """Return the matches that hold: the sure ones, and of the unsure what the writer confirmed.
 
-    ``thresholds`` are those of the pack, one a recognition: they decide where the writer can't be asked.
+    ``thresholds`` are those of the pack, one a match: they decide where the writer wasn't asked. ``said`` is what it
+    said, by region.
     """
-    unsure = [match for match in recognised if verification.lowest <= match.probability < verification.highest]
-    said = await _asked(app, actor, picture, unsure[:MAX_VERIFIED]) if unsure else {}
     kept = []
     for match, threshold in zip(recognised, thresholds, strict=True):
         if match.region not in said:
             kept += [match] if match.probability >= threshold else []
-        elif said[match.region] >= verification.accept:
+        elif said[match.region] >= by.accept:
             kept.append(replace(match, probability=max(match.probability, said[match.region])))
     return tuple(kept)
 
 
-async def _asked(app: App, actor: Actor, picture: bytes, unsure: Sequence[Match]) -> dict[int, float]:
-    """Ask the writer about recognitions; returns by region what it says, nothing when it can't be asked."""
-    async with viewing(app.pool, actor.viewer) as connection:
-        avatars = [(match, await pictures.avatar(connection, match.concept)) for match in unsure]
-    shown = [
-        (match, await asyncio.to_thread(thumbnail, avatar, LARGE)) for match, avatar in avatars if avatar is not None
-    ]
-    needed = {_digest(data): data for data in (picture, *(reference for _, reference in shown))}
+async def ask_writer(
+    app: App, picture: bytes, matches: Sequence[Match], avatars: Mapping[UUID, bytes]
+) -> dict[int, float]:
+    """Ask the writer about matches; returns by region what it says, nothing when it can't be asked.
+
+    ``picture`` is as it was sent, larger than it is stored: faces in it may be small.
+    """
+    shown = [(match, avatars[match.concept.concept_id]) for match in matches if match.concept.concept_id in avatars]
+    if not shown:
+        return {}
+    needed = {_digest(data): data for data in (picture, *(avatar for _, avatar in shown))}
     candidates = [
-        Candidate(box=match.box, reference=_digest(reference), name=match.concept.name, category=match.concept.category)
-        for match, reference in shown
+        Candidate(box=match.box, reference=_digest(avatar), name=match.concept.name, category=match.concept.category)
+        for match, avatar in shown
     ]
     try:
         said = await app.worker.verify(VerifyRequest(picture=_digest(picture), candidates=tuple(candidates)), needed)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from db.geometry import Box
 from model_worker.api.errors import (
     AnswerBrokeOffError,
+    WorkerBusyError,
     WorkerError,
     WorkerRefusedError,
     WorkerUnavailableError,
@@ -41,6 +42,7 @@ log = logging.getLogger("keepsake.worker-client")
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
+BUSY_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150.0
 """Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
 
@@ -88,13 +90,23 @@ class WorkerClient:
     async def refer(
         self, picture: bytes, box: Box | None = None, *, exact: bool = False, embedding_id: str | None = None
     ) -> ReferenceView:
-        """Return a picture made ready to be remembered.
+        """Return what of a picture is remembered; `fetch_picture` returns the picture itself, as it is stored.
 
         ``box`` says where to look in it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
         in `perceive`.
         """
         request = ReferRequest(picture=_sha256(picture), box=box, exact=exact, embedding_id=embedding_id)
         return _read(ReferenceView, await self._about(picture, "/refer", request))
+
+    async def fetch_picture(self, sha256: str) -> bytes:
+        """Return the picture (JPEG) that a `Perception` or a `ReferenceView` of just now names.
+
+        Raises WorkerBusyError when so many came since that the worker hasn't room for it any more.
+        """
+        async with self._asked("GET", f"/pictures/{sha256}", fine=(404,)) as response:
+            if response.status == 404:
+                raise WorkerBusyError(seconds=BUSY_SECONDS)
+            return await response.read()
 
     async def generate(
         self,

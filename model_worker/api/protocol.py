@@ -1,7 +1,7 @@
 """What crosses the wire between bot and worker: one type for the writer and the reader of each message.
 
-Everything is JSON, read and written by pydantic; embeddings are base64 of little-endian float32, pictures that are
-part of a message base64, too. Imports no torch: the bot reads it as well.
+Everything is JSON, read and written by pydantic; embeddings are base64 of little-endian float32. Pictures are in no
+message: they go by their SHA-256. Imports no torch: the bot reads it as well.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ Category = Annotated[str, Field(max_length=LONGEST_CATEGORY)]
 class Message(BaseModel):
     """What is sent one way or the other. What it doesn't know, it refuses."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_bytes="base64", val_json_bytes="base64"
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +91,13 @@ class PerceiveRequest(Message):
 
 
 class Perception(Message):
-    """All that the worker found in one picture: nothing in it is about any user."""
+    """All that the worker found in one picture: nothing in it is about any user.
 
-    picture_sha256: str
+    ``picture_sha256`` names the picture as it is stored with an answer: an upright JPEG without metadata, of ``width``
+    × ``height``. The worker made it, gives it to who asks (``GET /pictures/…``), and knows it by that name.
+    """
+
+    picture_sha256: Sha256
     width: PositiveInt
     height: PositiveInt
     regions: tuple[RegionOnWire, ...]
@@ -119,10 +121,9 @@ class ReferRequest(Message):
 
 
 class ReferenceView(Message):
-    """A picture made ready to be remembered: upright JPEG without metadata, and the thing in it."""
+    """A picture made ready to be remembered, and the thing in it; the picture goes by its name as a `Perception`'s."""
 
-    jpeg: bytes
-    picture_sha256: str
+    picture_sha256: Sha256
     width: PositiveInt
     height: PositiveInt
     region: RegionOnWire

@@ -66,6 +66,7 @@ class Worker:
         app.add_routes(
             [
                 web.put("/pictures/{sha256}", self._take_picture),
+                web.get("/pictures/{sha256}", self._give_picture),
                 web.post("/pictures/missing", self._missing),
                 web.post("/perceive", self._perceive),
                 web.post("/refer", self._refer),
@@ -92,6 +93,13 @@ class Worker:
             self._images.put(sha256, await self._read(lambda: CachedImage.from_bytes(data)))
         return web.Response(status=204)
 
+    async def _give_picture(self, request: web.Request) -> web.StreamResponse:
+        """Give the bot a picture as it stores it: one that an answer to `/perceive` or `/refer` named."""
+        jpeg = self._image(request.match_info["sha256"]).jpeg
+        if jpeg is None:
+            raise RequestError(404, "That picture was sent, not made here.")
+        return web.Response(body=jpeg, content_type="image/jpeg")
+
     async def _missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of some pictures have to be sent before a question about them is asked."""
         asked = await read_message(request, MissingRequest)
@@ -100,13 +108,16 @@ class Worker:
 
     async def _perceive(self, request: web.Request) -> web.StreamResponse:
         asked = await read_message(request, PerceiveRequest)
-        picture, embedder = self._image(asked.picture).picture, await self._embedder(asked.embedding_id)
-        found = await embedder.perceive.do(DetectionRequest(picture, asked.categories))
+        image, embedder = self._image(asked.picture), await self._embedder(asked.embedding_id)
+        found, stored = await asyncio.gather(
+            embedder.perceive.do(DetectionRequest(image.picture, asked.categories)), self._read(image.as_answer)
+        )
+        self._images.keep(stored)
         return _answer(
             Perception(
-                picture_sha256=asked.picture,
-                width=picture.width,
-                height=picture.height,
+                picture_sha256=stored.sha256,
+                width=stored.picture.width,
+                height=stored.picture.height,
                 regions=tuple(_on_wire(region) for region in found.regions),
                 tags=found.tags,
                 calibration=embedder.model.calibration,
@@ -116,14 +127,14 @@ class Worker:
     async def _refer(self, request: web.Request) -> web.StreamResponse:
         asked = await read_message(request, ReferRequest)
         image, embedder = self._image(asked.picture), await self._embedder(asked.embedding_id)
-        jpeg, picture = await self._read(image.stored)
-        region = await embedder.refer.do(ReferenceRequest(picture, asked.box, asked.exact))
+        stored = await self._read(image.as_reference)
+        self._images.keep(stored)
+        region = await embedder.refer.do(ReferenceRequest(stored.picture, asked.box, asked.exact))
         return _answer(
             ReferenceView(
-                jpeg=jpeg,
-                picture_sha256=hashlib.sha256(jpeg).hexdigest(),
-                width=picture.width,
-                height=picture.height,
+                picture_sha256=stored.sha256,
+                width=stored.picture.width,
+                height=stored.picture.height,
                 region=_on_wire(region),
                 calibration=embedder.model.calibration,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from PIL import Image
 
 from model_worker.api.images import WORKING_SIDE, decode_picture, encode_jpeg, is_plain_jpeg
 
+ANSWER_SIDE = 1280
+"""Pixels of the longest side of a picture that is stored with an answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class CachedImage:
-    """A decoded picture; ``jpeg`` is what was sent, if that can be stored as it is."""
+    """A decoded picture; ``jpeg`` is it as it can be stored, if it is such a one already."""
 
     picture: Image.Image
     jpeg: bytes | None = None
@@ -23,15 +27,36 @@ class CachedImage:
         """Decode a picture. Raises ImageError."""
         return cls(decode_picture(data), data if is_plain_jpeg(data) else None)
 
-    def stored(self) -> tuple[bytes, Image.Image]:
-        """Return the picture as it is stored (JPEG), and as that will be decoded again.
+    def as_reference(self) -> StoredImage:
+        """Return the picture as it is stored with a concept, and as that will be decoded again.
 
         A reference's embedding is that of its stored picture, so that whoever embeds it later gets the same.
         """
         jpeg = self.jpeg
         if jpeg is None or max(self.picture.size) > WORKING_SIDE:
             jpeg = encode_jpeg(self.picture)
-        return jpeg, decode_picture(jpeg)
+        return StoredImage.from_jpeg(jpeg)
+
+    def as_answer(self) -> StoredImage:
+        """Return the picture as it is stored with an answer, drawn on, and shown to writers: small, and always a copy.
+
+        It is decoded from what is stored, so that the same name stands for the same pixels, whoever sends them again.
+        """
+        return StoredImage.from_jpeg(encode_jpeg(self.picture, ANSWER_SIDE))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A picture as the bot stores it: an upright JPEG without metadata, with the SHA-256 that it goes by."""
+
+    sha256: str
+    jpeg: bytes
+    picture: Image.Image
+
+    @classmethod
+    def from_jpeg(cls, jpeg: bytes) -> StoredImage:
+        """Decode a JPEG. Raises ImageError."""
+        return cls(hashlib.sha256(jpeg).hexdigest(), jpeg, decode_picture(jpeg))
 
 
 class ImageCache:
@@ -58,6 +83,10 @@ class ImageCache:
         if sha256 in self._images:
             self._images.move_to_end(sha256)
         return self._images.get(sha256)
+
+    def keep(self, stored: StoredImage) -> None:
+        """Keep a picture as the bot stores it, which it fetches next and names from then on."""
+        self.put(stored.sha256, CachedImage(stored.picture, stored.jpeg))
 
     def pictures(self, names: Iterable[str]) -> dict[str, Image.Image]:
         """Return those of some pictures that are here, decoded, by their SHA-256."""

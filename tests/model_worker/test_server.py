@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import asyncpg
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from pydantic import ValidationError
 
 from bot.demo.pictures import png
@@ -59,12 +59,41 @@ async def test_a_picture_is_perceived_and_referred_to() -> None:
     async with served() as worker:
         perception = await worker.client.perceive(a_picture())
         view = await worker.client.refer(a_picture(), Box(left=0, top=0, right=0.5, bottom=1))
+        stored = await worker.client.fetch_picture(view.picture_sha256)
 
     assert (perception.width, perception.height) == (40, 30)
     assert perception.regions[0].embedding == pytest.approx([1, 0, 0], abs=1e-3)
     assert perception.calibration.embedding_id == view.calibration.embedding_id == "fake/1"
     assert view.region.box == Box(left=0, top=0, right=0.5, bottom=1)
-    assert hashlib.sha256(view.jpeg).hexdigest() == view.picture_sha256
+    assert hashlib.sha256(stored).hexdigest() == view.picture_sha256
+
+
+async def test_a_picture_is_given_back_upright_small_and_without_metadata_under_its_new_name() -> None:
+    lying = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Make] = 6, "a secret camera"
+    Image.new("RGB", (2000, 1000), "red").save(lying, "JPEG", exif=exif)
+
+    async with served() as worker:
+        perception = await worker.client.perceive(lying.getvalue())
+        stored = await worker.client.fetch_picture(perception.picture_sha256)
+        again = await worker.client.perceive(stored)  # it has it by its name already
+
+    with Image.open(io.BytesIO(stored)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (640, 1280))
+        assert not picture.getexif()
+    assert b"a secret camera" not in stored
+    assert hashlib.sha256(stored).hexdigest() == perception.picture_sha256
+    assert (perception.width, perception.height) == (again.width, again.height) == (640, 1280)
+
+
+async def test_a_picture_that_there_was_no_room_for_is_asked_for_again_later() -> None:
+    async with served() as worker:
+        with pytest.raises(WorkerBusyError):
+            await worker.client.fetch_picture("0" * 64)
+        await worker.client.perceive(a_picture())
+        with pytest.raises(WorkerBusyError):  # what was sent is not what was made of it: a PNG is given to nobody
+            await worker.client.fetch_picture(hashlib.sha256(a_picture()).hexdigest())
 
 
 async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
@@ -117,7 +146,7 @@ async def test_a_picture_crosses_the_wire_once() -> None:
         await worker.client.perceive(a_picture("blue"))
         measures = await _get(worker, "/metrics")
     assert 'keepsake_requests_total{route="/pictures/{sha256}",status="204"} 2.0' in measures
-    assert "keepsake_pictures_cached 2.0" in measures
+    assert "keepsake_pictures_cached 4.0" in measures  # as they were sent, and as they are stored
 
 
 async def test_an_answer_comes_in_pieces() -> None:

@@ -81,7 +81,7 @@ async def test_what_is_shared_everybody_on_the_server_recognises_and_not_everybo
     told = await server.bob.slash(server.channel, "ask", question="What does Mochi hate?")
 
     assert "Mochi" in seen.response.content
-    assert "may manage the server" in changed.response.content
+    assert "the admins of this server can change it" in changed.response.content
     assert "vacuum" in told.response.content
 
 

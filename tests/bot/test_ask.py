@@ -1,0 +1,144 @@
+"""A question takes three transactions, none of them while a model works, and its picture crosses the wire once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from PIL import Image
+
+from bot.demo.pictures import png
+from bot.service.app import Actor, App
+from bot.service.ask import Question, ask
+from bot.service.feedback import answer_of
+from bot.service.remember import find_parts, remember
+from bot.service.worker_client import WorkerClient
+from model_worker.api.packs import Verification
+from model_worker.api.protocol import Turn
+from model_worker.server.models import Models
+from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
+from tests.support.served import TOKEN, served
+from tests.support.transactions import CountingPool
+
+ANNA = Actor(user_id=1, server_id=10, channel_id=100)
+RED, YELLOW, BLUE = "red", "yellow", "blue"
+"""Yellow is a little like red: a match that a pack may want to have verified."""
+
+
+def of(colour: str) -> bytes:
+    return png(Image.new("RGB", (40, 30), colour))
+
+
+class WatchedClient(WorkerClient):
+    """Notes what is sent to the worker, and how many transactions are open meanwhile."""
+
+    def __init__(self, url: str, pool: CountingPool) -> None:
+        super().__init__(url, TOKEN)
+        self._pool = pool
+        self.asked: list[str] = []
+        self.open_transactions = 0
+
+    @asynccontextmanager
+    async def _asked(self, method: str, path: str, **more: Any) -> AsyncIterator[Any]:
+        self.asked.append(f"{method} {path.rpartition('/')[0] or path}")
+        self.open_transactions += self._pool.open
+        async with super()._asked(method, path, **more) as response:
+            yield response
+
+    def sent(self) -> int:
+        return self.asked.count("PUT /pictures")
+
+
+@dataclass
+class Known:
+    """Anna remembers red; what is done from then on is counted."""
+
+    app: App
+    pool: CountingPool
+    client: WatchedClient
+
+    async def words(self, question: Question) -> str:
+        self.pool.transactions, self.client.asked = 0, []
+        reply = await ask(self.app, ANNA, question)
+        return "".join([piece async for piece in reply.words])
+
+
+@asynccontextmanager
+async def knowing_red(
+    pool: asyncpg.Pool, writer: FakeWriter, verification: Verification | None = None
+) -> AsyncIterator[Known]:
+    models = Models(pack="fake", perceiver=FakePerceiver(), writer=writer, verification=verification)
+    async with served(load=lambda: models) as worker:
+        counting = CountingPool(pool)
+        client = WatchedClient(worker.url, counting)
+        app = App(counting, client)
+        await remember(app, ANNA, "Red", of(RED), "hates thunder")
+        await client.sees_pictures()  # asked once a session
+        try:
+            yield Known(app, counting, client)
+        finally:
+            await client.close()
+
+
+VERIFIED = Verification(uncertain=(0.2, 0.95), accept=0.5)
+WRITERS = {
+    "blind": (FakeWriter(), None),
+    "seeing": (FakeWriter(sees_pictures=True), None),
+    "verifying": (FakeLooker(yes=0.9), VERIFIED),
+}
+
+
+@pytest.mark.parametrize(("writer", "verification"), WRITERS.values(), ids=WRITERS.keys())
+async def test_a_question_with_a_picture_takes_three_transactions(
+    pool: asyncpg.Pool, writer: FakeWriter, verification: Verification | None
+) -> None:
+    async with knowing_red(pool, writer, verification) as known:
+        await known.words(Question("who is this?", of(YELLOW)))
+
+    assert known.pool.transactions == 3
+    assert known.client.open_transactions == 0
+
+
+async def test_a_question_without_a_picture_takes_no_more(pool: asyncpg.Pool) -> None:
+    history = (Turn(role="user", text="Tell me of Red"), Turn(role="assistant", text="Gladly."))
+    async with knowing_red(pool, FakeWriter(sees_pictures=True)) as known:
+        for question in (Question("What does Red hate?"), Question("And what else?", history=history)):
+            await known.words(question)
+            assert known.pool.transactions == 2  # there is nothing to keep
+    assert known.client.open_transactions == 0
+
+
+async def test_a_picture_is_sent_once_and_goes_by_its_name_from_then_on(pool: asyncpg.Pool) -> None:
+    async with knowing_red(pool, FakeWriter(sees_pictures=True)) as known:
+        await known.words(Question("who is this?", of(RED)))  # it was sent to be remembered, the avatar is new
+        assert known.client.sent() == 1
+        await known.words(Question("who is this?", of(BLUE)))
+        assert known.client.sent() == 1
+        assert known.client.asked.count("GET /pictures") == 1
+        await known.words(Question("and this?", of(BLUE)))
+        assert known.client.sent() == 0
+
+
+async def test_what_is_kept_is_the_picture_that_the_worker_made(pool: asyncpg.Pool) -> None:
+    async with knowing_red(pool, FakeWriter()) as known:
+        reply = await ask(known.app, ANNA, Question("who is this?", of(RED)))
+        assert reply.told.answer_id is not None
+        answer = await answer_of(known.app, ANNA, reply.told.answer_id)
+
+    assert answer.picture == reply.told.picture
+    assert answer.picture.startswith(b"\xff\xd8")
+    assert (answer.width, answer.height) == (40, 30)
+
+
+async def test_several_pictures_are_searched_for_what_could_be_remembered(pool: asyncpg.Pool) -> None:
+    async with knowing_red(pool, FakeWriter()) as known:
+        known.pool.transactions = 0
+        found = await find_parts(known.app, ANNA, (of(RED), of(BLUE)))
+
+    assert known.pool.transactions == 3  # what is planned once, and recall for each
+    assert [(part.picture, part.alike and part.alike.name) for part in found.parts] == [(0, "Red"), (1, None)]
+    assert all(picture.startswith(b"\xff\xd8") for picture in found.pictures)
