@@ -239,7 +239,12 @@ async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
         sys.stderr.write("A trainer needs the database's address: set DATABASE_URL, or KEEPSAKE_APP_DATABASE_URL.\n")
         return 1
     command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", options.pack)
-    trainer = Trainer(pool, recipe_of(load_pack(options.pack)), WorkerSettings.read().home / "finetune", command)
+    trainer = Trainer(
+        pool=pool,
+        recipe=recipe_of(load_pack(options.pack)),
+        folder=WorkerSettings.read().home / "finetune",
+        command=command,
+    )
     await work(url, trainer, with_parent=options.with_parent)
     return 0
 

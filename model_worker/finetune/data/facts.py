@@ -25,7 +25,7 @@ class Fact:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
     """A clause that begins in one way: what it says, what it answers, and what its year answers, if it has one."""
 
@@ -37,7 +37,7 @@ class _Kind:
 
 def _kind(entry: dict[str, Any]) -> _Kind:
     begins = re.compile(rf"^(?:{entry['begins']})\s+(?P<v>.+)$", re.IGNORECASE)
-    return _Kind(begins, entry["says"], tuple(entry["asks"]), tuple(entry.get("when", ())))
+    return _Kind(begins=begins, says=entry["says"], asks=tuple(entry["asks"]), when=tuple(entry.get("when", ())))
 
 
 _TABLE = tomllib.loads(Path(__file__).with_name("facts.toml").read_text(encoding="utf-8"))

@@ -33,6 +33,7 @@ log = logging.getLogger("keepsake.trainer")
 EVERY_TEN_MINUTES = "*/10 * * * *"
 TRIES = 3
 RETRY_SECONDS = 300
+"""Long enough for memory that was short, or a database that was away, to be there again."""
 BESIDE_TRAINING_SECONDS = 1800.0
 """What a training may take beside the steps: loading, evaluating, and waiting for answers."""
 NOTHING_DONE = 3
@@ -44,7 +45,7 @@ class TrainingFailedError(Exception):
     """A training's process ended badly, or took too long."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
     """Where a trainer works: ``folder`` keeps checkpoints, ``command`` begins a training (the owner is added)."""
 

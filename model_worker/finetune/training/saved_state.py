@@ -14,7 +14,7 @@ STATE = "progress.pt"
 """The file that says which weights belong to a checkpoint: without it there is none."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class TrainingState:
     """How far a training is: what a checkpoint holds beside the weights.
 
