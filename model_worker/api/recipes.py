@@ -33,8 +33,8 @@ class Recipe(Table):
 
     ``pack`` is whose model the base personalization trains.
 
-    An adapter is put to use when it is better by ``margin`` on the owner's (shares, 0 to 1), and its loss on general
-    questions is no more than ``general_tolerance`` above (a share of it).
+    An adapter is put to use when it is better by ``margin`` on the owner's (a difference of shares, -1 to 1: below zero
+    it may be worse by that), and its loss on general questions is no more than ``general_tolerance`` above (a share).
     """
 
     name: str
@@ -54,7 +54,7 @@ class Recipe(Table):
     general_share: float = Field(ge=0, lt=1)
     min_concepts: NonNegativeInt
     min_changes: NonNegativeInt
-    margin: Share
+    margin: float = Field(ge=-1, le=1)
     general_tolerance: NonNegativeFloat
     pack: str = "starter"
     checkpointing: bool = False
