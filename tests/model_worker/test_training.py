@@ -379,7 +379,7 @@ async def test_killed_in_each_phase_the_old_adapter_answers_until_the_new_one_do
         process = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
         await _until_phase(database_url, phase, process)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.communicate(timeout=10)
         assert await in_use(owner_training.pool) == old, phase
     last = finetune(database_url, tmp_path, "owner", ANNA.personal, "--pack", "tiny-quick", "--seed", "5")
     said, _ = last.communicate(timeout=120)
