@@ -72,7 +72,7 @@ OVERLAP = 0.7
 
 
 class Detections(Protocol):
-    """What one embedder saw in a picture: `model_worker.wire.Perception`."""
+    """What one embedder saw in a picture: `model_worker.api.protocol.Perception`."""
 
     @property
     def regions(self) -> Sequence[Region]: ...  # noqa: D102
@@ -93,14 +93,14 @@ async def recall(
         Of `db.pool.viewing` for this very viewer.
     viewer : Viewer
         Whose own memory, and whose current server's, is searched.
-    sights : Sequence[Sight]
+    sights : Sequence[Detections]
         What a picture shows: usually one; one an embedder while packs are changed; none without a picture.
     text : str
         What was asked.
 
     Returns
     -------
-    Recalled
+    RetrievalResult
         ``mentioned`` in the order of the text, ``recognised`` the most probable first; their ``region`` counts
         through the regions of all sights.
 

@@ -12,13 +12,14 @@ from functools import partial
 from uuid import UUID
 
 from bot.service.app import Actor, App
-from bot.service.planning import Plan, plan_question
+from bot.service.permissions import ASKS, limits_of
 from bot.service.retrieval import Detections, Retrieved, in_prompt, retrieve
-from db import adapters, concepts, sightings
+from db import adapters, questions
 from db.adapters import AdapterInUse
 from db.errors import DatabaseUnavailableError
 from db.geometry import area, share_of_smaller
 from db.pool import viewing
+from db.questions import QuestionPlan
 from db.types import Match, Region, RetrievalResult, Sighting
 from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
@@ -57,36 +58,38 @@ class Reply:
 
 async def ask(app: App, actor: Actor, question: Question) -> Reply:
     """Answer a question from the actor's memory and the server's. Raises RateLimitedError."""
-    plan = await plan_question(app, actor)
+    plan = await questions.plan_question(app.pool, actor.viewer, limits_of(actor, ASKS))
     found = await retrieve(app, actor, plan, question.picture, question.text, question.history)
-    context = await keep_answer(app, actor, plan, found)
+    context = await keep(app, actor, plan, found)
     return Reply(context, await generate(app, actor, plan, question, found))
 
 
-async def keep_answer(app: App, actor: Actor, plan: Plan, found: Retrieved) -> AnswerContext:
-    """Count who was recognised, and keep the picture and what was seen in it for the answer's buttons."""
-    detections, recognised = found.detections, found.result.recognised
+async def keep(app: App, actor: Actor, plan: QuestionPlan, found: Retrieved) -> AnswerContext:
+    """Keep the picture and what was seen in it, for the answer's buttons; of a text there is nothing to keep."""
+    detections = found.detections
     if detections is None:
         return AnswerContext(recalled=found.result)
-    unknown = _unknown_region(detections.regions, recognised)
-    sighted = _sightings(detections, recognised, unknown)
-    async with viewing(app.pool, actor.viewer) as connection:
-        await concepts.mark_recognised(connection, [match.concept for match in recognised])
-        if not plan.keep_for:
-            return AnswerContext(recalled=found.result, picture=detections.picture)
-        answer_id = await sightings.store_answer(
-            connection,
-            actor.viewer,
-            detections.picture,
-            detections.width,
-            detections.height,
-            sighted,
-            plan.keep_for,
-        )
-    return AnswerContext(recalled=found.result, picture=detections.picture, answer_id=answer_id, unknown_region=unknown)
+    unknown = _unknown_region(detections.regions, found.result.recognised)
+    answer_id = await questions.keep_answer(
+        app.pool,
+        actor.viewer,
+        detections.picture,
+        detections.width,
+        detections.height,
+        _sightings(detections, found.result.recognised, unknown),
+        plan.keep_for,
+    )
+    return AnswerContext(
+        recalled=found.result,
+        picture=detections.picture,
+        answer_id=answer_id,
+        unknown_region=None if answer_id is None else unknown,
+    )
 
 
-async def generate(app: App, actor: Actor, plan: Plan, question: Question, found: Retrieved) -> AsyncIterator[str]:
+async def generate(
+    app: App, actor: Actor, plan: QuestionPlan, question: Question, found: Retrieved
+) -> AsyncIterator[str]:
     """Begin to answer, with the adapter that was trained for these memories, if there is one for the worker's model."""
     detections, base = found.detections, await app.worker.base()
     adapter = next((adapter for adapter in plan.adapters if adapter.base == base), None)

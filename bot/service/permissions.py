@@ -42,10 +42,16 @@ OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}
 
 async def count_use(connection: asyncpg.Connection, actor: Actor, limit: Limit) -> None:
     """Count one use, of the user and of the server they are on. Raises RateLimitedError."""
-    await rate_limits.use(connection, actor.personal_memory, limit)
-    of_server = OF_SERVER.get(limit)
-    if of_server is not None and actor.server_memory is not None:
-        await rate_limits.use(connection, actor.server_memory, of_server)
+    for owner, of_owner in limits_of(actor, limit):
+        await rate_limits.use(connection, owner, of_owner)
+
+
+def limits_of(actor: Actor, limit: Limit) -> list[tuple[OwnerId, Limit]]:
+    """Return what a use counts against: the user's own limit, and that of the server they are on."""
+    limits = [(actor.personal_memory, limit)]
+    if limit in OF_SERVER and actor.server_memory is not None:
+        limits.append((actor.server_memory, OF_SERVER[limit]))
+    return limits
 
 
 async def check_room(connection: asyncpg.Connection, app: App, actor: Actor, more: int = 1) -> None:

@@ -9,10 +9,9 @@ import asyncpg
 from bot.service import permissions
 from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
-from bot.service.planning import plan_question
 from bot.service.references import make_ready
 from bot.service.retrieval import Detections, retrieve
-from db import concepts, sightings, trash
+from db import concepts, questions, sightings, trash
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
@@ -157,7 +156,7 @@ async def add_picture(app: App, actor: Actor, concept: Concept, picture: bytes, 
 
 async def find_parts(app: App, actor: Actor, pictures: tuple[bytes, ...]) -> PictureParts:
     """Look for what could be remembered in several pictures. Raises RateLimitedError."""
-    plan = await plan_question(app, actor)
+    plan = await questions.plan_question(app.pool, actor.viewer, permissions.limits_of(actor, permissions.ASKS))
     kept: list[bytes] = []
     parts: list[Part] = []
     for number, picture in enumerate(pictures):

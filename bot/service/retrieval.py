@@ -9,20 +9,18 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from uuid import UUID
 
-import asyncpg
-
 from bot.service import verification
 from bot.service.app import Actor, App
-from bot.service.planning import Plan
 from bot.service.thumbnails import LARGE, thumbnail
-from db import pictures, recall, reindexing, search
-from db.concepts import owners
-from db.pool import viewing
+from db import questions
+from db.questions import QuestionPlan, Recalled
 from db.types import Calibration, Concept, Embedded, Match, Reference, Region, RetrievalResult
 from model_worker.api.errors import UnknownEmbedderError
+from model_worker.api.packs import Verification
 from model_worker.api.protocol import Perception, Tag, Turn
 
 log = logging.getLogger("keepsake.retrieval")
@@ -91,22 +89,24 @@ class Retrieved:
 
 
 async def retrieve(
-    app: App, actor: Actor, plan: Plan, picture: bytes | None, text: str = "", history: Sequence[Turn] = ()
+    app: App, actor: Actor, plan: QuestionPlan, picture: bytes | None, text: str = "", history: Sequence[Turn] = ()
 ) -> Retrieved:
     """Perceive, recall, and verify what recall isn't sure of.
 
     A memory that moves to another embedder in just this moment is looked at again.
     """
     if picture is None:
-        return (await recall_concepts(app, actor, None, text, history))[0]
+        recalled = await recall(app, actor, text, history=history)
+        return Retrieved(None, recalled.result, await _thumbnails(recalled.avatars))
     embedding_ids = plan.embedding_ids
     for _ in range(MAX_TRIES):
         detections = await perceive(app, picture, embedding_ids, plan.categories)
-        found, in_use = await recall_concepts(app, actor, detections, text, history)
-        if in_use == embedding_ids:
+        recalled = await recall(app, actor, text, detections=detections)
+        if recalled.embedding_ids == embedding_ids:
             break
-        embedding_ids = in_use
-    return await _verified(app, found, detections, picture)
+        embedding_ids = recalled.embedding_ids
+    found = Retrieved(detections, recalled.result, await _thumbnails(recalled.avatars))
+    return await _verified(app, picture, detections, found)
 
 
 async def perceive(app: App, picture: bytes, embedding_ids: Sequence[str], categories: Sequence[str]) -> Detections:
@@ -122,27 +122,20 @@ async def perceive(app: App, picture: bytes, embedding_ids: Sequence[str], categ
     return Detections(await app.worker.fetch_picture(perceptions[0].picture_sha256), tuple(perceptions))
 
 
-async def recall_concepts(
-    app: App, actor: Actor, detections: Detections | None, text: str, history: Sequence[Turn]
-) -> tuple[Retrieved, tuple[str, ...]]:
-    """Recall, in one transaction, who is in a picture and who a text names, with the avatars that will be needed.
-
-    Returns the embeddings that the actor's memories go by now, too.
-    """
-    by, sees_pictures = await app.worker.verification(), await app.worker.sees_pictures()
-    memories = owners(actor.viewer)
-    async with viewing(app.pool, actor.viewer) as connection:
-        if detections is None:
-            result = await _spoken_of(connection, actor, text, history)
-        else:
-            perceptions = [verification.with_unsure(perception, by) for perception in detections.perceptions]
-            result = await recall.recall(connection, actor.viewer, perceptions, text)
-        shown = [] if by is None else [match.concept for match in verification.unsure(result.recognised, by)]
-        if sees_pictures:
-            shown += [concept for concept, _ in in_prompt(result, MAX_CONCEPTS_IN_PROMPT + len(shown))]
-        avatars = await pictures.avatars(connection, shown) if shown else {}
-        in_use = await reindexing.in_use(connection, memories)
-    return Retrieved(detections, result, await asyncio.to_thread(_small, avatars)), in_use
+async def recall(
+    app: App, actor: Actor, text: str, *, detections: Detections | None = None, history: Sequence[Turn] = ()
+) -> Recalled:
+    """Recall who is in a picture and who a text names, or, without a picture, what was spoken of."""
+    by = await app.worker.verification()
+    perceptions = () if detections is None else detections.perceptions
+    return await questions.recall_for_question(
+        app.pool,
+        actor.viewer,
+        text,
+        earlier=[turn.text for turn in history],
+        seen=[verification.with_unsure(perception, by) for perception in perceptions],
+        wants_avatars_of=partial(_to_be_shown, by=by, sees_pictures=await app.worker.sees_pictures()),
+    )
 
 
 def in_prompt(result: RetrievalResult, limit: int = MAX_CONCEPTS_IN_PROMPT) -> list[tuple[Concept, Match | None]]:
@@ -153,28 +146,25 @@ def in_prompt(result: RetrievalResult, limit: int = MAX_CONCEPTS_IN_PROMPT) -> l
     return [*seen, *named][:limit]
 
 
-async def _spoken_of(
-    connection: asyncpg.Connection, actor: Actor, text: str, history: Sequence[Turn]
-) -> RetrievalResult:
-    """Return who a text names, or else what its words are about; when neither, who was spoken of last."""
-    mentioned = await recall.mentioned_in(connection, actor.viewer, text)
-    mentioned = mentioned or await search.about(connection, owners(actor.viewer), text)
-    for turn in reversed(history):
-        mentioned = mentioned or await recall.mentioned_in(connection, actor.viewer, turn.text)
-    return RetrievalResult(mentioned, ())
+def _to_be_shown(result: RetrievalResult, by: Verification | None, *, sees_pictures: bool) -> list[Concept]:
+    """Return the concepts whose avatars a writer will look at, to verify or to answer."""
+    unsure = [] if by is None else [match.concept for match in verification.unsure(result.recognised, by)]
+    if not sees_pictures:
+        return unsure
+    # Those that aren't confirmed make room for as many others.
+    return [*unsure, *(concept for concept, _ in in_prompt(result, MAX_CONCEPTS_IN_PROMPT + len(unsure)))]
 
 
-def _small(avatars: Mapping[UUID, Reference]) -> dict[UUID, bytes]:
-    return {concept_id: thumbnail(avatar, LARGE) for concept_id, avatar in avatars.items()}
+async def _thumbnails(avatars: Mapping[UUID, Reference]) -> dict[UUID, bytes]:
+    return {concept_id: await asyncio.to_thread(thumbnail, avatar, LARGE) for concept_id, avatar in avatars.items()}
 
 
-async def _verified(app: App, found: Retrieved, detections: Detections, picture: bytes) -> Retrieved:
+async def _verified(app: App, picture: bytes, detections: Detections, found: Retrieved) -> Retrieved:
     """Leave out what the writer, where the pack asks it, doesn't confirm."""
     by = await app.worker.verification()
     if by is None:
         return found
     recognised = found.result.recognised
     thresholds = [detections.calibration_of(match.region).threshold for match in recognised]
-    said = await verification.ask_writer(app, picture, verification.unsure(recognised, by), found.avatars)
-    held = verification.holding(recognised, thresholds, by, said)
+    held = await verification.verified(app, picture, recognised, thresholds, by, found.avatars)
     return replace(found, result=replace(found.result, recognised=held))

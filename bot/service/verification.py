@@ -36,14 +36,19 @@ def unsure(recognised: Sequence[Match], by: Verification) -> list[Match]:
     return [match for match in recognised if by.lowest <= match.probability < by.highest][:MAX_VERIFIED]
 
 
-def holding(
-    recognised: Sequence[Match], thresholds: Sequence[float], by: Verification, said: Mapping[int, float]
+async def verified(
+    app: App,
+    picture: bytes,
+    recognised: Sequence[Match],
+    thresholds: Sequence[float],
+    by: Verification,
+    avatars: Mapping[UUID, bytes],
 ) -> tuple[Match, ...]:
-    """Return the matches that hold: the sure ones, and of the unsure what the writer confirmed.
+    """Return the matches that hold: the sure ones, and of the unsure what the writer confirms.
 
-    ``thresholds`` are those of the pack, one a match: they decide where the writer wasn't asked. ``said`` is what it
-    said, by region.
+    ``thresholds`` are those of the pack, one a match: they decide where the writer can't be asked.
     """
+    said = await _asked(app, picture, unsure(recognised, by), avatars)
     kept = []
     for match, threshold in zip(recognised, thresholds, strict=True):
         if match.region not in said:
@@ -53,9 +58,7 @@ def holding(
     return tuple(kept)
 
 
-async def ask_writer(
-    app: App, picture: bytes, matches: Sequence[Match], avatars: Mapping[UUID, bytes]
-) -> dict[int, float]:
+async def _asked(app: App, picture: bytes, matches: Sequence[Match], avatars: Mapping[UUID, bytes]) -> dict[int, float]:
     """Ask the writer about matches; returns by region what it says, nothing when it can't be asked.
 
     ``picture`` is as it was sent, larger than it is stored: faces in it may be small.
