@@ -1,22 +1,25 @@
-# make demo, make run, make test: each makes .venv first, from the pinned constraints.
+# make demo, make run, make test: each makes .venv first, from pinned packages.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 .DEFAULT_GOAL := demo
 
-.PHONY: install demo run test test-fast coverage lint types doctor clean
+.PHONY: install demo run test test-fast coverage lint types audit doctor clean
 
 install: $(VENV)/.installed
 
-# torch first and alone: its pinned version has a CPU build, which nothing that comes after it may replace.
-$(VENV)/.installed: pyproject.toml constraints.txt
+# Every file that is installed has a hash in the repository: pip refuses any other. torch comes first, without CUDA where such
+# a build is to be had.
+$(VENV)/.installed: pyproject.toml requirements-dev.txt .ci/torch.txt .ci/torch-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		(echo "Keepsake needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1)
 	@echo "install: a virtual environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(PIP) --no-deps -r .ci/torch-cpu.txt 2>/dev/null || $(PIP) -r .ci/torch.txt
 	@echo "install: the packages (a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) --no-deps -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 demo: install
@@ -45,6 +48,10 @@ lint: install
 
 types: install
 	$(BIN)/mypy
+
+# What we ship and build with: licences that we may use, no known vulnerability (where the index can be asked).
+audit: install
+	$(BIN)/python .ci/audit.py
 
 clean:
 	rm -rf $(VENV) demo-out

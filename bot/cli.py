@@ -9,6 +9,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import discord
@@ -71,7 +72,17 @@ def _progress(line: str) -> None:
     sys.stdout.flush()
 
 
+def _check_sandbox() -> None:
+    """Check that the simulated Discord is installed, which a plain install leaves out. Raises ServiceError."""
+    if find_spec("simcord") is None:
+        raise ServiceError(
+            "sandbox: the simulated Discord isn't installed. `pip install 'keepsake-bot[sandbox]'` brings it; "
+            "to be a bot on Discord, set DISCORD_TOKEN."
+        )
+
+
 async def _demo(settings: Settings, options: argparse.Namespace) -> int:
+    _check_sandbox()
     from bot.demo.play import play
 
     return 0 if await play(settings, options.out, _progress, finetune=options.finetune) else 1
@@ -102,6 +113,8 @@ async def _up(settings: Settings, _: argparse.Namespace) -> int:
             raise ServiceError(
                 f"metrics: KEEPSAKE_METRICS={settings.metrics} can't be listened on: {error}."
             ) from error
+    if settings.discord_token is None:
+        _check_sandbox()
     async with running_services(settings, _progress) as services, running_trainer(settings, services):
         if settings.discord_token is None:
             from bot.demo.sandbox import sandbox

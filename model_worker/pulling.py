@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_worker.api.hub import checkpoint, local_checkpoint
+from model_worker.api.hub_pins import check_pinned
 from model_worker.api.packs import HubModel, Pack, PackError, weights_problems
+from model_worker.api.settings import WorkerSettings
 
 
 def described(pack: Pack) -> list[str]:
@@ -33,6 +35,8 @@ def pull(pack: Pack) -> Iterator[str]:
     for model in pack.hub_models:
         folder = checkpoint(model)
         _check_whole(model, folder)
+        if WorkerSettings.read().weights is None:  # a folder of one's own is one's own affair
+            check_pinned(model.repository, folder)
         yield f"{model.repository}: in {folder}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model_worker.api.hub_pins import pin, pinned
 from model_worker.api.packs import HubModel, PackError
 from model_worker.api.settings import WorkerSettings
 
@@ -32,7 +33,11 @@ def local_checkpoint(model: HubModel) -> Path | None:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(model.repository, allow_patterns=list(FILES), local_files_only=True))
+        return Path(
+            snapshot_download(
+                model.repository, revision=_revision(model), allow_patterns=list(FILES), local_files_only=True
+            )
+        )
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError):
         return None
 
@@ -41,7 +46,12 @@ def _downloaded(model: HubModel) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model.repository, allow_patterns=list(FILES)))
+        folder = Path(snapshot_download(model.repository, revision=_revision(model), allow_patterns=list(FILES)))
+        if pinned(model.repository) is None:
+            pin(model.repository, folder)
+        return folder
+    except PackError:
+        raise
     except Exception as error:  # the hub's library and what is below it raise dozens of kinds
         size = f"{model.megabytes / 1000:.1f} GB"
         raise PackError(
@@ -49,6 +59,12 @@ def _downloaded(model: HubModel) -> Path:
             f"Fetch it where there is a network (`keepsake-worker pull`), or put its files into a folder "
             f"“{model.repository}” below the one that KEEPSAKE_WEIGHTS names; HF_HUB_OFFLINE=1 never asks the hub."
         ) from error
+
+
+def _revision(model: HubModel) -> str | None:
+    """Return the commit to ask for: the pack's, else the one that came first, else whatever is there."""
+    first = pinned(model.repository)
+    return model.revision or (None if first is None else first.revision)
 
 
 def _first_line(error: Exception) -> str:

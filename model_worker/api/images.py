@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 
-import pillow_heif
+import pi_heif
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from model_worker.api.errors import (
@@ -46,7 +46,7 @@ JFIF, JFIF_LENGTH = 0xE0, 16
 """The header that says which kind of JPEG it is, without a thumbnail."""
 
 warnings.filterwarnings("ignore", module=r"PIL\.")  # our own limits say it
-pillow_heif.register_heif_opener()
+pi_heif.register_heif_opener()  # it decodes only: pillow-heif, which also encodes, carries x265 (GPL)
 Image.MAX_IMAGE_PIXELS = LARGEST_PIXELS
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 PngImagePlugin.MAX_TEXT_MEMORY = 1024 * 1024

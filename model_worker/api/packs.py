@@ -80,9 +80,13 @@ class Weights(Table):
 
 
 class HubModel(Table):
-    """A model of the Hugging Face hub: its repository, how large it is, and whose terms come with it."""
+    """A model of the Hugging Face hub: its repository, how large it is, and whose terms come with it.
+
+    ``revision`` is the commit to take; without one, what came first is kept to (`model_worker.api.hub_pins`).
+    """
 
     repository: str = Field(min_length=1)
+    revision: str | None = Field(default=None, pattern="^[0-9a-f]{40}$")
     megabytes: NonNegativeInt
     licence: str
 

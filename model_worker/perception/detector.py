@@ -35,7 +35,7 @@ def load_detector(detector: Detector) -> Detect:
     folder = checkpoint(detector)
     try:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-        model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
+        model = AutoModelForZeroShotObjectDetection.from_pretrained(folder, use_safetensors=True)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise PackError(f"{detector.repository} isn't a detector that transformers can load: {error}") from error
     model.train(False)

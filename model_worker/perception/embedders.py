@@ -88,7 +88,7 @@ def _transformers(embedder: VisionBackbone) -> Embed:
     folder = checkpoint(embedder)
     try:
         processor: Any = AutoImageProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-        model = AutoModel.from_pretrained(folder)
+        model = AutoModel.from_pretrained(folder, use_safetensors=True)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise PackError(f"{embedder.repository} isn't a model that transformers can load: {error}") from error
     model.train(False)

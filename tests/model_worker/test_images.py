@@ -30,6 +30,7 @@ from model_worker.api.errors import (
 from model_worker.api.images import LARGEST_BYTES, decode_picture, encode_jpeg
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
+DATA = Path(__file__).parents[1] / "support" / "data"
 ORIENTATION = ExifTags.Base.Orientation
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 30), (30, 30, 220), (240, 240, 240)
 
@@ -48,6 +49,8 @@ def corners() -> Image.Image:
 
 
 def saved(picture: Image.Image, form: str, **options: object) -> bytes:
+    if form == "HEIF":  # what we decode it with can't encode: these two were made elsewhere
+        return (DATA / ("corners.heic" if picture.size == (64, 32) else "cat.heic")).read_bytes()
     file = io.BytesIO()
     picture.save(file, form, **options)
     return file.getvalue()
@@ -300,9 +303,10 @@ def read(data):
         return str(problem)
 
 small = io.BytesIO()
-for form in ("PNG", "JPEG", "WEBP", "HEIF"):
+for form in ("PNG", "JPEG", "WEBP"):
     Image.new("RGB", (64, 64)).save(small, form)
     read(small.getvalue())
+read(Path(sys.argv[2]).read_bytes())
 data = Path(sys.argv[1]).read_bytes()
 before = peak()
 said = read(data)
@@ -314,7 +318,11 @@ def read_alone(data: bytes, folder: Path) -> tuple[object, float]:
     """Decode in a process of its own: what it said, and by how many megabytes its memory rose."""
     (folder / "picture").write_bytes(data)
     ran = subprocess.run(
-        [sys.executable, "-c", READ_ALONE, folder / "picture"], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", READ_ALONE, folder / "picture", DATA / "corners.heic"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
@@ -337,7 +345,7 @@ def test_a_hostile_picture_costs_no_memory(kind: str, tmp_path: Path) -> None:
 @needs_proc
 @pytest.mark.parametrize(
     ("form", "options", "max_megabytes"),
-    [("JPEG", {}, 120), ("JPEG", {"progressive": True}, 250), ("PNG", {}, 450), ("WEBP", {"method": 0}, 900)],
+    [("JPEG", {}, 120), ("JPEG", {"progressive": True}, 250), ("PNG", {}, 470), ("WEBP", {"method": 0}, 900)],
 )
 def test_the_largest_allowed_picture_costs_a_known_amount(
     form: str, options: dict[str, object], max_megabytes: int, tmp_path: Path

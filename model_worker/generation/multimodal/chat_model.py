@@ -59,7 +59,7 @@ def load_chat_model(writing: ImageTextWriting) -> ChatModel:
     folder = checkpoint(writing)
     try:
         processor: Any = AutoProcessor.from_pretrained(folder)  # type: ignore[no-untyped-call]
-        model = AutoModelForImageTextToText.from_pretrained(folder, **loading(writing.bits))
+        model = AutoModelForImageTextToText.from_pretrained(folder, use_safetensors=True, **loading(writing.bits))
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         raise PackError(f"{writing.repository} isn't a model that sees and writes: {error}") from error
     processor.tokenizer.padding_side = "left"

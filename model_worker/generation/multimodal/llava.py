@@ -96,7 +96,7 @@ def _model(folder: Path, vision: Path, image_token: int, bits: int) -> Any:
         image_seq_length=(tower.image_size // tower.patch_size) ** 2,
     )
     loaded: Any = LlavaForConditionalGeneration.from_pretrained(
-        folder, config=config, key_mapping=KEY_MAPPING, output_loading_info=True, **loading(bits)
+        folder, config=config, key_mapping=KEY_MAPPING, output_loading_info=True, use_safetensors=True, **loading(bits)
     )
     model, report = loaded
     if _check_report(report):
@@ -145,7 +145,7 @@ def _load_tower(model: Any, vision: Path) -> None:
     """Take the vision tower from CLIP itself: original checkpoints leave it out when it wasn't trained."""
     from transformers import CLIPVisionModel
 
-    tower = CLIPVisionModel.from_pretrained(vision, dtype=dtype())
+    tower = CLIPVisionModel.from_pretrained(vision, dtype=dtype(), use_safetensors=True)
     model.model.vision_tower.load_state_dict(tower.state_dict())
 
 

