@@ -118,7 +118,7 @@ def _wait_for(url: str, token: str) -> None:
 async def app(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterator[App]:
     """The app as the bot has it: an empty memory, the real worker."""
     client = WorkerClient(running_worker.url, running_worker.token)
-    yield App(pool, client, min_concepts_to_train=3)
+    yield App(pool=pool, worker=client, min_concepts_to_train=3)
     await client.close()
 
 
@@ -126,5 +126,5 @@ async def app(pool: asyncpg.Pool, running_worker: RunningWorker) -> AsyncIterato
 async def without_worker(pool: asyncpg.Pool) -> AsyncIterator[App]:
     """The app where no worker can be reached."""
     client = WorkerClient("http://127.0.0.1:9", "nobody is there")
-    yield App(pool, client)
+    yield App(pool=pool, worker=client)
     await client.close()

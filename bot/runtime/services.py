@@ -50,7 +50,7 @@ async def running_services(settings: Settings, progress: Progress) -> AsyncItera
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
         client = _worker_client(settings, process)
         stack.push_async_callback(client.close)
-        app = App(pool, client, min_concepts_to_train=_min_concepts_to_train(settings.pack))
+        app = App(pool=pool, worker=client, min_concepts_to_train=_min_concepts_to_train(settings.pack))
         yield Services(app, app_url(url), process)
 
 

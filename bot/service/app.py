@@ -12,7 +12,7 @@ from db.types import Channel, OwnerId, Viewer
 MAX_PERSONAL_CONCEPTS = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """The parts that the product is made of.
 

@@ -20,7 +20,7 @@ LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCard:
     """A server's memory at a glance."""
 
@@ -35,10 +35,10 @@ async def overview(app: App, actor: Actor) -> ServerCard:
     owner = owner_of(actor)
     async with viewing(app.pool, actor.viewer) as connection:
         return ServerCard(
-            await servers.settings_of(connection, owner),
-            await concepts.count(connection, owner),
-            tuple(await trash.proposals(connection, owner)),
-            await learning.learning_of(app, connection, owner),
+            settings=await servers.settings_of(connection, owner),
+            concepts=await concepts.count(connection, owner),
+            proposals=tuple(await trash.proposals(connection, owner)),
+            learning=await learning.learning_of(app, connection, owner),
         )
 
 

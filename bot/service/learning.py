@@ -22,11 +22,11 @@ async def learning_of(app: App, connection: asyncpg.Connection, owner: OwnerId) 
     run = await training.latest_run(connection, owner)
     runs = run is not None and run.state is RunState.RUNNING
     return Learning(
-        run,
-        not runs and await job_queue.training_waits(connection, owner),
-        tuple(await adapters.history(connection, owner)),
-        (await training.changes_since_last_run(connection, owner)).total if run is None else None,
-        app.min_concepts_to_train,
+        run=run,
+        waits=not runs and await job_queue.training_waits(connection, owner),
+        history=tuple(await adapters.history(connection, owner)),
+        usable=(await training.changes_since_last_run(connection, owner)).total if run is None else None,
+        needed=app.min_concepts_to_train,
     )
 
 

@@ -18,7 +18,7 @@ from db.types import Concept, OwnerId, Reference, SetAside
 PAGE = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What a person wants to look through: their own memory or the server's, which page, found by what."""
 
@@ -28,7 +28,7 @@ class Wanted:
     page: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """A page of a memory, with the pictures that are shown, and the categories there are to choose from."""
 
@@ -39,7 +39,7 @@ class Page:
     categories: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """All about one concept, and what the person may do with it."""
 
@@ -65,11 +65,11 @@ async def browse(app: App, actor: Actor, wanted: Wanted) -> Page:
         avatars = await pictures.avatars(connection, found[:PAGE])
         entries = [(concept, avatars.get(concept.concept_id)) for concept in found[:PAGE]]
         return Page(
-            wanted,
-            tuple(entries),
-            await concepts.count(connection, owner),
-            len(found) > PAGE,
-            tuple(await search.categories(connection, [owner])),
+            wanted=wanted,
+            entries=tuple(entries),
+            total=await concepts.count(connection, owner),
+            has_more=len(found) > PAGE,
+            categories=tuple(await search.categories(connection, [owner])),
         )
 
 
@@ -84,8 +84,8 @@ async def card(app: App, actor: Actor, owner: OwnerId, concept_id: UUID) -> Card
             may_change = False
         references = tuple(await pictures.references(connection, concept))
     return Card(
-        concept,
-        references,
+        concept=concept,
+        references=references,
         may_change=may_change,
         may_share=actor.server_memory is not None and not concept.is_shared,
         may_unshare=concept.is_shared and concept.created_by == actor.user_id,

@@ -35,7 +35,7 @@ from model_worker.api.errors import ImageError
 from model_worker.api.images import decode_picture
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What is stored about an actor, what they said about it, and how learning from it stands."""
 
@@ -81,10 +81,10 @@ async def report(app: App, actor: Actor) -> Report:
     """Return what is stored about the actor."""
     async with viewing(app.pool, actor.viewer) as connection:
         return Report(
-            await footprint.stored(connection, actor.viewer),
-            await consent.may_train(connection, actor.viewer),
-            await consent.objects(connection, actor.user_id),
-            await learning.learning_of(app, connection, actor.personal_memory),
+            stored=await footprint.stored(connection, actor.viewer),
+            may_train=await consent.may_train(connection, actor.viewer),
+            objects=await consent.objects(connection, actor.user_id),
+            learning=await learning.learning_of(app, connection, actor.personal_memory),
         )
 
 

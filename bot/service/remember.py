@@ -32,7 +32,7 @@ class Remembered:
     alike: Concept | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """A part of a picture to choose for remembering; ``alike`` is what it looks like, ``probability`` how much."""
 
@@ -199,6 +199,8 @@ def _parts_of(number: int, detections: Detections, result: RetrievalResult) -> l
     known = {match.box: match for match in result.recognised}
     boxes = list(dict.fromkeys([*known, *(region.box for region in regions)]))
     return [
-        Part(number, box, known[box].concept, known[box].probability) if box in known else Part(number, box)
+        Part(picture=number, box=box, alike=known[box].concept, probability=known[box].probability)
+        if box in known
+        else Part(picture=number, box=box)
         for box in boxes
     ]

@@ -26,7 +26,7 @@ class StopReason(StrEnum):
     PAUSED = "paused"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learning:
     """How learning from a memory stands.
 

@@ -75,7 +75,7 @@ async def knowing_red(
     async with served(load=lambda: models) as worker:
         counting = CountingPool(pool)
         client = WatchedClient(worker.url, counting)
-        app = App(counting, client)
+        app = App(pool=counting, worker=client)
         await remember(app, ANNA, "Red", of(RED), "hates thunder")
         await client.sees_pictures()  # asked once a session
         try:

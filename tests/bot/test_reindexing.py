@@ -18,10 +18,10 @@ from PIL import Image
 
 from bot.demo.pictures import png
 from bot.runtime.jobs import make_queue, running_jobs
-from bot.runtime.metrics import serve_metrics
 from bot.service import feedback, memories
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
+from bot.service.metrics import serve_metrics
 from bot.service.reindexing import SLICE, memories_to_reindex, reindex_slice
 from bot.service.remember import add_picture, remember
 from bot.service.worker_client import WorkerClient
@@ -68,7 +68,7 @@ async def with_pack(
     pool: asyncpg.Pool, sees: FakePerceiver, load_former: Callable[[str], PerceptionModel] = only_old
 ) -> AsyncIterator[App]:
     async with served(sees, load_former=load_former) as worker:
-        yield App(pool, worker.client)
+        yield App(pool=pool, worker=worker.client)
 
 
 async def remember_colours(pool: asyncpg.Pool) -> None:
@@ -303,7 +303,7 @@ async def test_a_process_that_is_really_killed_leaves_it_to_the_next_one(pool: a
         await remember_shades(app, "red")
         await remember_shades(app, "blue")
     async with served(FakePerceiver(embedding_id="new/1", turned=1), load_former=only_old) as worker:
-        app = App(pool, worker.client)
+        app = App(pool=pool, worker=worker.client)
         process = await _moving(database_url, worker)
         while not any(kind == "new/1" for kind, _ in await kinds(database_url)):
             assert process.returncode is None

@@ -57,7 +57,7 @@ class Set:
 async def knowing_red(pool: asyncpg.Pool, writer: FakeLooker, by: Verification | None = UNSURE) -> AsyncIterator[Set]:
     models = Models(pack="fake", perceiver=FakePerceiver(), writer=writer, verification=by)
     async with served(load=lambda: models) as worker:
-        app = App(pool, worker.client)
+        app = App(pool=pool, worker=worker.client)
         await remember(app, ANNA, "Red", of(RED))
         yield Set(app, writer)
 

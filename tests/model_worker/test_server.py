@@ -99,7 +99,7 @@ async def test_a_picture_that_there_was_no_room_for_is_asked_for_again_later() -
 async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Pool) -> None:
     anna = Actor(user_id=1, server_id=10, channel_id=100)
     async with served() as worker:
-        app = App(pool, worker.client)
+        app = App(pool=pool, worker=worker.client)
         await remember(app, anna, "Mochi", a_picture(), category="tabby cat")
         await remember(app, Actor(user_id=2, server_id=10, channel_id=100), "Rex", a_picture("blue"), category="dog")
 

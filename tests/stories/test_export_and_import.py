@@ -82,7 +82,7 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
     assert [file.name for file in files] == ["keepsake.zip"]
     migrate(empty_database_url)
     pool = await open_pool(app_url(empty_database_url), largest=2)
-    elsewhere = App(pool, app.worker)
+    elsewhere = App(pool=pool, worker=app.worker)
     try:
         plan = await privacy.plan_import(elsewhere, ANNA, files[0].data)
         assert (len(plan.new), plan.pictures, plan.known) == (2, 3, ())

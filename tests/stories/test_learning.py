@@ -204,7 +204,7 @@ class Learned(FakeWriter):
 @asynccontextmanager
 async def answering(pool: asyncpg.Pool, writes: Learned) -> AsyncIterator[App]:
     async with served(writer=writes) as worker:
-        yield App(pool, worker.client, min_concepts_to_train=3)
+        yield App(pool=pool, worker=worker.client, min_concepts_to_train=3)
 
 
 def actor_at(viewer: Viewer) -> Actor:
@@ -274,7 +274,7 @@ async def test_an_adapter_crosses_once_and_another_only_when_it_is_in_use(pool: 
 async def test_what_was_learned_for_another_model_waits_for_it(pool: asyncpg.Pool, base: str | None) -> None:
     writes = Learned(adapters=HeldAdapters(base=base)) if base else FakeWriter()
     async with served(writer=writes) as worker:
-        said = await answer_for(App(pool, worker.client), ANNA)
+        said = await answer_for(App(pool=pool, worker=worker.client), ANNA)
     assert said.strip() == ("the base" if base else "how are you?")
 
 
@@ -715,7 +715,7 @@ async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_b
 ) -> None:
     worker = WorkerProcess("starter", tmp_path / "worker.log")
     worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
-    app = App(pool, WorkerClient(worker.url, worker.token))
+    app = App(pool=pool, worker=WorkerClient(worker.url, worker.token))
     services = Services(app, app_url(database_url), worker)
     await say_consent(pool, ANNA)
     async with running_trainer(settings_in(tmp_path), services):

@@ -221,7 +221,7 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
     process = WorkerProcess("starter", tmp_path / "worker.log")
     await process.start()
     client = WorkerClient(process.url, process.token)
-    app = App(pool, client)
+    app = App(pool=pool, worker=client)
     try:
         await remember(app, actor, "Mochi", CAT[1])
         assert process.pid is not None
@@ -266,7 +266,7 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
     migrate(url)
     pool = await open_pool(app_url(url))
     client = WorkerClient(running_worker.url, running_worker.token)
-    app = App(pool, client)
+    app = App(pool=pool, worker=client)
     try:
         await remember(app, actor, "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
