@@ -27,11 +27,7 @@ from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
 from tests.support.served import RunningWorker
-
-OWNED_TABLES = """
-    SELECT relid::regclass::text FROM pg_stat_user_tables
-     WHERE relname NOT IN ('schema_migration', 'queue_migration')
-"""
+from tests.support.tables import OWNED_TABLES
 
 
 @pytest.fixture(scope="session")

@@ -193,6 +193,39 @@ def test_the_environment_is_read_by_the_settings_and_nowhere_else() -> None:
     assert [line for line in strangers if not line.startswith(SETTINGS)] == []
 
 
+USE_CASES = tuple(
+    f"bot/service/{name}.py"
+    for name in ("ask", "feedback", "governance", "learning", "memories", "privacy", "reindexing", "remember")
+)
+
+
+def test_what_the_product_does_begins_with_the_app_and_who_acts() -> None:
+    coroutines = [
+        (f"{name}: {node.name}", [arg.arg for arg in node.args.args])
+        for name in USE_CASES
+        for node in tree_of(ROOT / name).body
+        if isinstance(node, ast.AsyncFunctionDef)
+    ]
+    assert len(coroutines) > 40
+    assert [name for name, taken in coroutines if taken[0] not in {"app", "connection"}] == []
+    strangers = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path, node in functions_in("bot/service", "bot/cogs", "bot/ui")
+        if {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs]} & {"pool", "viewer", "who"}
+    ]
+    assert strangers == []
+
+
+def test_tests_share_what_is_in_support_and_nothing_of_each_other() -> None:
+    borrowed = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files_in("tests")
+        for name in imports_of(path)
+        if name.startswith("tests.") and not name.startswith("tests.support.")
+    ]
+    assert borrowed == []
+
+
 def test_the_tests_mirror_the_rooms() -> None:
     folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {*ROOMS, "stories", "support"}

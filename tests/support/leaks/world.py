@@ -24,8 +24,8 @@ from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.types import Calibration, Concept, OwnerId, Vector, Viewer, server_owner, user_owner
-from tests.conftest import OWNED_TABLES
 from tests.support.memory import PACK
+from tests.support.tables import OWNED_TABLES
 
 # As long as real ones: nothing random (a hash, an id) has such a number in it.
 USERS = (900000000009001, 900000000009002, 900000000009003, 900000000009004)
