@@ -287,7 +287,7 @@ from bot.service.worker_client import WorkerClient
 from db.pool import open_pool
 
 async def main(url, worker_url, token):
-    app = App(await open_pool(url), WorkerClient(worker_url, token))
+    app = App(pool=await open_pool(url), worker=WorkerClient(worker_url, token))
     queue = make_queue(url, app, None)
     async with running_jobs(queue):
         await queue.configure_task("move_memories").defer_async(timestamp=0)
