@@ -15,12 +15,12 @@ from pathlib import Path
 import discord
 
 from bot.client import Keepsake
+from bot.metrics import serve_metrics
 from bot.runtime.doctor import check_all
 from bot.runtime.jobs import make_queue, running_jobs
 from bot.runtime.services import ServiceError, Services, running_services
 from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
 from bot.runtime.trainer_process import running_trainer
-from bot.service.metrics import serve_metrics
 from db.setup.settings import InvalidSettingError
 
 

@@ -82,6 +82,11 @@ def test_discord_is_known_where_people_are_met_and_nowhere_else() -> None:
         assert those_who_import(folder, "discord", "simcord") == []
 
 
+def test_use_cases_do_not_know_how_they_are_shown_or_run() -> None:
+    for folder in ("bot/service", "bot/archive", "bot/texts"):
+        assert those_who_import(folder, "bot.ui", "bot.cogs", "bot.client", "bot.cli", "bot.runtime", "bot.demo") == []
+
+
 def test_only_the_simulated_discord_of_the_demo_is_simulated() -> None:
     strangers = [line for line in those_who_import("bot", "simcord") if not line.startswith("bot/demo/")]
     assert strangers == []
@@ -233,7 +238,16 @@ def test_the_tests_mirror_the_rooms() -> None:
 
 # --- One place has the words.
 
-OPERATORS = ("bot/texts", "bot/demo", "bot/runtime", "bot/cli.py", "db/setup", "db/pool.py", "db/roles.py")
+OPERATORS = (
+    "bot/texts",
+    "bot/demo",
+    "bot/runtime",
+    "bot/cli.py",
+    "bot/metrics.py",
+    "db/setup",
+    "db/pool.py",
+    "db/roles.py",
+)
 """The words themselves, and where those who run the bot are spoken to."""
 SENTENCE = re.compile(r"\S+ .*\w[.!]”?$", re.DOTALL)
 IS_SQL = re.compile(r"\b(SELECT|UPDATE|INSERT|DELETE|FROM|WHERE)\b")

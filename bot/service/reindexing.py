@@ -6,8 +6,8 @@ from there: a reference has the new embedding or it hasn't, and an owner's recal
 
 from __future__ import annotations
 
+from bot.metrics import MEMORIES_TO_REINDEX, REFERENCES_TO_EMBED
 from bot.service.app import App
-from bot.service.metrics import MEMORIES_TO_REINDEX, REFERENCES_TO_EMBED
 from db import reindexing
 from db.pool import viewing
 from db.reindexing import Move

@@ -17,11 +17,11 @@ import pytest
 from PIL import Image
 
 from bot.demo.pictures import png
+from bot.metrics import serve_metrics
 from bot.runtime.jobs import make_queue, running_jobs
 from bot.service import feedback, memories
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
-from bot.service.metrics import serve_metrics
 from bot.service.reindexing import SLICE, memories_to_reindex, reindex_slice
 from bot.service.remember import add_picture, remember
 from bot.service.worker_client import WorkerClient
