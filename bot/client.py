@@ -13,8 +13,8 @@ from bot.service.app import App
 from bot.service.governance import settings_of
 from bot.service.permissions import may_speak_in
 from bot.ui.actor import actor_of, channels_of
-from bot.ui.buttons import DYNAMIC_ITEMS, app_of
 from bot.ui.errors import tell
+from bot.ui.feedback_buttons import DYNAMIC_ITEMS, app_of
 
 COGS = (
     "bot.cogs.remember",
@@ -67,6 +67,8 @@ class Keepsake(commands.Bot):
             allowed_mentions=discord.AllowedMentions.none(),
         )
         self.app = app
+        self.synced_commands: dict[str, app_commands.AppCommand] = {}
+        """The commands as Discord knows them, by name."""
 
     async def setup_hook(self) -> None:
         """Load the cogs and tell Discord the commands."""
@@ -74,7 +76,7 @@ class Keepsake(commands.Bot):
         for cog in COGS:
             await self.load_extension(cog)
         self.tree.error(_on_error)
-        await self.tree.sync()
+        self.synced_commands = {command.name: command for command in await self.tree.sync()}
 
     async def is_on(self, server_id: int) -> bool:
         """Whether the bot is a member of a server; waits until Discord has said so."""

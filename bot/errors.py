@@ -27,6 +27,10 @@ class OnlyRolesShareError(NotAllowedError):
     """On this server only some roles put something into its memory, and the person has none of them."""
 
 
+class NotAdminError(NotAllowedError):
+    """Only who governs the server's memory may do this, and the person doesn't, or no longer."""
+
+
 class NotYoursError(NotAllowedError):
     """A shared concept is changed only by who shared it, and by the server's admins."""
 

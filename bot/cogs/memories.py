@@ -11,7 +11,8 @@ from discord.ext import commands
 from bot import texts
 from bot.service.app import App
 from bot.service.memories import Wanted
-from bot.ui.memories import BrowseState, show_list
+from bot.ui.browse_state import BrowseState
+from bot.ui.memories import show_list
 
 Interaction = discord.Interaction[Any]
 

@@ -14,7 +14,7 @@ from bot.service import memories, remember
 from bot.service.app import App
 from bot.ui import attachments
 from bot.ui.actor import actor_of
-from bot.ui.buttons import TheSame, Undo
+from bot.ui.feedback_buttons import TheSame, Undo
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
 

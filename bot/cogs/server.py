@@ -14,7 +14,7 @@ from discord.ext import commands
 from bot import texts
 from bot.service import governance
 from bot.service.app import App
-from bot.ui.server import AdminPanel, show_server
+from bot.ui.servers import show_server
 
 Interaction = discord.Interaction[Any]
 
@@ -37,7 +37,7 @@ class Server(commands.Cog):
     async def memory(self, interaction: Interaction) -> None:
         """Show the card."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        await show_server(interaction, AdminPanel(self._app))
+        await show_server(interaction, self._app)
 
     @commands.Cog.listener()
     async def on_guild_remove(self, guild: discord.Guild) -> None:

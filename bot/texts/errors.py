@@ -162,6 +162,11 @@ def _(_error: bot.OnlyAdminsShareError) -> str:
 
 
 @for_error.register
+def _(_error: bot.NotAdminError) -> str:
+    return "Only the admins of this server can do that."
+
+
+@for_error.register
 def _(_error: bot.OnlyRolesShareError) -> str:
     return "On this server only some roles may share. You can remember it for yourself."
 

@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import discord
+from discord.app_commands import AppCommand, AppCommandPermissions
 
+from bot.errors import NotAdminError
 from bot.service.app import Actor
 
+ADMINS_COMMAND = "server"
+"""Who may use it governs the server's memory: *Manage Server*, or whoever else Discord's settings give it to."""
 
-def actor_of(event: discord.Interaction[Any] | discord.Message, *, is_admin: bool | None = None) -> Actor:
+
+def actor_of(event: discord.Interaction[Any] | discord.Message) -> Actor:
     """Return who is behind an interaction or a message, as the rules see them.
 
     They are without a server in a DM, or where only the user has the bot: a user can bring it along to servers that
-    never invited it, and there is no server's memory there. ``is_admin`` is whether they came by a command for admins;
-    otherwise *Manage Server* decides.
+    never invited it, and there is no server's memory there. Roles and permissions are those they have by now.
     """
     if isinstance(event, discord.Message):
         server_id = None if event.guild is None else event.guild.id
         return Actor(user_id=event.author.id, server_id=server_id, channel_id=event.channel.id)
     alone = event.is_user_integration() and not event.is_guild_integration()
     server_id = None if alone else event.guild_id
-    may_manage = server_id is not None and event.permissions.manage_guild
     roles = event.user.roles if isinstance(event.user, discord.Member) else []
     return Actor(
         user_id=event.user.id,
         server_id=server_id,
         channel_id=event.channel_id,
         roles=frozenset(role.id for role in roles),
-        is_admin=may_manage if is_admin is None else is_admin,
+        is_admin=server_id is not None and event.permissions.manage_guild,
     )
+
+
+async def admin_of(interaction: discord.Interaction[Any]) -> Actor:
+    """Return who is behind an interaction, as an admin of the server's memory. Raises NotAdminError if they aren't.
+
+    A card stays open while its reader's roles change, so this is asked at every press and never kept.
+    """
+    actor = actor_of(interaction)
+    if actor.is_admin:
+        return actor
+    if actor.server_id is None or not await _is_given_the_command(interaction, actor):
+        raise NotAdminError
+    return replace(actor, is_admin=True)
+
+
+async def _is_given_the_command(interaction: discord.Interaction[Any], actor: Actor) -> bool:
+    """Whether Server Settings → Integrations gives the admins' command to this person, or to one of their roles."""
+    command: AppCommand = interaction.client.synced_commands[ADMINS_COMMAND]
+    try:
+        settings = await command.fetch_permissions(discord.Object(interaction.guild_id or 0))
+    except discord.NotFound:  # nobody changed them
+        return False
+    return _allows(settings.permissions, actor)
+
+
+def _allows(settings: list[AppCommandPermissions], actor: Actor) -> bool:
+    """Return what Discord's settings of a command say: about the person first, then about any of their roles."""
+    allowed = {setting.id: setting.permission for setting in settings}
+    return allowed.get(actor.user_id, any(allowed.get(role) for role in actor.roles))
 
 
 def channels_of(channel: Any) -> set[int]:

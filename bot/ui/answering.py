@@ -11,7 +11,7 @@ from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
 from bot.texts.answers import certainties, described
 from bot.ui.annotate import annotated
-from bot.ui.buttons import buttons_for
+from bot.ui.feedback_buttons import buttons_for
 from bot.ui.stream import AnswerSurface, speak
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
+from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import discord
@@ -16,121 +16,155 @@ from bot.ui.live import end_live
 CARD_SECONDS = 14 * 60.0
 """A little less than Discord lets the bot edit a message that only one person sees."""
 
+BLUE = 0x2E86AB
+VIOLET = 0x5E548E
+WARNING = 0xA23B72
+
 Interaction = discord.Interaction[Any]
-Act = Callable[[Interaction], Awaitable[None]]
-Pick = Callable[[Interaction, list[Any]], Awaitable[None]]
+Action = Callable[[Interaction], Awaitable[None]]
+Choice = Callable[[Interaction, list[str]], Awaitable[None]]
+Item = ui.Item[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A card ready to be shown: what it is made of, and the pictures in it, by file name."""
+class Card(ui.LayoutView):
+    """A message of components within one frame. Its buttons and menus call its methods; its forms have their own.
 
-    view: ui.LayoutView
-    pictures: dict[str, bytes]
+    A card holds what it shows, and never who may do what: that is taken from the interaction at every press.
+    """
+
+    def __init__(self, *items: Item, colour: int = BLUE) -> None:
+        super().__init__(timeout=CARD_SECONDS)
+        self.pictures: dict[str, bytes] = {}
+        """By the file names that the items show them under."""
+        self._frame: ui.Container[Any] = ui.Container(accent_colour=colour)
+        self.add_item(self._frame)
+        self.add(*items)
+
+    def add(self, *items: Item) -> None:
+        """Add items at the end. Raises ValueError when there are more than the 40 that Discord allows."""
+        for item in items:
+            self._frame.add_item(item)
+
+    async def show(self, interaction: Interaction) -> discord.InteractionMessage:
+        """Show the card in place of what was there."""
+        if not interaction.response.is_done():
+            await interaction.response.defer()
+        if interaction.message is not None:
+            end_live(interaction.message.id)
+        files = [discord.File(io.BytesIO(picture), name) for name, picture in self.pictures.items()]
+        return await interaction.edit_original_response(
+            view=self, attachments=files, allowed_mentions=discord.AllowedMentions.none()
+        )
 
 
-class Press(ui.Button[Any]):
-    """A button that does what it was made with."""
+class ActionButton(ui.Button[Any]):
+    """A button that calls a method of its card."""
 
     def __init__(
-        self, label: str, act: Act, style: discord.ButtonStyle = discord.ButtonStyle.secondary, **more: Any
+        self,
+        label: str,
+        action: Action,
+        style: discord.ButtonStyle = discord.ButtonStyle.secondary,
+        *,
+        custom_id: str,
+        disabled: bool = False,
     ) -> None:
-        super().__init__(label=label[:80], style=style, **more)
-        self._act = act
+        super().__init__(label=label[:80], style=style, custom_id=custom_id, disabled=disabled)
+        self._action = action
 
     @explained
     async def callback(self, interaction: Interaction) -> None:
-        """Do it."""
-        await self._act(interaction)
+        """Call it."""
+        await self._action(interaction)
 
 
-class Choose(ui.Select[Any]):
-    """A menu that does what it was made with, with what was chosen."""
+class ChoiceMenu(ui.Select[Any]):
+    """A menu that calls a method of its card with what was chosen."""
 
-    def __init__(self, placeholder: str, options: Sequence[discord.SelectOption], pick: Pick, **more: Any) -> None:
-        super().__init__(placeholder=placeholder, options=list(options)[:25], **more)
-        self._pick = pick
+    def __init__(
+        self, placeholder: str, options: Sequence[discord.SelectOption], choice: Choice, *, custom_id: str
+    ) -> None:
+        super().__init__(placeholder=placeholder, options=list(options)[:25], custom_id=custom_id)
+        self._choice = choice
 
     @explained
     async def callback(self, interaction: Interaction) -> None:
-        """Do it."""
-        await self._pick(interaction, self.values)
+        """Call it."""
+        await self._choice(interaction, self.values)
 
 
-class Ask(ui.Modal):
-    """A form that does what it was made with; its fields are read by their custom ids."""
+class Form(ui.Modal):
+    """A form with these fields; its subclasses say in `submit` what is done with them."""
 
-    def __init__(self, title: str, act: Act, *fields: ui.Label[Any]) -> None:
+    def __init__(self, title: str, *fields: Item) -> None:
         super().__init__(title=title[:45])
-        self._act = act
         for field in fields:
             self.add_item(field)
 
     @explained
     async def on_submit(self, interaction: Interaction) -> None:
         """Do it."""
-        await self._act(interaction)
+        await self.submit(interaction)
+
+    @abstractmethod
+    async def submit(self, interaction: Interaction) -> None:
+        """Do what the form is for."""
 
 
-def line(label: str, custom_id: str, *, text: str = "", longest: int = 64, required: bool = True) -> ui.Label[Any]:
-    """Return a field for one line of text."""
-    field: ui.TextInput[Any] = ui.TextInput(
-        custom_id=custom_id, default=text or None, max_length=longest, required=required
-    )
-    return ui.Label(text=label[:45], component=field)
+class TextField(ui.Label[Any]):
+    """A field for text: one line of it, or several, which may stay empty."""
+
+    def __init__(
+        self,
+        label: str,
+        custom_id: str,
+        *,
+        text: str = "",
+        max_length: int = 64,
+        required: bool = True,
+        several_lines: bool = False,
+    ) -> None:
+        self._input: ui.TextInput[Any] = ui.TextInput(
+            custom_id=custom_id,
+            default=text or None,
+            max_length=max_length,
+            required=required,
+            style=discord.TextStyle.paragraph if several_lines else discord.TextStyle.short,
+        )
+        super().__init__(text=label[:45], component=self._input)
+
+    @property
+    def value(self) -> str:
+        """What was typed."""
+        return self._input.value
 
 
-def paragraph(label: str, custom_id: str, *, text: str = "", longest: int = 1000) -> ui.Label[Any]:
-    """Return a field for several lines of text, which may stay empty."""
-    field: ui.TextInput[Any] = ui.TextInput(
-        custom_id=custom_id,
-        default=text or None,
-        max_length=longest,
-        required=False,
-        style=discord.TextStyle.paragraph,
-    )
-    return ui.Label(text=label[:45], component=field)
+class FileField(ui.Label[Any]):
+    """A field for a file."""
+
+    def __init__(self, label: str, custom_id: str, description: str) -> None:
+        self._upload: ui.FileUpload[Any] = ui.FileUpload(custom_id=custom_id)
+        super().__init__(text=label[:45], description=description[:100], component=self._upload)
+
+    @property
+    def file(self) -> discord.Attachment:
+        """What was put in: Discord lets nobody submit the form without."""
+        return self._upload.values[0]
 
 
-def upload(label: str, custom_id: str, description: str) -> ui.Label[Any]:
-    """Return a field for a file."""
-    return ui.Label(text=label[:45], description=description[:100], component=ui.FileUpload(custom_id=custom_id))
+def name_field(text: str = "") -> TextField:
+    """Return the field for a concept's name."""
+    return TextField("Name", "name", text=text)
 
 
-def value_of(field: ui.Label[Any]) -> str:
-    """Return what was typed into a field."""
-    assert isinstance(field.component, ui.TextInput)  # noqa: S101 (made by `line` or `paragraph`)
-    return field.component.value
+def info_field(text: str = "") -> TextField:
+    """Return the field for what is known of a concept."""
+    return TextField("What should I know?", "info", text=text, max_length=1000, required=False, several_lines=True)
 
 
-def file_of(field: ui.Label[Any]) -> discord.Attachment:
-    """Return the file that was put into a field."""
-    assert isinstance(field.component, ui.FileUpload)  # noqa: S101 (made by `upload`)
-    return field.component.values[0]
-
-
-def view_of(*items: ui.Item[Any], colour: int = 0x2E86AB) -> ui.LayoutView:
-    """Return a card of these items, within one frame."""
-    view = ui.LayoutView(timeout=CARD_SECONDS)
-    view.add_item(ui.Container(*items, accent_colour=colour))
-    return view
-
-
-def rows(items: Sequence[ui.Item[Any]]) -> list[ui.ActionRow[Any]]:
+def rows(items: Sequence[Item]) -> list[ui.ActionRow[Any]]:
     """Return buttons in rows of five."""
     return [ui.ActionRow(*items[start : start + 5]) for start in range(0, len(items), 5)]
-
-
-async def show(interaction: Interaction, shown: Shown) -> discord.InteractionMessage:
-    """Show a card in place of what was there, for the eyes of one person."""
-    if not interaction.response.is_done():
-        await interaction.response.defer()
-    if interaction.message is not None:
-        end_live(interaction.message.id)
-    files = [discord.File(io.BytesIO(picture), name) for name, picture in shown.pictures.items()]
-    return await interaction.edit_original_response(
-        view=shown.view, attachments=files, allowed_mentions=discord.AllowedMentions.none()
-    )
 
 
 async def whisper(interaction: Interaction, text: str, **more: Any) -> None:

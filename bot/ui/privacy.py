@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import discord
 from discord import ui
@@ -14,27 +13,12 @@ from bot.service.app import Actor, App
 from bot.service.privacy import Export, ImportPlan, Report
 from bot.ui import attachments
 from bot.ui.actor import actor_of
-from bot.ui.cards import (
-    Act,
-    Ask,
-    Interaction,
-    Press,
-    Shown,
-    file_of,
-    line,
-    rows,
-    show,
-    upload,
-    value_of,
-    view_of,
-    whisper,
-)
-from bot.ui.learning import TrainingPanel, follow_learning, learning_buttons, learning_line
+from bot.ui.cards import ActionButton, Card, FileField, Form, Interaction, Item, TextField, rows, whisper
+from bot.ui.learning import LearningCard
 from db.types import OwnerId
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
-COLOUR = 0x2E86AB
 MARGIN = 100_000
 """Bytes of a message beside its files."""
 MAX_FILES = 10
@@ -44,75 +28,140 @@ MAX_FILES = 10
 async def show_privacy(interaction: Interaction, app: App) -> None:
     """Show what is stored about who asks."""
     report = await privacy.report(app, actor_of(interaction))
-    line, desk = learning_line(report.learning), _desk(app)
-    view = _card(app, report, line)
-    message = await show(interaction, Shown(view, {}))
-    if report.may_train:
-        follow_learning(interaction, message, desk, report.learning, view, line)
+    await PrivacyCard(app, report).show(interaction)
 
 
-def _desk(app: App) -> TrainingPanel:
-    def whose(interaction: Interaction) -> tuple[Actor, OwnerId]:
+class PrivacyCard(LearningCard):
+    """What is stored about a person, whether their memory is learned from, and what they can do about it."""
+
+    learned_title = "What I learned"
+
+    def __init__(self, app: App, report: Report) -> None:
+        super().__init__(app, report.learning, may_learn=report.may_train)
+        self._report = report
+        consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
+        objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
+        self.add(
+            ui.TextDisplay(f"## What I keep about you\n{texts.privacy.what_is_stored(report.stored)}"),
+            ui.Separator(),
+            ui.TextDisplay(f"- {consent}\n- {objection}"),
+            *([self.learning_line] if report.may_train else []),
+            *rows(self._buttons()),
+            ui.TextDisplay(texts.privacy.RULES),
+        )
+
+    def _buttons(self) -> list[Item]:
+        consent = "Withdraw consent" if self._report.may_train else "Allow training"
+        objection = "Withdraw objection" if self._report.objects else "Forget me as a person"
+        return [
+            ActionButton("Export everything", self.export, custom_id="export"),
+            ActionButton("Import…", self.ask_for_file, custom_id="import"),
+            ActionButton(consent, self.toggle_consent, custom_id="consent"),
+            ActionButton(objection, self.toggle_objection, custom_id="object"),
+            ActionButton("Delete everything…", self.ask_before_deleting, RED, custom_id="delete"),
+            *(self.learning_buttons if self._report.may_train else []),
+        ]
+
+    async def whose(self, interaction: Interaction) -> tuple[Actor, OwnerId]:
+        """Return who presses, and their own memory."""
         actor = actor_of(interaction)
         return actor, actor.personal_memory
 
-    return TrainingPanel(app, whose, _back(app), "What I learned", COLOUR)
+    async def again(self, interaction: Interaction) -> None:
+        """Show the card with what is stored by now."""
+        await show_privacy(interaction, self.app)
 
+    async def toggle_consent(self, interaction: Interaction) -> None:
+        """Store that they allow training, or no longer do."""
+        may = not self._report.may_train
+        await privacy.set_may_train(self.app, actor_of(interaction), may=may)
+        await self.again(interaction)
 
-def _card(app: App, report: Report, line: ui.TextDisplay[Any]) -> ui.LayoutView:
-    consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
-    objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
-    return view_of(
-        ui.TextDisplay(f"## What I keep about you\n{texts.privacy.what_is_stored(report.stored)}"),
-        ui.Separator(),
-        ui.TextDisplay(f"- {consent}\n- {objection}"),
-        *([line] if report.may_train else []),
-        *rows(
-            [
-                Press("Export everything", _exports(app), custom_id="export"),
-                Press("Import…", _asks_import(app), custom_id="import"),
-                _consent_button(app, report),
-                _objection_button(app, report),
-                Press("Delete everything…", _asks_deletion(app), RED, custom_id="delete"),
-                *(learning_buttons(_desk(app), report.learning, may_learn=True) if report.may_train else []),
-            ]
-        ),
-        ui.TextDisplay(texts.privacy.RULES),
-    )
-
-
-def _consent_button(app: App, report: Report) -> Press:
-    async def toggle(interaction: Interaction) -> None:
-        await privacy.set_may_train(app, actor_of(interaction), may=not report.may_train)
-        await show_privacy(interaction, app)
-
-    return Press("Withdraw consent" if report.may_train else "Allow training", toggle, custom_id="consent")
-
-
-def _objection_button(app: App, report: Report) -> Press:
-    async def toggle(interaction: Interaction) -> None:
+    async def toggle_objection(self, interaction: Interaction) -> None:
+        """Store that they object to being in shared memories, or no longer do."""
         await interaction.response.defer()
-        deleted = await privacy.set_objects(app, actor_of(interaction), objects=not report.objects)
-        await show_privacy(interaction, app)
+        objects = not self._report.objects
+        deleted = await privacy.set_objects(self.app, actor_of(interaction), objects=objects)
+        await self.again(interaction)
         if deleted:
             await whisper(interaction, texts.memories.deleted(deleted))
 
-    return Press("Withdraw objection" if report.objects else "Forget me as a person", toggle, custom_id="object")
-
-
-def _exports(app: App) -> Act:
-    async def export(interaction: Interaction) -> None:
+    async def export(self, interaction: Interaction) -> None:
+        """Send them everything that is stored about them."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         largest = min(interaction.filesize_limit, attachments.LARGEST_FILE) - MARGIN
-        files = await privacy.export(app, actor_of(interaction), largest)
-        for group in _groups(files, largest):
-            await whisper(
-                interaction,
-                texts.archives.EXPORTED,
-                files=[discord.File(io.BytesIO(export.data), export.name) for export in group],
-            )
+        exports = await privacy.export(self.app, actor_of(interaction), largest)
+        for group in _groups(exports, largest):
+            files = [discord.File(io.BytesIO(export.data), export.name) for export in group]
+            await whisper(interaction, texts.archives.EXPORTED, files=files)
 
-    return export
+    async def ask_for_file(self, interaction: Interaction) -> None:
+        """Ask for the file to import."""
+        await interaction.response.send_modal(ImportForm(self))
+
+    async def ask_before_deleting(self, interaction: Interaction) -> None:
+        """Let them type a word before everything is deleted."""
+        await interaction.response.send_modal(DeletionForm(self))
+
+
+class ImportForm(Form):
+    """Asks for the file to import, and shows what importing it would do."""
+
+    def __init__(self, card: PrivacyCard) -> None:
+        self._card = card
+        self._file = FileField("The file", "file", texts.archives.IMPORT_HINT)
+        super().__init__("Import", self._file)
+
+    async def submit(self, interaction: Interaction) -> None:
+        """Show the plan."""
+        await interaction.response.defer()
+        data = await attachments.read_file(self._file.file)
+        plan = await privacy.plan_import(self._card.app, actor_of(interaction), data)
+        await ImportPlanCard(self._card, plan).show(interaction)
+
+
+class ImportPlanCard(Card):
+    """What an import would do, before it does it."""
+
+    def __init__(self, opened_from: PrivacyCard, plan: ImportPlan) -> None:
+        super().__init__()
+        self._opened_from = opened_from
+        self._plan = plan
+        self.add(
+            ui.TextDisplay(texts.archives.plan([concept.name for concept in plan.new], plan.pictures, plan.known)),
+            ui.ActionRow(
+                *([ActionButton("Import", self.carry_out, GREEN, custom_id="yes")] if plan.new else []),
+                ActionButton("Back", opened_from.again, custom_id="back"),
+            ),
+        )
+
+    async def carry_out(self, interaction: Interaction) -> None:
+        """Do it."""
+        await interaction.response.defer()
+        count = await privacy.carry_out(self._opened_from.app, actor_of(interaction), self._plan)
+        await self._opened_from.again(interaction)
+        await whisper(interaction, texts.archives.imported(count))
+
+
+class DeletionForm(Form):
+    """Deletes everything once the word is typed."""
+
+    def __init__(self, card: PrivacyCard) -> None:
+        self._card = card
+        self._word = TextField(f"Type {texts.privacy.DELETE_WORD} to delete everything", "word", max_length=10)
+        super().__init__("Delete everything", self._word, ui.TextDisplay(texts.privacy.DELETE_EVERYTHING))
+
+    async def submit(self, interaction: Interaction) -> None:
+        """Delete it, and give them a receipt."""
+        if self._word.value.strip().upper() != texts.privacy.DELETE_WORD:
+            await whisper(interaction, texts.privacy.NOT_DELETED)
+            return
+        await interaction.response.defer()
+        receipt = await privacy.erase(self._card.app, actor_of(interaction))
+        await self._card.again(interaction)
+        text = texts.privacy.receipt(receipt.erased, receipt.number, receipt.at, objects=receipt.objects)
+        file = discord.File(io.BytesIO(text.encode()), f"keepsake-receipt-{receipt.number}.txt")
+        await whisper(interaction, f"```\n{text}\n```", file=file)
 
 
 def _groups(files: list[Export], largest: int) -> list[list[Export]]:
@@ -124,61 +173,3 @@ def _groups(files: list[Export], largest: int) -> list[list[Export]]:
             groups.append([])
         groups[-1].append(file)
     return groups
-
-
-def _asks_import(app: App) -> Act:
-    async def ask(interaction: Interaction) -> None:
-        field = upload("The file", "file", texts.archives.IMPORT_HINT)
-
-        async def plan(submitted: Interaction) -> None:
-            await submitted.response.defer()
-            data = await attachments.read_file(file_of(field))
-            await _show_plan(submitted, app, await privacy.plan_import(app, actor_of(submitted), data))
-
-        await interaction.response.send_modal(Ask("Import", plan, field))
-
-    return ask
-
-
-async def _show_plan(interaction: Interaction, app: App, plan: ImportPlan) -> None:
-    async def carry_out(pressed: Interaction) -> None:
-        await pressed.response.defer()
-        count = await privacy.carry_out(app, actor_of(pressed), plan)
-        await show_privacy(pressed, app)
-        await whisper(pressed, texts.archives.imported(count))
-
-    buttons = [Press("Back", _back(app), custom_id="back")]
-    if plan.new:
-        buttons.insert(0, Press("Import", carry_out, GREEN, custom_id="yes"))
-    said = texts.archives.plan([concept.name for concept in plan.new], plan.pictures, plan.known)
-    await show(interaction, Shown(view_of(ui.TextDisplay(said), *rows(buttons)), {}))
-
-
-def _asks_deletion(app: App) -> Act:
-    async def ask(interaction: Interaction) -> None:
-        word = line(f"Type {texts.privacy.DELETE_WORD} to delete everything", "word", longest=10)
-
-        async def delete(submitted: Interaction) -> None:
-            if value_of(word).strip().upper() != texts.privacy.DELETE_WORD:
-                await whisper(submitted, texts.privacy.NOT_DELETED)
-                return
-            await submitted.response.defer()
-            receipt = await privacy.erase(app, actor_of(submitted))
-            await show_privacy(submitted, app)
-            text = texts.privacy.receipt(receipt.erased, receipt.number, receipt.at, objects=receipt.objects)
-            file = discord.File(io.BytesIO(text.encode()), f"keepsake-receipt-{receipt.number}.txt")
-            await whisper(submitted, f"```\n{text}\n```", file=file)
-
-        warning: ui.TextDisplay[ui.LayoutView] = ui.TextDisplay(texts.privacy.DELETE_EVERYTHING)
-        form = Ask("Delete everything", delete, word)
-        form.add_item(warning)
-        await interaction.response.send_modal(form)
-
-    return ask
-
-
-def _back(app: App) -> Act:
-    async def back(interaction: Interaction) -> None:
-        await show_privacy(interaction, app)
-
-    return back

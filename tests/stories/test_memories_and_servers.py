@@ -229,6 +229,61 @@ async def test_only_admins_have_the_admins_command(server: Server, admin: Any) -
     assert "server memory" not in server.bob.available_commands(server.channel)
 
 
+def take_role(place: Server, member: Any) -> None:
+    [role] = place.env.backend.get_guild(place.env.guild.id).members[member.id].role_ids
+    place.env.backend.remove_member_role(place.env.guild.id, member.id, role)
+
+
+async def test_who_is_no_admin_any_more_can_do_nothing_with_a_card_that_is_still_open(
+    server: Server, admin: Any
+) -> None:
+    await server.remember_cat(share=True)
+    governs = (await admin.slash(server.channel, "server memory")).response
+    leafs = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, leafs, "list")
+    [value] = [option["value"] for option in options(leafs, "open")]
+    await admin.select(leafs.message, [value], custom_id="open")
+    purges = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, purges, "purge")
+
+    take_role(server, admin)
+
+    refusals = [
+        await press(admin, governs, "lock"),
+        await press(admin, governs, "audit"),
+        await press(admin, governs, "learned"),
+        await fill(admin, governs, "limits", member="1", server="1", days="1"),
+        await fill(admin, purges, "everything", word="delete"),
+        await fill(admin, leafs, "edit", name="Mine now", info="", category=""),
+        await press(admin, leafs, "all"),
+    ]
+    assert all("Only the admins" in told(refusal).content for refusal in refusals)
+    shared = await memories(server, server.alice, server=True)
+    assert "Mochi" in said(shared)
+    assert "Mine now" not in said(shared)
+    forgotten = await server.alice.slash(server.channel, "forget", name="Mochi")
+    assert "forgotten" in forgotten.response.content  # it was not locked
+
+
+async def test_who_is_given_the_admins_command_in_the_servers_settings_governs_until_it_is_taken_away(
+    server: Server,
+) -> None:
+    command = server.env.bot.synced_commands["server"]
+    helper = server.env.guild.create_role("Helpers")
+    member = server.env.guild.add_member(server.env.create_user("hal"), roles=[helper])
+    assert "server memory" not in member.available_commands(server.channel)
+
+    server.env.guild.set_command_permissions(command, {helper: True})
+    shown = (await member.slash(server.channel, "server memory")).response
+    await press(member, shown, "lock")
+    assert "Unlock" in said(shown)
+
+    server.env.guild.set_command_permissions(command, {helper: True, member: False})
+    refused = await press(member, shown, "lock")
+    assert "Only the admins" in told(refused).content
+    assert "Unlock" in said(shown)
+
+
 async def test_admins_govern_who_shares(server: Server, admin: Any) -> None:
     shown = (await admin.slash(server.channel, "server memory")).response
     await admin.select(shown.message, ["admins"], custom_id="who")

@@ -18,13 +18,12 @@ from bot.service.ask import AnswerContext
 from bot.service.governance import owner_of
 from bot.service.remember import remember_region
 from bot.ui.actor import actor_of
+from bot.ui.cards import Form, Interaction, info_field, name_field
 from bot.ui.errors import explained
 from db.types import Concept, SetAside, Verdict
 
 MAX_JUDGED = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
-
-Interaction = discord.Interaction[Any]
 
 
 def app_of(interaction: Interaction) -> App:
@@ -99,33 +98,25 @@ class RememberThis(AnswerButton, template=PATTERN.format(kind="remember")):
     @explained
     async def callback(self, interaction: Interaction) -> None:
         """Ask for the name."""
-        await interaction.response.send_modal(NameIt(self.answer_id, self.region))
+        await interaction.response.send_modal(NameForm(self.answer_id, self.region))
 
 
-class NameIt(discord.ui.Modal, title="Remember this"):
+class NameForm(Form):
     """Asks for what `/remember` asks for; the picture is there already."""
 
-    name: discord.ui.TextInput[Self] = discord.ui.TextInput(label="Name", custom_id="name", max_length=64)
-    info: discord.ui.TextInput[Self] = discord.ui.TextInput(
-        label="What should I know?",
-        custom_id="info",
-        max_length=1000,
-        required=False,
-        style=discord.TextStyle.paragraph,
-    )
-
     def __init__(self, answer_id: UUID, region: int) -> None:
-        super().__init__()
         self._answer_id = answer_id
         self._region = region
+        self._name = name_field()
+        self._info = info_field()
+        super().__init__("Remember this", self._name, self._info)
 
-    @explained
-    async def on_submit(self, interaction: Interaction) -> None:
+    async def submit(self, interaction: Interaction) -> None:
         """Remember it, for the viewer alone."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         actor, app = actor_of(interaction), app_of(interaction)
         answer = await feedback.answer_of(app, actor, self._answer_id)
-        concept = await remember_region(app, actor, answer, self._region, self.name.value, self.info.value)
+        concept = await remember_region(app, actor, answer, self._region, self._name.value, self._info.value)
         await interaction.edit_original_response(content=texts.memories.remembered(concept))
 
 
