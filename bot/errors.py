@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from db.errors import NotRememberedError, UserFacingError
-
-
-class NotAllowedError(UserFacingError):
-    """The person may not do this, here or now."""
+from db.errors import NotAllowedError, NotRememberedError, UserFacingError
 
 
 class NoServerError(NotAllowedError):
@@ -17,28 +13,6 @@ class NoServerError(NotAllowedError):
 
 class ChannelClosedError(NotAllowedError):
     """The server's admins don't want the bot in this channel."""
-
-
-class OnlyAdminsShareError(NotAllowedError):
-    """On this server only the admins put something into its memory."""
-
-
-class OnlyRolesShareError(NotAllowedError):
-    """On this server only some roles put something into its memory, and the person has none of them."""
-
-
-class NotAdminError(NotAllowedError):
-    """Only who governs the server's memory may do this, and the person doesn't, or no longer."""
-
-
-class NotYoursError(NotAllowedError):
-    """A shared concept is changed only by who shared it, and by the server's admins."""
-
-    name: str
-
-
-class MemoryLockedError(NotAllowedError):
-    """The server's memory is locked: only its admins change something in it."""
 
 
 class TrainingConsentMissingError(NotAllowedError):
@@ -55,28 +29,6 @@ class NothingToTrainOnError(NotAllowedError):
 
 class ModelElsewhereError(NotAllowedError):
     """The model that answers runs on a server elsewhere, where it can't be trained."""
-
-
-class LimitReachedError(UserFacingError):
-    """No more fits; ``max_count`` is how many do."""
-
-    max_count: int
-
-
-class MemoryFullError(LimitReachedError):
-    """The person's own memory is full of concepts."""
-
-
-class PicturesFullError(LimitReachedError):
-    """The concept has as many pictures as are kept of one."""
-
-
-class MemberLimitError(LimitReachedError):
-    """The member has shared as many concepts as the server's admins allow."""
-
-
-class ServerFullError(LimitReachedError):
-    """The server's memory is full of concepts."""
 
 
 class NumberField(StrEnum):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.admission import check_fits, check_may_change, check_may_put
 from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ObjectedError, ReferenceGoneError
 from db.locks import lock_memory, lock_people
 from db.names import check_category, check_info, check_name, name_key
@@ -168,12 +169,14 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
     """Store a concept with its first reference: all of it or nothing.
 
     Raises InvalidTextError when the name, info or category can't be used, NameTakenError when the owner has a concept
-    of that name already, without regard to case, and ObjectedError when the person it is doesn't want to be shared.
+    of that name already, without regard to case, ObjectedError when the person it is doesn't want to be shared, and
+    what `db.admission` raises.
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
         await lock_people(connection, new.linked_user)
         await lock_memory(connection, new.owner_id)
+        await check_may_put(connection, new.owner_id)
         try:
             concept_id = await connection.fetchval(
                 INSERT_CONCEPT,
@@ -192,17 +195,22 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
         except asyncpg.PostgresError as error:
             raise refused(error) from error
         await store_reference(connection, new.owner_id, concept_id, new.reference, new.created_by)
+        await check_fits(connection, new.owner_id, concept_id)
         return await get(connection, new.owner_id, concept_id)
 
 
 async def add_reference(
     connection: asyncpg.Connection, concept: Concept, reference: NewReference, created_by: int
 ) -> Concept:
-    """Store one more reference of a concept. Raises NotRememberedError when it was forgotten meanwhile."""
+    """Store one more reference of a concept.
+
+    Raises NotRememberedError when it was forgotten meanwhile, and what `db.admission` raises.
+    """
     async with connection.transaction():
         await lock_memory(connection, concept.owner_id)
-        await get(connection, concept.owner_id, concept.concept_id)
+        await check_may_change(connection, await get(connection, concept.owner_id, concept.concept_id))
         await store_reference(connection, concept.owner_id, concept.concept_id, reference, created_by)
+        await check_fits(connection, concept.owner_id, concept.concept_id)
         return await get(connection, concept.owner_id, concept.concept_id)
 
 
@@ -226,7 +234,7 @@ async def edit(
     """Change what is given, leave what is None; returns the concept as it is now.
 
     Raises InvalidTextError, NameTakenError and ObjectedError as `remember` does, NotRememberedError when it was
-    forgotten meanwhile.
+    forgotten meanwhile, NotAllowedError.
     """
     new_name = None if name is None else check_name(name)
     changes = (
@@ -238,6 +246,8 @@ async def edit(
     )
     async with connection.transaction():
         await lock_people(connection, linked_user)
+        await lock_memory(connection, concept.owner_id)
+        await check_may_change(connection, await get(connection, concept.owner_id, concept.concept_id))
         try:
             await connection.execute(CHANGE_CONCEPT, concept.owner_id, concept.concept_id, *changes)
         except asyncpg.UniqueViolationError as error:
@@ -302,7 +312,9 @@ async def remove_reference(connection: asyncpg.Connection, concept: Concept, ref
     """
     async with connection.transaction():
         await lock_memory(connection, concept.owner_id)
-        if (await get(connection, concept.owner_id, concept.concept_id)).references < 2:
+        now = await get(connection, concept.owner_id, concept.concept_id)
+        await check_may_change(connection, now)
+        if now.references < 2:
             raise LastReferenceError
         picture = await connection.fetchval(DELETE_REFERENCE, concept.owner_id, concept.concept_id, reference_id)
         if picture is None:

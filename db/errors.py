@@ -90,3 +90,59 @@ class RateLimitedError(UserFacingError):
     """A limit is used up; ``seconds`` is when the next use is possible."""
 
     seconds: int
+
+
+class NotAllowedError(UserFacingError):
+    """The person may not do this, here or now."""
+
+
+class OnlyAdminsShareError(NotAllowedError):
+    """On this server only the admins put something into its memory."""
+
+
+class OnlyRolesShareError(NotAllowedError):
+    """On this server only some roles put something into its memory, and the person has none of them."""
+
+
+class ApprovalNeededError(NotAllowedError):
+    """The server's admins have come to want to approve what is shared."""
+
+
+class NotYoursError(NotAllowedError):
+    """A shared concept is changed only by who shared it, and by the server's admins."""
+
+    name: str
+
+
+class MemoryLockedError(NotAllowedError):
+    """The server's memory is locked: only its admins change something in it."""
+
+
+class NotAdminError(NotAllowedError):
+    """Only who governs the server's memory does this, and who acts doesn't (any more)."""
+
+
+class LimitReachedError(UserFacingError):
+    """No more fits; ``max_count`` is how many do."""
+
+    max_count: int
+
+
+class MemoryFullError(LimitReachedError):
+    """The person's own memory is full of concepts."""
+
+
+class PicturesFullError(LimitReachedError):
+    """The concept has as many pictures as are kept of one."""
+
+
+class MemberLimitError(LimitReachedError):
+    """The member has shared as many concepts as the server's admins allow."""
+
+
+class ServerFullError(LimitReachedError):
+    """The server's memory is full of concepts."""
+
+
+class QuotaError(LimitReachedError):
+    """The pictures of a memory take as many megabytes as there are."""

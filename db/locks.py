@@ -12,6 +12,7 @@ The order is: people before memories, and people by their number.
   linked concept is inserted) could wait for them while they wait for the memory: a deadlock. So whoever may link
   somebody asks for the person first; the trigger then finds the lock taken by its own transaction.
 * Two people are linked in one transaction only by merging; sorted by number, two merges can't wait for each other.
+* What moves from one memory to another locks both first, sorted by id.
 * Erasing enters the servers sorted by id, for the same reason.
 """
 
@@ -37,6 +38,12 @@ async def lock_people(connection: asyncpg.Connection, *user_ids: int | None) -> 
     """Make sure that none of these people objects or withdraws consent meanwhile; None is nobody."""
     for user_id in sorted({number for number in user_ids if number is not None}):
         await connection.execute(LOCK_PERSON, user_id)
+
+
+async def lock_memories(connection: asyncpg.Connection, *owner_ids: OwnerId) -> None:
+    """Lock several owners' writes, in one order: two who move something to and fro don't wait for each other."""
+    for owner_id in sorted(set(owner_ids)):
+        await lock_memory(connection, owner_id)
 
 
 async def lock_memory(connection: asyncpg.Connection, owner_id: OwnerId) -> None:

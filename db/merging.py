@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from db.admission import check_fits, check_may_change
 from db.concepts import get
 from db.errors import CannotMergeError
 from db.locks import lock_memory, lock_people
@@ -52,7 +53,7 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
     """Make one concept of two of the same owner: the first one's name and avatar, the pictures and info of both.
 
     Raises NotRememberedError when one was forgotten meanwhile, CannotMergeError when they aren't two of one memory, and
-    InvalidTextError when both infos together are too long.
+    InvalidTextError when both infos together are too long, and what `db.admission` raises.
     """
     owner = kept.owner_id
     if other.owner_id != owner or other.concept_id == kept.concept_id:
@@ -62,6 +63,8 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
         await lock_memory(connection, owner)
         kept = await get(connection, owner, kept.concept_id)
         other = await get(connection, owner, other.concept_id)
+        for concept in (kept, other):
+            await check_may_change(connection, concept)
         ids = (owner, other.concept_id, kept.concept_id)
         await connection.execute(WITHOUT_AVATAR, owner, other.concept_id)
         await connection.execute(MOVE_REFERENCES, *ids)
@@ -70,6 +73,7 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
         await connection.execute(MOVE_SIGHTINGS, *ids, viewer.personal)
         await connection.execute(ADD_UP, owner, kept.concept_id, _both_infos(kept, other), other.concept_id)
         await connection.execute(DELETE_EMPTIED, owner, other.concept_id)
+        await check_fits(connection, owner, kept.concept_id)
         return await get(connection, owner, kept.concept_id)
 
 

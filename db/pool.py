@@ -32,7 +32,9 @@ SETTINGS = {
 
 SET_VIEWER = """
     SELECT set_config('keepsake.personal', $1, true),
-           set_config('keepsake.shared', $2, true)
+           set_config('keepsake.shared', $2, true),
+           set_config('keepsake.roles', $3, true),
+           set_config('keepsake.governs', $4, true)
 """
 
 READ_SETTING = "SELECT coalesce(current_setting($1, true), '')"
@@ -99,7 +101,9 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
     Raises DatabaseUnavailableError when the database can't be reached or goes away; nothing of it is kept then.
     """
     async with without_viewer(pool) as connection:
-        await connection.execute(SET_VIEWER, viewer.personal, viewer.server_memory or "")
+        roles = ",".join(str(role) for role in sorted(viewer.roles))
+        governs = "on" if viewer.is_admin and viewer.server_memory is not None else ""
+        await connection.execute(SET_VIEWER, viewer.personal, viewer.server_memory or "", roles, governs)
         yield connection
 
 
@@ -136,7 +140,7 @@ async def entering(connection: asyncpg.Connection, server: OwnerId) -> AsyncIter
 
     Only for what a viewer may do everywhere, wherever they do it: taking back what is theirs.
     """
-    async with _set(connection, "keepsake.shared", server):
+    async with _set(connection, "keepsake.shared", server), _set(connection, "keepsake.governs", ""):
         yield
 
 

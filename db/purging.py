@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db.admission import check_governs
 from db.locks import lock_memory
 from db.membership import mark_returned
 from db.pictures import delete_unused_pictures
@@ -81,8 +82,9 @@ async def purge(
     """Delete a server's concepts and answers: all, one member's, or those nobody touched since; returns how many.
 
     Of a member it takes what they shared, what is linked to them, their pictures of others' concepts, their
-    proposals, and the answers they were given on this server.
+    proposals, and the answers they were given on this server. Raises NotAdminError.
     """
+    await check_governs(connection, owner_id)
     return len(await _purge(connection, owner_id, member, before))
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import asyncpg
 
+from db.admission import lock_to_govern
 from db.purging import delete_answers
 from db.types import AuditEntry, OwnerId, ServerSettings, WhoMayShare
 
@@ -66,9 +67,10 @@ async def change_settings(
 ) -> None:
     """Store how a server's memory is governed, with a line in the audit log.
 
-    A shorter retention holds for earlier answers, too.
+    A shorter retention holds for earlier answers, too. Raises NotAdminError.
     """
     async with connection.transaction():
+        await lock_to_govern(connection, owner_id)
         await connection.execute(
             SET_SETTINGS,
             owner_id,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from db import admission
 from db.concepts import CONCEPT_COLUMNS, concept_from
 from db.rows import box_from, to_vector
 from db.types import Answer, Sighting, Viewer
@@ -53,6 +54,18 @@ NAME_IN_SIGHTING = """
 """
 
 
+# The newest answer stays, however large it is.
+DELETE_BEYOND_QUOTA = """
+    DELETE FROM answer
+     USING (SELECT answer_id,
+                   sum(octet_length(jpeg)) OVER (ORDER BY created_at DESC, answer_id) AS bytes_till_here
+              FROM answer
+             WHERE owner_id = $1) AS kept
+     WHERE answer.owner_id = $1 AND answer.answer_id = kept.answer_id
+       AND kept.bytes_till_here > $2 AND answer.answer_id <> $3
+"""
+
+
 async def store_answer(
     connection: asyncpg.Connection,
     viewer: Viewer,
@@ -64,7 +77,8 @@ async def store_answer(
 ) -> UUID:
     """Store the picture of an answer (JPEG, pixels) and what was seen in it; returns the id for its buttons.
 
-    It belongs to the viewer: nobody else can load it. ``keep_for`` is the retention of where it was given.
+    It belongs to the viewer: nobody else can load it. ``keep_for`` is the retention of where it was given. When all
+    of their answers take more bytes than are kept, the oldest go.
     """
     digest = hashlib.sha256(picture).hexdigest()
     async with connection.transaction():
@@ -73,6 +87,7 @@ async def store_answer(
         )
         rows = [(viewer.personal, answer_id, *_columns(sighting)) for sighting in sightings]
         await connection.executemany(INSERT_SIGHTING, rows)
+        await connection.execute(DELETE_BEYOND_QUOTA, viewer.personal, admission.MAX_BYTES_OF_ANSWERS, answer_id)
     return answer_id
 
 

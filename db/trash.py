@@ -11,9 +11,10 @@ from uuid import UUID
 
 import asyncpg
 
+from db.admission import check_fits, check_governs, check_may_change, check_may_put, needs_approval
 from db.concepts import forget, get, refused
 from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError
-from db.locks import lock_memory, lock_people
+from db.locks import lock_memories, lock_memory, lock_people
 from db.types import Concept, OwnerId, SetAside
 
 UNDO_TIME = timedelta(minutes=10)
@@ -123,15 +124,20 @@ async def take(connection: asyncpg.Connection, concept: Concept) -> str:
     return str(snapshot)
 
 
-async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: str, name: str) -> Concept:
+async def restore(
+    connection: asyncpg.Connection, owner_id: OwnerId, snapshot: str, name: str, *, approved: bool = False
+) -> Concept:
     """Put a snapshot into an owner's memory: the one it was taken from, or another.
 
+    ``approved`` is as in `db.admission.check_may_put`.
+
     Raises NameTakenError when the owner has a concept of that name (or this very one) by now, ObjectedError when its
-    person doesn't want to be shared.
+    person doesn't want to be shared, and what `db.admission` raises.
     """
     async with connection.transaction():
         await lock_people(connection, await connection.fetchval(PERSON_OF, snapshot))
         await lock_memory(connection, owner_id)
+        await check_may_put(connection, owner_id, approved=approved)
         try:
             concept_id = await connection.fetchval(RESTORE_CONCEPT, owner_id, snapshot)
         except asyncpg.UniqueViolationError as error:
@@ -140,13 +146,15 @@ async def restore(connection: asyncpg.Connection, owner_id: OwnerId, snapshot: s
             raise refused(error) from error
         for statement in RESTORE_REST:
             await connection.execute(statement, owner_id, snapshot)
+        await check_fits(connection, owner_id, concept_id)
         return await get(connection, owner_id, concept_id)
 
 
 async def forget_for_now(connection: asyncpg.Connection, concept: Concept, forgotten_by: int) -> SetAside:
-    """Forget a concept so that it can be undone for ten minutes. Raises NotRememberedError."""
+    """Forget a concept so that it can be undone for ten minutes. Raises NotAllowedError, NotRememberedError."""
     async with connection.transaction():
         await lock_memory(connection, concept.owner_id)
+        await check_may_change(connection, concept)
         snapshot = await take(connection, concept)
         name = await forget(connection, concept.owner_id, concept.concept_id)
         row = await connection.fetchrow(
@@ -161,15 +169,51 @@ async def undo(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: 
 
 
 async def propose(connection: asyncpg.Connection, concept: Concept, to: OwnerId, proposed_by: int) -> SetAside:
-    """Put a copy of a concept before a server's admins. Raises NotRememberedError, ObjectedError."""
-    snapshot = await take(connection, concept)
-    try:
-        row = await connection.fetchrow(
-            SET_ASIDE, to, "proposed", concept.name, concept.linked_user, snapshot, proposed_by, APPROVAL_TIME
-        )
-    except asyncpg.PostgresError as error:
-        raise refused(error) from error
+    """Put a copy of a concept before a server's admins.
+
+    Raises NotRememberedError, ObjectedError, and what `db.admission` raises.
+    """
+    async with connection.transaction():
+        await lock_people(connection, concept.linked_user)
+        await lock_memory(connection, to)
+        await check_may_put(connection, to, approved=True)
+        snapshot = await take(connection, concept)
+        try:
+            row = await connection.fetchrow(
+                SET_ASIDE, to, "proposed", concept.name, concept.linked_user, snapshot, proposed_by, APPROVAL_TIME
+            )
+        except asyncpg.PostgresError as error:
+            raise refused(error) from error
     return _set_aside_from(row)
+
+
+async def share(connection: asyncpg.Connection, concept: Concept, to: OwnerId, shared_by: int) -> Concept | None:
+    """Move a concept into a server's memory; None when a copy waits for the admins instead.
+
+    Raises NotRememberedError, and as `restore`.
+    """
+    async with connection.transaction():
+        await lock_people(connection, concept.linked_user)
+        await lock_memories(connection, concept.owner_id, to)
+        if await needs_approval(connection, to):
+            await propose(connection, concept, to, shared_by)
+            return None
+        return await _move(connection, concept, to)
+
+
+async def unshare(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> None:
+    """Move a concept out of a server's memory into a user's own, unless they have it there already.
+
+    Raises NotAllowedError, NotRememberedError, and as `restore`.
+    """
+    async with connection.transaction():
+        await lock_people(connection, concept.linked_user)
+        await lock_memories(connection, concept.owner_id, to)
+        await check_may_change(connection, concept)
+        if await _has(connection, to, concept.concept_id):
+            await forget(connection, concept.owner_id, concept.concept_id)
+        else:
+            await _move(connection, concept, to)
 
 
 async def proposals(connection: asyncpg.Connection, owner_id: OwnerId) -> list[SetAside]:
@@ -178,16 +222,35 @@ async def proposals(connection: asyncpg.Connection, owner_id: OwnerId) -> list[S
 
 
 async def approve(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> Concept:
-    """Take a proposal into the server's memory. Raises NotRememberedError when it is gone, and as `restore`."""
+    """Take a proposal into the server's memory.
+
+    Raises NotAdminError, NotRememberedError when it is gone, and as `restore`.
+    """
+    await check_governs(connection, owner_id)
     return await _bring_back(connection, owner_id, set_aside_id, "proposed", ProposalGoneError())
 
 
 async def decline(connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID) -> str:
-    """Delete a proposal; returns its name. Raises NotRememberedError when it is gone."""
+    """Delete a proposal; returns its name. Raises NotAdminError, and NotRememberedError when it is gone."""
+    await check_governs(connection, owner_id)
     row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, "proposed")
     if row is None:
         raise ProposalGoneError
     return str(row["name"])
+
+
+async def _move(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> Concept:
+    moved = await restore(connection, to, await take(connection, concept), concept.name)
+    await forget(connection, concept.owner_id, concept.concept_id)
+    return moved
+
+
+async def _has(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID) -> bool:
+    try:
+        await get(connection, owner_id, concept_id)
+    except NotRememberedError:
+        return False
+    return True
 
 
 async def _bring_back(
@@ -198,7 +261,7 @@ async def _bring_back(
         row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, why)
         if row is None:
             raise too_late
-        return await restore(connection, owner_id, row["snapshot"], row["name"])
+        return await restore(connection, owner_id, row["snapshot"], row["name"], approved=True)
 
 
 def _set_aside_from(row: asyncpg.Record) -> SetAside:

@@ -32,10 +32,15 @@ def server_owner(server_id: int) -> OwnerId:
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Who is asking, and where: the only thing that decides what may be recalled."""
+    """Who is asking, and where: the only thing that decides what may be recalled.
+
+    What they may change goes by their ``roles`` on the server, and by ``is_admin``: whether they govern its memory.
+    """
 
     user_id: int
     server_id: int | None = None
+    roles: frozenset[int] = frozenset()
+    is_admin: bool = False
 
     @property
     def personal(self) -> OwnerId:

@@ -45,6 +45,7 @@ from db.types import Region, Sighting, Verdict, Viewer, server_owner
 from tests.support.leaks.people import learn
 from tests.support.leaks.thieves import Theft, Thieves
 from tests.support.leaks.world import CALIBRATION, SERVERS, USERS, Access, Leak, access_to
+from tests.support.members import governing
 from tests.support.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 
 pytestmark = pytest.mark.slow
@@ -253,7 +254,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
 
 
 async def test_without_filters_nobody_deletes_what_is_anothers(pried_open: asyncpg.Pool) -> None:
-    async with viewing(pried_open, BO) as connection:
+    async with viewing(pried_open, governing(BO)) as connection:
         mine = await concepts.list_concepts(connection, BO.personal)
         await concepts.edit(connection, mine[0], info="spoilt")
         await purging.purge(connection, server_owner(700000000007002))

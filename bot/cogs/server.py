@@ -1,6 +1,7 @@
 """`/server memory`: for those who govern a server's memory. Who that is, Discord's command permissions decide.
 
-It starts as *Manage Server*; a server's admins change it under Server Settings → Integrations.
+It starts as *Manage Server*; a server's admins change it under Server Settings → Integrations. The card asks for it
+anew at every press (`bot.ui.actor.admin_of`).
 """
 
 from __future__ import annotations

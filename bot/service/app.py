@@ -9,15 +9,12 @@ import asyncpg
 from bot.service.worker_client import WorkerClient
 from db.types import Channel, OwnerId, Viewer
 
-MAX_PERSONAL_CONCEPTS = 1000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """The parts that the product is made of.
 
-    ``max_concepts`` is how many one user may have, ``min_concepts_to_train`` how many a training takes (None: the model
-    can't be trained).
+    ``min_concepts_to_train`` is how many concepts a training takes (None: the model can't be trained).
 
     Whatever is done with it raises DatabaseUnavailableError, WorkerUnavailableError, WorkerBusyError and
     WorkerRefusedError.
@@ -25,7 +22,6 @@ class App:
 
     pool: asyncpg.Pool
     worker: WorkerClient
-    max_concepts: int = MAX_PERSONAL_CONCEPTS
     min_concepts_to_train: int | None = None
 
 
@@ -44,8 +40,8 @@ class Actor:
 
     @property
     def viewer(self) -> Viewer:
-        """What the database goes by: the rows that this actor may see."""
-        return Viewer(self.user_id, self.server_id)
+        """What the database goes by: the rows that this actor may see, and what they may change."""
+        return Viewer(self.user_id, self.server_id, self.roles, self.is_admin)
 
     @property
     def personal_memory(self) -> OwnerId:

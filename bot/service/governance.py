@@ -1,4 +1,4 @@
-"""How the admins of a server govern its memory. Whoever may use the command may do this: Discord decides who."""
+"""How the admins of a server govern its memory: each use case looks at who acts, anew (`permissions.governed_by`)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from bot.errors import InvalidNumberError, NoServerError, NumberField
+from bot.errors import InvalidNumberError, NumberField
 from bot.service import learning
 from bot.service.app import Actor, App
+from bot.service.permissions import governed_by
 from bot.service.reports import Learning, StopReason
 from db import concepts, membership, purging, servers, trash
 from db.pool import viewing
-from db.types import AuditEntry, Concept, OwnerId, ServerSettings, SetAside, Viewer, server_owner
+from db.types import AuditEntry, Concept, ServerSettings, SetAside, Viewer, server_owner
 
 LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
@@ -32,7 +33,7 @@ class ServerCard:
 
 async def overview(app: App, actor: Actor) -> ServerCard:
     """Return how the server's memory is governed."""
-    owner = owner_of(actor)
+    owner = governed_by(actor)
     async with viewing(app.pool, actor.viewer) as connection:
         return ServerCard(
             settings=await servers.settings_of(connection, owner),
@@ -52,7 +53,7 @@ async def settings_of(app: App, actor: Actor) -> ServerSettings:
 
 async def change(app: App, actor: Actor, action: str, **changes: object) -> ServerSettings:
     """Change some settings; ``action`` is what the audit log says about it."""
-    owner = owner_of(actor)
+    owner = governed_by(actor)
     async with viewing(app.pool, actor.viewer) as connection:
         settings = replace(await servers.settings_of(connection, owner), **changes)  # type: ignore[arg-type]
         await servers.change_settings(connection, owner, actor.user_id, settings, action)
@@ -81,7 +82,7 @@ async def pause_learning(app: App, actor: Actor) -> None:
     """Learn no more from the server's memory till somebody resumes it; what goes on is stopped."""
     await change(app, actor, "paused learning", trains=False)
     async with viewing(app.pool, actor.viewer) as connection:
-        await learning.stop(connection, owner_of(actor), StopReason.PAUSED)
+        await learning.stop(connection, governed_by(actor), StopReason.PAUSED)
 
 
 async def resume_learning(app: App, actor: Actor) -> None:
@@ -92,12 +93,12 @@ async def resume_learning(app: App, actor: Actor) -> None:
 async def approve(app: App, actor: Actor, set_aside_id: UUID) -> Concept:
     """Take a proposal into the server's memory. Raises NotRememberedError, NameTakenError, ObjectedError."""
     async with viewing(app.pool, actor.viewer) as connection:
-        return await trash.approve(connection, owner_of(actor), set_aside_id)
+        return await trash.approve(connection, governed_by(actor), set_aside_id)
 
 
 async def decline(app: App, actor: Actor, set_aside_id: UUID) -> str:
     """Delete a proposal; returns its name. Raises NotRememberedError."""
-    owner = owner_of(actor)
+    owner = governed_by(actor)
     async with viewing(app.pool, actor.viewer) as connection:
         name = await trash.decline(connection, owner, set_aside_id)
         await servers.note(connection, owner, actor.user_id, "declined a proposal")
@@ -124,13 +125,13 @@ async def purge_all(app: App, actor: Actor) -> int:
 async def audit_page(app: App, actor: Actor, page: int, size: int) -> list[AuditEntry]:
     """Return a page of the audit log, the latest first."""
     async with viewing(app.pool, actor.viewer) as connection:
-        return await servers.audit_log(connection, owner_of(actor), limit=size, offset=page * size)
+        return await servers.audit_log(connection, governed_by(actor), limit=size, offset=page * size)
 
 
 async def audit_csv(app: App, actor: Actor) -> bytes:
     """Return the audit log as CSV (RFC 4180), the latest first."""
     async with viewing(app.pool, actor.viewer) as connection:
-        entries = await servers.audit_log(connection, owner_of(actor), limit=LONGEST_EXPORT)
+        entries = await servers.audit_log(connection, governed_by(actor), limit=LONGEST_EXPORT)
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["at", "actor", "action", "subject"])
@@ -150,13 +151,6 @@ async def note_return(app: App, server_id: int) -> None:
         await membership.mark_back(connection, server_owner(server_id))
 
 
-def owner_of(actor: Actor) -> OwnerId:
-    """Return the memory of the server that a person is on. Raises NotAllowedError elsewhere."""
-    if actor.server_memory is None:
-        raise NoServerError
-    return actor.server_memory
-
-
 def nobody_on(server_id: int) -> Viewer:
     """Return the viewer of a server's memory alone: for what the bot does there by itself."""
     return Viewer(0, server_id)
@@ -165,7 +159,7 @@ def nobody_on(server_id: int) -> Viewer:
 async def _purge(
     app: App, actor: Actor, action: str, *, member: int | None = None, before: datetime | None = None
 ) -> int:
-    owner = owner_of(actor)
+    owner = governed_by(actor)
     async with viewing(app.pool, actor.viewer) as connection:
         gone = await purging.purge(connection, owner, member=member, before=before)
         await servers.note(connection, owner, actor.user_id, action)

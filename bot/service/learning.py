@@ -32,12 +32,14 @@ async def learning_of(app: App, connection: asyncpg.Connection, owner: OwnerId) 
 
 async def look(app: App, actor: Actor, owner: OwnerId) -> Learning:
     """Return how learning from a memory stands, in a transaction of its own."""
+    permissions.check_looks_after(actor, owner)
     async with viewing(app.pool, actor.viewer) as connection:
         return await learning_of(app, connection, owner)
 
 
 async def learn_now(app: App, actor: Actor, owner: OwnerId) -> None:
     """Ask the trainer to learn from a memory before it is its turn. Raises NotAllowedError and RateLimitedError."""
+    permissions.check_looks_after(actor, owner)
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.check_may_learn(connection, actor, owner)
         await permissions.count_learning(connection, owner)
@@ -47,6 +49,7 @@ async def learn_now(app: App, actor: Actor, owner: OwnerId) -> None:
 
 async def roll_back(app: App, actor: Actor, owner: OwnerId) -> None:
     """Let what was learned before the last time answer again. Raises NothingToRollBackError."""
+    permissions.check_looks_after(actor, owner)
     async with viewing(app.pool, actor.viewer) as connection:
         await adapters.roll_back(connection, owner, actor.user_id)
         await _note(connection, actor, owner, "rolled back what was learned")
@@ -54,6 +57,7 @@ async def roll_back(app: App, actor: Actor, owner: OwnerId) -> None:
 
 async def turn_off(app: App, actor: Actor, owner: OwnerId) -> None:
     """Let the base model answer."""
+    permissions.check_looks_after(actor, owner)
     async with viewing(app.pool, actor.viewer) as connection:
         await adapters.disable(connection, owner, actor.user_id)
         await _note(connection, actor, owner, "turned off what was learned")

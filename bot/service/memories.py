@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-import asyncpg
-
-from bot.errors import NoServerError, NotAllowedError, NotYoursError, UnknownNameError
+from bot.errors import NoServerError, UnknownNameError
 from bot.service import permissions
 from bot.service.app import Actor, App
-from db import concepts, merging, pictures, search, trash
-from db.errors import NotRememberedError
+from db import admission, concepts, merging, pictures, search, trash
+from db.errors import NotAllowedError, NotYoursError
 from db.pool import viewing
 from db.types import Concept, OwnerId, Reference, SetAside
 
@@ -78,7 +76,7 @@ async def card(app: App, actor: Actor, owner: OwnerId, concept_id: UUID) -> Card
     async with viewing(app.pool, actor.viewer) as connection:
         concept = await concepts.get(connection, owner, concept_id)
         try:
-            await permissions.check_may_change(connection, actor, concept)
+            await admission.check_may_change(connection, concept)
             may_change = True
         except NotAllowedError:
             may_change = False
@@ -126,7 +124,6 @@ async def edit(
     Raises NotAllowedError, InvalidTextError, NameTakenError, NotRememberedError, ObjectedError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
         return await concepts.edit(
             connection, concept, name=name, info=info, category=category, linked_user=linked_user
         )
@@ -138,7 +135,6 @@ async def forget(app: App, actor: Actor, concept: Concept) -> SetAside:
     Raises NotAllowedError, NotRememberedError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
         return await trash.forget_for_now(connection, concept, actor.user_id)
 
 
@@ -154,14 +150,13 @@ async def undo(app: App, actor: Actor, owner: OwnerId, set_aside_id: UUID) -> Co
 async def choose_avatar(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:
     """Choose the picture that is shown. Raises NotAllowedError, NotRememberedError."""
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
+        await admission.check_may_change(connection, concept)
         await pictures.choose_avatar(connection, concept, reference_id)
 
 
 async def remove_picture(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:
     """Remove one picture of several. Raises NotAllowedError, NotRememberedError."""
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
         await concepts.remove_reference(connection, concept, reference_id)
 
 
@@ -171,13 +166,7 @@ async def share(app: App, actor: Actor, concept: Concept) -> Concept | None:
     Raises NotAllowedError, LimitReachedError, NameTakenError, NotRememberedError, ObjectedError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        shared = await permissions.check_may_share(connection, actor)
-        if await permissions.needs_approval(connection, actor):
-            await trash.propose(connection, concept, shared, actor.user_id)
-            return None
-        moved = await trash.restore(connection, shared, await trash.take(connection, concept), concept.name)
-        await concepts.forget(connection, concept.owner_id, concept.concept_id)
-        return moved
+        return await trash.share(connection, concept, permissions.server_memory_of(actor), actor.user_id)
 
 
 async def unshare(app: App, actor: Actor, concept: Concept) -> None:
@@ -186,13 +175,9 @@ async def unshare(app: App, actor: Actor, concept: Concept) -> None:
     Raises NotAllowedError when somebody else shared it, NotRememberedError, NameTakenError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
         if concept.created_by != actor.user_id:
             raise NotYoursError(concept.name)
-        if not await _has(connection, actor.personal_memory, concept.concept_id):
-            snapshot = await trash.take(connection, concept)
-            await trash.restore(connection, actor.personal_memory, snapshot, concept.name)
-        await concepts.forget(connection, concept.owner_id, concept.concept_id)
+        await trash.unshare(connection, concept, actor.personal_memory)
 
 
 async def merge(app: App, actor: Actor, kept: Concept, other: Concept) -> Concept:
@@ -201,9 +186,6 @@ async def merge(app: App, actor: Actor, kept: Concept, other: Concept) -> Concep
     Raises NotAllowedError, NotRememberedError, InvalidTextError when both infos are too long together.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        for concept in (kept, other):
-            await permissions.check_may_change(connection, actor, concept)
-        permissions.check_pictures(kept.references + other.references)
         return await merging.merge(connection, actor.viewer, kept, other)
 
 
@@ -215,14 +197,6 @@ async def other_of_name(app: App, actor: Actor, concept: Concept, name: str) -> 
                 return item
         alike = await concepts.did_you_mean(connection, actor.viewer, name)
     raise UnknownNameError(name, tuple(text for text in alike if text != concept.name))
-
-
-async def _has(connection: asyncpg.Connection, owner: OwnerId, concept_id: UUID) -> bool:
-    try:
-        await concepts.get(connection, owner, concept_id)
-    except NotRememberedError:
-        return False
-    return True
 
 
 def _owner(actor: Actor, *, shared: bool) -> OwnerId:

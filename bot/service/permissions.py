@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 
-from bot.errors import (
-    MemberLimitError,
-    MemoryFullError,
-    MemoryLockedError,
-    NoServerError,
-    NothingToTrainOnError,
-    NotYoursError,
-    OnlyAdminsShareError,
-    OnlyRolesShareError,
-    PicturesFullError,
-    ServerFullError,
-    TrainingConsentMissingError,
-    TrainingPausedError,
-)
-from bot.service.app import Actor, App
-from db import concepts, consent, membership, rate_limits, servers, training
+from bot.errors import NoServerError, NothingToTrainOnError, TrainingConsentMissingError, TrainingPausedError
+from bot.service.app import Actor
+from db import consent, rate_limits, servers, training
+from db.errors import NotAdminError
 from db.rate_limits import Limit
-from db.types import Concept, OwnerId, ServerSettings, WhoMayShare
-
-MAX_REFERENCES = 10
-"""Pictures of one concept: a card shows as many."""
+from db.types import OwnerId, ServerSettings
 
 ASKS = Limit("ask", 30, timedelta(seconds=6))
 REMEMBERS = Limit("remember", 40, timedelta(seconds=20))
@@ -54,54 +40,37 @@ def limits_of(actor: Actor, limit: Limit) -> list[tuple[OwnerId, Limit]]:
     return limits
 
 
-async def check_room(connection: asyncpg.Connection, app: App, actor: Actor, more: int = 1) -> None:
-    """Check that the actor's own memory has room. Raises LimitReachedError."""
-    if await concepts.count(connection, actor.personal_memory) + more > app.max_concepts:
-        raise MemoryFullError(app.max_concepts)
+def governing(actor: Actor) -> Actor:
+    """Return the actor as one who governs the server's memory; nothing else makes one.
 
-
-def check_pictures(references: int) -> None:
-    """Check that one concept may have so many pictures. Raises LimitReachedError."""
-    if references > MAX_REFERENCES:
-        raise PicturesFullError(MAX_REFERENCES)
-
-
-async def check_may_share(connection: asyncpg.Connection, actor: Actor) -> OwnerId:
-    """Check that a person may put something into this server's memory; returns whose memory that is.
-
-    Raises NotAllowedError and LimitReachedError.
+    For `bot.ui.actor` alone, which asks Discord first, at every press.
     """
-    shared = actor.server_memory
-    if shared is None:
+    return replace(actor, is_admin=True)
+
+
+def governed_by(actor: Actor) -> OwnerId:
+    """Return the memory that the actor governs, that of the server they are on; all that governs begins here.
+
+    Raises NoServerError elsewhere, NotAdminError for who may not manage the server (any more).
+    """
+    if actor.server_memory is None:
         raise NoServerError
-    settings = await servers.settings_of(connection, shared)
-    _check_lock(settings, actor)
     if not actor.is_admin:
-        if settings.who_may_share is WhoMayShare.ADMINS:
-            raise OnlyAdminsShareError
-        if settings.who_may_share is WhoMayShare.ROLES and not actor.roles & set(settings.sharing_roles):
-            raise OnlyRolesShareError
-        if await membership.count_by_member(connection, shared, actor.user_id) >= settings.max_per_member:
-            raise MemberLimitError(settings.max_per_member)
-    if await concepts.count(connection, shared) >= settings.max_per_server:
-        raise ServerFullError(settings.max_per_server)
-    return shared
+        raise NotAdminError
+    return actor.server_memory
 
 
-async def needs_approval(connection: asyncpg.Connection, actor: Actor) -> bool:
-    """Whether what this person shares waits for the server's admins."""
-    if actor.server_memory is None or actor.is_admin:
-        return False
-    return (await servers.settings_of(connection, actor.server_memory)).needs_approval
+def server_memory_of(actor: Actor) -> OwnerId:
+    """Return the memory of the server that the actor is on. Raises NoServerError elsewhere."""
+    if actor.server_memory is None:
+        raise NoServerError
+    return actor.server_memory
 
 
-async def check_may_change(connection: asyncpg.Connection, actor: Actor, concept: Concept) -> None:
-    """Check that a person may change this concept. Raises NotAllowedError."""
-    if not concept.is_shared:
-        return
-    if not actor.is_admin and concept.created_by != actor.user_id:
-        raise NotYoursError(concept.name)
-    _check_lock(await servers.settings_of(connection, concept.owner_id), actor)
+def check_looks_after(actor: Actor, owner: OwnerId) -> None:
+    """Check that a memory is the actor's own, or one that they govern. Raises NotAdminError."""
+    if owner not in {actor.personal_memory, actor.server_memory if actor.is_admin else None}:
+        raise NotAdminError
 
 
 async def check_may_learn(connection: asyncpg.Connection, actor: Actor, owner: OwnerId) -> None:
@@ -125,8 +94,3 @@ def may_speak_in(settings: ServerSettings, channels: set[int]) -> bool:
     if channels & set(settings.denied_channels):
         return False
     return not settings.allowed_channels or bool(channels & set(settings.allowed_channels))
-
-
-def _check_lock(settings: ServerSettings, actor: Actor) -> None:
-    if settings.locked and not actor.is_admin:
-        raise MemoryLockedError

@@ -26,7 +26,7 @@ from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from db import archives, concepts, consent, erasure, footprint
+from db import admission, archives, concepts, consent, erasure, footprint
 from db.archives import Arriving, WholeConcept
 from db.names import name_key
 from db.pool import viewing
@@ -123,7 +123,7 @@ async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
         mine = await concepts.list_concepts(connection, actor.personal_memory, limit=1_000_000)
         keys = {name_key(concept.name) for concept in mine}
         new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
-        await permissions.check_room(connection, app, actor, len(new))
+        await admission.check_may_put(connection, actor.personal_memory, len(new))
     known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
     return ImportPlan(new, known, archive.corrections)
 
@@ -138,7 +138,6 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     """
     arriving = [await _arriving(app, actor, concept, plan.corrections) for concept in plan.new]
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_room(connection, app, actor, len(arriving))
         await archives.bring_in(connection, arriving)
     return len(arriving)
 

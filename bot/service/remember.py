@@ -11,7 +11,7 @@ from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
 from bot.service.references import make_ready
 from bot.service.retrieval import Detections, retrieve
-from db import concepts, questions, sightings, trash
+from db import admission, concepts, questions, sightings, trash
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
@@ -68,7 +68,7 @@ async def remember(
     """
     name, info, category = check_name(name), check_info(info), check_category(category)
     async with viewing(app.pool, actor.viewer) as connection:  # before the picture is looked at: that takes longer
-        owner = await _owner_of_new(connection, app, actor, share=share)
+        owner = await _owner_of_new(connection, actor, share=share)
         if any(concept.owner_id == owner for concept in await concepts.find(connection, actor.viewer, name)):
             raise NameTakenError(name)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
@@ -109,9 +109,7 @@ async def remember_part(
         found = await concepts.find(connection, actor.viewer, name)
         known = next((concept for concept in found if not concept.is_shared), None)
         if known is not None:
-            permissions.check_pictures(known.references + 1)
             return await concepts.add_reference(connection, known, ready.reference, actor.user_id)
-        await permissions.check_room(connection, app, actor)
         new = NewConcept(
             owner_id=actor.personal_memory,
             name=name,
@@ -145,9 +143,8 @@ async def add_picture(app: App, actor: Actor, concept: Concept, picture: bytes, 
     Raises NotAllowedError, NotRememberedError, LimitReachedError, RateLimitedError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.check_may_change(connection, actor, concept)
-        now = await concepts.get(connection, concept.owner_id, concept.concept_id)
-        permissions.check_pictures(now.references + 1)
+        await admission.check_may_change(connection, concept)
+        await admission.check_fits(connection, concept.owner_id, concept.concept_id, more=1)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
     ready = await make_ready(app, actor, concept.owner_id, picture, box)
     async with viewing(app.pool, actor.viewer) as connection:
@@ -175,13 +172,14 @@ async def is_name_of(app: App, actor: Actor, name: str, concept: Concept) -> boo
         return any(not found.is_shared for found in await concepts.find(connection, actor.viewer, name))
 
 
-async def _owner_of_new(connection: asyncpg.Connection, app: App, actor: Actor, *, share: bool) -> OwnerId:
+async def _owner_of_new(connection: asyncpg.Connection, actor: Actor, *, share: bool) -> OwnerId:
     """Return whose memory a new concept goes into; what waits for approval is the actor's own till then."""
     if share:
-        shared = await permissions.check_may_share(connection, actor)
-        if not await permissions.needs_approval(connection, actor):
+        shared = permissions.server_memory_of(actor)
+        await admission.check_may_put(connection, shared, approved=True)
+        if not await admission.needs_approval(connection, shared):
             return shared
-    await permissions.check_room(connection, app, actor)
+    await admission.check_may_put(connection, actor.personal_memory)
     return actor.personal_memory
 
 

@@ -142,7 +142,7 @@ def _(error: names.PingsManyError) -> str:
 
 
 @for_error.register
-def _(_error: bot.NotAllowedError) -> str:
+def _(_error: memory.NotAllowedError) -> str:
     return NOT_HERE
 
 
@@ -157,27 +157,32 @@ def _(_error: bot.ChannelClosedError) -> str:
 
 
 @for_error.register
-def _(_error: bot.OnlyAdminsShareError) -> str:
+def _(_error: memory.OnlyAdminsShareError) -> str:
     return "On this server only admins may share. You can remember it for yourself."
 
 
 @for_error.register
-def _(_error: bot.NotAdminError) -> str:
+def _(_error: memory.NotAdminError) -> str:
     return "Only the admins of this server can do that."
 
 
 @for_error.register
-def _(_error: bot.OnlyRolesShareError) -> str:
+def _(_error: memory.OnlyRolesShareError) -> str:
     return "On this server only some roles may share. You can remember it for yourself."
 
 
 @for_error.register
-def _(error: bot.NotYoursError) -> str:
+def _(_error: memory.ApprovalNeededError) -> str:
+    return "The admins of this server want to approve that first. Please try again: then it waits for them."
+
+
+@for_error.register
+def _(error: memory.NotYoursError) -> str:
     return f"Only the person who shared “{quoted(error.name)}” and the admins of this server can change it."
 
 
 @for_error.register
-def _(_error: bot.MemoryLockedError) -> str:
+def _(_error: memory.MemoryLockedError) -> str:
     return "The admins have locked this server's memory: nothing in it can be changed for now."
 
 
@@ -202,22 +207,27 @@ def _(_error: bot.ModelElsewhereError) -> str:
 
 
 @for_error.register
-def _(error: bot.LimitReachedError) -> str:
+def _(error: memory.QuotaError) -> str:
+    return f"There's no room for more pictures: together they may take {error.max_count:,} MB. Remove some first."
+
+
+@for_error.register
+def _(error: memory.LimitReachedError) -> str:
     return f"There's no room for more than {error.max_count:,}."
 
 
 @for_error.register
-def _(error: bot.MemoryFullError) -> str:
+def _(error: memory.MemoryFullError) -> str:
     return f"Your memory is full: it holds {plural(error.max_count, 'concept')}. Forget some first."
 
 
 @for_error.register
-def _(error: bot.PicturesFullError) -> str:
+def _(error: memory.PicturesFullError) -> str:
     return f"I keep at most {plural(error.max_count, 'picture')} of each memory. Remove one first."
 
 
 @for_error.register
-def _(error: bot.MemberLimitError) -> str:
+def _(error: memory.MemberLimitError) -> str:
     return (
         f"On this server each member may share {plural(error.max_count, 'memory', 'memories')} at most. "
         "Take one back first."
@@ -225,7 +235,7 @@ def _(error: bot.MemberLimitError) -> str:
 
 
 @for_error.register
-def _(error: bot.ServerFullError) -> str:
+def _(error: memory.ServerFullError) -> str:
     return f"This server's memory is full: it holds {plural(error.max_count, 'concept')}. Its admins can make room."
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import discord
 from discord.app_commands import AppCommand, AppCommandPermissions
 
-from bot.errors import NotAdminError
 from bot.service.app import Actor
+from bot.service.permissions import governing
+from db.errors import NotAdminError
 
 ADMINS_COMMAND = "server"
 """Who may use it governs the server's memory: *Manage Server*, or whoever else Discord's settings give it to."""
@@ -27,13 +27,13 @@ def actor_of(event: discord.Interaction[Any] | discord.Message) -> Actor:
     alone = event.is_user_integration() and not event.is_guild_integration()
     server_id = None if alone else event.guild_id
     roles = event.user.roles if isinstance(event.user, discord.Member) else []
-    return Actor(
+    actor = Actor(
         user_id=event.user.id,
         server_id=server_id,
         channel_id=event.channel_id,
         roles=frozenset(role.id for role in roles),
-        is_admin=server_id is not None and event.permissions.manage_guild,
     )
+    return governing(actor) if server_id is not None and event.permissions.manage_guild else actor
 
 
 async def admin_of(interaction: discord.Interaction[Any]) -> Actor:
@@ -46,7 +46,7 @@ async def admin_of(interaction: discord.Interaction[Any]) -> Actor:
         return actor
     if actor.server_id is None or not await _is_given_the_command(interaction, actor):
         raise NotAdminError
-    return replace(actor, is_admin=True)
+    return governing(actor)
 
 
 async def _is_given_the_command(interaction: discord.Interaction[Any], actor: Actor) -> bool:

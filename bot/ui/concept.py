@@ -12,7 +12,6 @@ from discord import ui
 from bot import texts
 from bot.service import memories
 from bot.service.app import App
-from bot.service.permissions import MAX_REFERENCES
 from bot.service.remember import add_picture
 from bot.service.thumbnails import LARGE, thumbnail
 from bot.ui import attachments
@@ -33,6 +32,7 @@ from bot.ui.cards import (
     whisper,
 )
 from bot.ui.feedback_buttons import Undo
+from db.admission import MAX_REFERENCES
 from db.types import Concept, OwnerId
 
 RED = discord.ButtonStyle.danger

@@ -15,7 +15,7 @@ from bot import texts
 from bot.service import feedback, memories
 from bot.service.app import App
 from bot.service.ask import AnswerContext
-from bot.service.governance import owner_of
+from bot.service.permissions import server_memory_of
 from bot.service.remember import remember_region
 from bot.ui.actor import actor_of
 from bot.ui.cards import Form, Interaction, info_field, name_field
@@ -148,7 +148,7 @@ class Undo(
         """Undo it, in the memory it was forgotten from."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         actor = actor_of(interaction)
-        owner = actor.personal_memory if self._owner == "user" else owner_of(actor)
+        owner = actor.personal_memory if self._owner == "user" else server_memory_of(actor)
         concept = await memories.undo(app_of(interaction), actor, owner, self._set_aside_id)
         await interaction.edit_original_response(content=texts.memories.brought_back(concept))
 

@@ -12,6 +12,7 @@ from bot.service import governance
 from bot.service.app import Actor, App
 from bot.service.governance import ServerCard
 from bot.service.memories import Wanted
+from bot.service.permissions import governed_by
 from bot.ui.actor import admin_of
 from bot.ui.audit_log import show_audit_log
 from bot.ui.browse_state import BrowseState
@@ -101,7 +102,7 @@ class ServerMemoryCard(LearningCard):
     async def whose(self, interaction: Interaction) -> tuple[Actor, OwnerId]:
         """Return which admin presses, and the server's memory. Raises NotAdminError."""
         admin = await admin_of(interaction)
-        return admin, governance.owner_of(admin)
+        return admin, governed_by(admin)
 
     async def again(self, interaction: Interaction) -> None:
         """Show the card with what is so by now."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from model_worker.api.images import WORKING_SIDE, decode_picture, encode_jpeg, is_plain_jpeg
+from model_worker.api.images import LARGEST_STORED_BYTES, WORKING_SIDE, decode_picture, encode_jpeg, is_plain_jpeg
 
 ANSWER_SIDE = 1280
 """Pixels of the longest side of a picture that is stored with an answer."""
@@ -33,7 +33,7 @@ class CachedImage:
         A reference's embedding is that of its stored picture, so that whoever embeds it later gets the same.
         """
         jpeg = self.jpeg
-        if jpeg is None or max(self.picture.size) > WORKING_SIDE:
+        if jpeg is None or len(jpeg) > LARGEST_STORED_BYTES or max(self.picture.size) > WORKING_SIDE:
             jpeg = encode_jpeg(self.picture)
         return StoredImage.from_jpeg(jpeg)
 

@@ -12,7 +12,7 @@ from db.errors import NotRememberedError
 from db.pool import viewing
 from db.rate_limits import Limit
 from db.types import Viewer, server_owner
-from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, names, remember, run_as_administrator
+from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, governing, names, remember, run_as_administrator
 from tests.support.memory import a_reference
 
 
@@ -23,9 +23,9 @@ def vars_of(counted: object) -> list[int]:
 async def test_erasing_takes_what_somebody_else_forgot_too(pool: asyncpg.Pool) -> None:
     mug = await remember(pool, ANNA, "The mug", owner=SERVER)
     lamp = await remember(pool, BO, "The lamp", owner=SERVER)
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, governing(ANNA)) as connection:
         await concepts.add_reference(connection, lamp, a_reference(30), 1)
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         forgotten = [await trash.forget_for_now(connection, concept, 2) for concept in (mug, lamp)]
 
     async with viewing(pool, Viewer(1)) as connection:
@@ -45,7 +45,7 @@ async def test_erasing_takes_everything_of_one_and_nothing_of_others(pool: async
     lamp = await remember(pool, BO, "The lamp", owner=SERVER)
     await answer(pool, ANNA, mochi)
     await answer(pool, BO, rex)
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, governing(ANNA)) as connection:
         await consent.set_may_train(connection, ANNA, may=True)
         await concepts.add_reference(connection, lamp, a_reference(30), 1)
         await rate_limits.use(connection, ANNA.personal, Limit("ask", 5, timedelta(hours=1)))

@@ -19,6 +19,7 @@ from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
 from db.types import Viewer, server_owner, user_owner
+from tests.support.members import governing
 from tests.support.memory import a_concept
 
 ANNA = Viewer(1, 10)
@@ -169,7 +170,7 @@ async def test_a_right_ends_when_something_fails_under_it(
 
 
 async def test_a_shorter_retention_leaves_no_right_behind(pool: asyncpg.Pool) -> None:
-    async with viewing(pool, ANNA_HERE) as connection:
+    async with viewing(pool, governing(ANNA_HERE)) as connection:
         settings = await servers.settings_of(connection, HERE)
         await servers.change_settings(connection, HERE, 1, settings, "set")
         assert tuple(await connection.fetchrow(SETTINGS)) == (HERE, "", "")

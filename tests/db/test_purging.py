@@ -11,7 +11,7 @@ from db import purging
 from db.maintenance import known_servers
 from db.pool import viewing
 from db.types import server_owner
-from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, names, remember
+from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, governing, names, remember
 
 
 async def test_purging_takes_one_members_or_what_is_old_or_all(pool: asyncpg.Pool, database_url: str) -> None:
@@ -21,18 +21,18 @@ async def test_purging_takes_one_members_or_what_is_old_or_all(pool: asyncpg.Poo
     own = await remember(pool, ANNA, "Mochi")
     await answer(pool, ANNA)
     await answer(pool, BO)
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         assert await purging.purge(connection, SERVER, member=1) == 2
     assert await names(pool, BO, SERVER) == ["The lamp"]
     with psycopg.connect(database_url) as administrator:
         assert administrator.execute("SELECT owner_id FROM answer").fetchall() == [("user:2",)]
         assert administrator.execute("SELECT count(*) FROM picture WHERE owner_id = 'server:10'").fetchone() == (1,)
 
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         assert await purging.purge(connection, SERVER, before=datetime.now(UTC) - timedelta(days=1)) == 0
         assert await purging.purge(connection, SERVER, before=datetime.now(UTC) + timedelta(days=1)) == 1
     await remember(pool, ANNA, "The mug", owner=SERVER)
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         assert await purging.purge(connection, SERVER) == 1
     assert await names(pool, ANNA, own.owner_id) == ["Mochi"]
 

@@ -15,6 +15,7 @@ from db.geometry import WHOLE
 from db.pool import viewing
 from db.rate_limits import Limit
 from db.types import Concept, RetrievalResult, ServerSettings, Sighting, Viewer, server_owner, user_owner
+from tests.support.members import governing
 from tests.support.memory import PACK, a_concept, a_jpeg, an_embedding
 
 ANNA = Viewer(1, 10)
@@ -33,7 +34,7 @@ async def mochi(pool: asyncpg.Pool) -> Concept:
 async def test_a_plan_knows_the_memories_and_counts_for_each_owner(pool: asyncpg.Pool) -> None:
     await mochi(pool)
     settings = ServerSettings(retention_days=3)
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, governing(ANNA)) as connection:
         await servers.change_settings(connection, server_owner(10), 1, settings, "set retention days 3")
 
     plan = await questions.plan_question(pool, ANNA, [(user_owner(1), SPARING), (server_owner(10), SPARING)])

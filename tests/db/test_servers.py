@@ -8,7 +8,7 @@ import psycopg
 from db import concepts, servers
 from db.pool import viewing
 from db.types import ServerSettings, Viewer, WhoMayShare
-from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, remember, run_as_administrator
+from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, governing, remember, run_as_administrator
 
 
 async def test_settings_are_kept_and_the_log_says_who_changed_what(pool: asyncpg.Pool) -> None:
@@ -24,7 +24,7 @@ async def test_settings_are_kept_and_the_log_says_who_changed_what(pool: asyncpg
         locked=True,
     )
     mug = await remember(pool, ANNA, "The mug", owner=SERVER)
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         assert await servers.settings_of(connection, SERVER) == ServerSettings()
         await servers.change_settings(connection, SERVER, 2, chosen, "locked the memory")
         assert await servers.settings_of(connection, SERVER) == chosen
@@ -53,7 +53,7 @@ async def test_a_shorter_retention_holds_for_earlier_answers_of_that_server(
     for viewer in (ANNA, BO, ELSEWHERE, Viewer(1)):
         await answer(pool, viewer)
     run_as_administrator(database_url, "UPDATE answer SET created_at = created_at - interval '5 days'")
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, governing(ANNA)) as connection:
         await servers.change_settings(connection, SERVER, 1, ServerSettings(retention_days=4), "set")
     with psycopg.connect(database_url) as administrator:
         left = administrator.execute("SELECT owner_id, server_owner_id FROM answer ORDER BY 2").fetchall()

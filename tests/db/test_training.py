@@ -24,6 +24,7 @@ from tests.support.adapters import (
     remember,
     say_consent,
 )
+from tests.support.members import governing
 from tests.support.memory import PACK, a_reference, an_embedding
 
 
@@ -100,7 +101,7 @@ async def test_what_the_owner_said_is_counted(pool: asyncpg.Pool, mochi: Concept
 
 async def test_whose_turn_it_may_be(pool: asyncpg.Pool, mochi: Concept, shelf: tuple[Concept, Concept]) -> None:
     await remember(pool, ANNA_ELSEWHERE, "The statue", owner=ELSEWHERE)
-    async with viewing(pool, Viewer(1, 30)) as connection:
+    async with viewing(pool, governing(Viewer(1, 30))) as connection:
         await servers.change_settings(connection, server_owner(30), 1, ServerSettings(trains=False), "paused")
     async with viewing(pool, ANNA_ELSEWHERE) as connection:
         await membership.mark_left(connection, ELSEWHERE)
@@ -110,7 +111,7 @@ async def test_whose_turn_it_may_be(pool: asyncpg.Pool, mochi: Concept, shelf: t
 
 async def test_admins_pause_training_and_say_when(pool: asyncpg.Pool) -> None:
     chosen = ServerSettings(trains=False, quiet_from=23, quiet_to=0)
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, governing(ANNA)) as connection:
         assert await servers.settings_of(connection, SERVER) == ServerSettings(trains=True, quiet_from=2, quiet_to=6)
         await servers.change_settings(connection, SERVER, 1, chosen, "paused training")
         assert await servers.settings_of(connection, SERVER) == chosen

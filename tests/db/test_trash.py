@@ -12,7 +12,19 @@ from db.errors import NameTakenError, NotRememberedError, UndoExpiredError
 from db.maintenance import delete_what_is_due
 from db.pool import viewing
 from db.types import server_owner
-from tests.support.members import ANNA, BO, ELSEWHERE, ROWS, SERVER, answer, names, remember, rows, run_as_administrator
+from tests.support.members import (
+    ANNA,
+    BO,
+    ELSEWHERE,
+    ROWS,
+    SERVER,
+    answer,
+    governing,
+    names,
+    remember,
+    rows,
+    run_as_administrator,
+)
 from tests.support.memory import a_reference
 
 
@@ -70,7 +82,7 @@ async def test_a_proposal_is_taken_in_or_declined(pool: asyncpg.Pool) -> None:
         for concept in (mochi, rex):
             await trash.propose(connection, concept, SERVER, 1)
     assert await names(pool, BO, SERVER) == []
-    async with viewing(pool, BO) as connection:
+    async with viewing(pool, governing(BO)) as connection:
         first, second = await trash.proposals(connection, SERVER)
         await trash.approve(connection, SERVER, first.set_aside_id)
         assert await trash.decline(connection, SERVER, second.set_aside_id) == "Rex"

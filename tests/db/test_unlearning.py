@@ -25,6 +25,7 @@ from tests.support.adapters import (
     remember,
     say_consent,
 )
+from tests.support.members import governing
 from tests.support.memory import PACK, a_concept
 
 
@@ -187,7 +188,7 @@ async def test_what_a_member_shared_is_unlearned_when_it_is_purged(
 ) -> None:
     mug, _ = shelf
     await learn(pool, ANNA, "ours", owner=SERVER)
-    async with viewing(pool, CLEO) as connection:
+    async with viewing(pool, governing(CLEO)) as connection:
         await purging.purge(connection, SERVER, member=CLEO.user_id)
     assert await in_use(pool, ANNA, SERVER) is not None  # nothing of hers was in it
     await add_picture(pool, BO, mug, 30)

@@ -27,7 +27,8 @@ from model_worker.api.errors import (
     ImageTooSmallError,
     TooManyPixelsError,
 )
-from model_worker.api.images import LARGEST_BYTES, decode_picture, encode_jpeg
+from model_worker.api.images import LARGEST_BYTES, LARGEST_STORED_BYTES, decode_picture, encode_jpeg
+from model_worker.server.image_cache import CachedImage
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
 DATA = Path(__file__).parents[1] / "support" / "data"
@@ -179,6 +180,16 @@ def test_a_jpeg_for_keeps_says_nothing_but_pixels() -> None:
     assert b"My own" in sent
     assert b"My own" not in kept
     assert max(Image.open(io.BytesIO(kept)).size) == 200
+
+
+@pytest.mark.parametrize(("width", "height"), [(2048, 2048), (1500, 1100)])
+def test_what_is_stored_fits_its_budget_whatever_it_shows(width: int, height: int) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+    kept = CachedImage.from_bytes(saved(Image.fromarray(noise), "JPEG", quality=100)).as_reference()
+
+    assert len(kept.jpeg) <= LARGEST_STORED_BYTES
+    assert kept.picture.size == (width, height)
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -56,6 +56,7 @@ from tests.support.adapters import (
 )
 from tests.support.discord import Server, fill, press, said, told
 from tests.support.fake_models import FakeWriter
+from tests.support.members import governing
 from tests.support.served import served
 
 pytestmark = pytest.mark.simcord(settle_timeout=60)
@@ -134,7 +135,7 @@ async def test_who_takes_consent_back_is_forgotten_by_servers_that_learn_again_w
         await remember(pool, viewer, "The mug" if viewer is not BO else "The lamp", owner=owner)
     await learn(pool, ANNA, "of the server", owner=SERVER)
     await learn(pool, ANNA_ELSEWHERE, "elsewhere", owner=ELSEWHERE)
-    async with viewing(pool, ANNA_ELSEWHERE) as connection:
+    async with viewing(pool, governing(ANNA_ELSEWHERE)) as connection:
         await servers.change_settings(connection, ELSEWHERE, 1, ServerSettings(trains=False), "paused")
         await job_queue.ask_for_training(connection, ANNA.personal)
 

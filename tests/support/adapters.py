@@ -14,6 +14,7 @@ from db.adapters import Adapter
 from db.pool import viewing
 from db.training import Material, RunState
 from db.types import Concept, OwnerId, Reference, Viewer, server_owner
+from tests.support.members import governing
 from tests.support.memory import PACK, a_concept, a_reference
 
 ANNA, BO, CLEO = Viewer(1, 10), Viewer(2, 10), Viewer(3, 10)
@@ -29,7 +30,8 @@ async def remember(pool: asyncpg.Pool, viewer: Viewer, name: str, *, owner: Owne
 
 
 async def add_picture(pool: asyncpg.Pool, viewer: Viewer, concept: Concept, seed: int) -> Reference:
-    async with viewing(pool, viewer) as connection:
+    """Add a picture to a concept, as an admin where it is somebody else's."""
+    async with viewing(pool, governing(viewer)) as connection:
         await concepts.add_reference(connection, concept, a_reference(seed), viewer.user_id)
         return (await pictures.references(connection, concept))[-1]
 

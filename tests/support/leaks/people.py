@@ -34,7 +34,16 @@ from db import (
     trash,
 )
 from db.adapters import Adapter
-from db.errors import NameTakenError, NothingToRollBackError, NotRememberedError, ObjectedError, RateLimitedError
+from db.admission import MAX_REFERENCES
+from db.errors import (
+    NameTakenError,
+    NotAdminError,
+    NothingToRollBackError,
+    NotRememberedError,
+    ObjectedError,
+    PicturesFullError,
+    RateLimitedError,
+)
 from db.geometry import WHOLE
 from db.names import name_key
 from db.training import RunState
@@ -222,6 +231,8 @@ class People(Watched):
         if known:
             found = self.concept(viewer, viewer.personal, known)
             reference = a_reference(seed)
+            if found.references == MAX_REFERENCES:
+                return
             self.as_viewer(viewer, lambda c: concepts.add_reference(c, found, reference, viewer.user_id))
             shown = self.as_viewer(viewer, lambda c: pictures.references(c, found))
             self.as_viewer(viewer, lambda c: pictures.choose_avatar(c, found, shown[-1].reference_id))
@@ -237,6 +248,9 @@ class People(Watched):
         kept = data.draw(st.sampled_from(mine))
         other = data.draw(st.sampled_from([known for known in mine if known is not kept]))
         first, second = (self.concept(viewer, viewer.personal, known) for known in (kept, other))
+        if first.references + second.references > MAX_REFERENCES:
+            self.refused(PicturesFullError, viewer, lambda c: merging.merge(c, viewer, first, second))
+            return
         merged = self.as_viewer(viewer, lambda c: merging.merge(c, viewer, first, second))
         kept.info, kept.vectors = merged.info, kept.vectors + other.vectors
         del self.world.of(viewer.personal)[other.concept_id]
@@ -282,7 +296,7 @@ class People(Watched):
             aside = data.draw(st.sampled_from(self.world.proposed))
             try:
                 self.as_viewer(viewer, lambda c: trash.approve(c, aside.owner, aside.set_aside_id))
-            except (NotRememberedError, NameTakenError, ObjectedError):
+            except (NotAdminError, NotRememberedError, NameTakenError, ObjectedError):
                 assert viewer.server_memory != aside.owner or self._is_in_the_way(aside)
                 return
             hold(viewer.server_memory == aside.owner, f"{viewer} approved {aside}")
@@ -296,7 +310,7 @@ class People(Watched):
             aside = data.draw(st.sampled_from(self.world.proposed))
             try:
                 self.as_viewer(viewer, lambda c: trash.decline(c, aside.owner, aside.set_aside_id))
-            except NotRememberedError:
+            except (NotAdminError, NotRememberedError):
                 assert viewer.server_memory != aside.owner
                 return
             hold(viewer.server_memory == aside.owner, f"{viewer} declined {aside}")

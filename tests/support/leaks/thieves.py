@@ -35,7 +35,7 @@ from db import (
     unlearning,
 )
 from db.adapters import Adapter
-from db.errors import DataWithdrawnError, NothingToRollBackError, NotRememberedError
+from db.errors import DataWithdrawnError, NotAdminError, NothingToRollBackError, NotRememberedError
 from db.training import Material, RunState
 from db.types import Concept, Embedded, OwnerId, ServerSettings, Verdict, Viewer, server_owner
 from tests.support.leaks.people import LIMIT, People, a_sighting
@@ -185,8 +185,8 @@ class Thieves(People):
         thief, shared = theft.thief, theft.server
         set_aside_id = self._stolen("proposed", shared)
         self.gets([], thief, lambda c: trash.proposals(c, shared))
-        self.refused(NotRememberedError, thief, lambda c: trash.approve(c, shared, set_aside_id))
-        self.refused(NotRememberedError, thief, lambda c: trash.decline(c, shared, set_aside_id))
+        self.refused(NotAdminError, thief, lambda c: trash.approve(c, shared, set_aside_id))
+        self.refused(NotAdminError, thief, lambda c: trash.decline(c, shared, set_aside_id))
 
     @rule(theft=thefts)
     @counted
@@ -261,7 +261,7 @@ class Thieves(People):
     def pry_into_settings(self, theft: Theft) -> None:
         thief, shared = theft.thief, theft.server
         self.gets(ServerSettings(), thief, lambda c: servers.settings_of(c, shared))
-        self.refused(DENIED, thief, lambda c: servers.change_settings(c, shared, 0, ServerSettings(), "planted"))
+        self.refused(NotAdminError, thief, lambda c: servers.change_settings(c, shared, 0, ServerSettings(), "planted"))
         self.refused(DENIED, thief, lambda c: membership.mark_left(c, shared))
         with self.untouched(thief):
             self.as_viewer(thief, lambda c: membership.mark_back(c, shared))
@@ -270,8 +270,8 @@ class Thieves(People):
     @counted
     def purge_where_one_is_not(self, theft: Theft) -> None:
         thief, shared = theft.thief, theft.server
+        self.refused(NotAdminError, thief, lambda c: purging.purge(c, shared))
         with self.untouched(thief):
-            self.as_viewer(thief, lambda c: purging.purge(c, shared))
             self.as_viewer(thief, lambda c: purging.forget_member(c, shared, theft.victim.user_id))
             self.as_viewer(thief, lambda c: purging.forget_person(c, shared, theft.victim.user_id))
             self.as_viewer(thief, lambda c: purging.forget_server(c, shared))
