@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from db.setup.settings import InvalidSettingError
-from model_worker.api.settings import WorkerSettings
+from model_worker.api.settings import WorkerSettings, token_to_serve_with
 from model_worker.evaluation.cli import add_calibrate_arguments, add_evaluate_arguments
 from model_worker.finetune.cli import add_finetune_arguments
 
@@ -63,8 +63,7 @@ def _serve(options: argparse.Namespace) -> int:
     except PackError as problem:
         sys.stderr.write(f"{problem}\n")
         return 1
-    given = WorkerSettings.read().worker_token
-    token = None if given is None else given.get_secret_value()
+    token = token_to_serve_with()
     return serve(lambda: load_models(options.pack), options.host, options.port, token, with_parent=options.with_parent)
 
 

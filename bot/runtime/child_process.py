@@ -10,7 +10,7 @@ import signal
 import sys
 from abc import ABC, abstractmethod
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from model_worker.api.settings import child_environment
@@ -69,8 +69,13 @@ class ChildProcess(ABC):
     async def _spawn(self) -> Process:
         """Return the process, started; `_run` starts it. Raises ChildStartError."""
 
-    async def _run(self, *arguments: str, environment: Mapping[str, str], stdout: int | None = None) -> Process:
-        """Start the command; what it says goes to the log, unless ``stdout`` says where else."""
+    async def _run(
+        self, *arguments: str, environment: Mapping[str, str], also: Iterable[str] = (), stdout: int | None = None
+    ) -> Process:
+        """Start the command; what it says goes to the log, unless ``stdout`` says where else.
+
+        ``environment`` and ``also`` are what it needs beside what any child is given: values, and variables of ours.
+        """
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as file:
             return await asyncio.create_subprocess_exec(
@@ -82,7 +87,7 @@ class ChildProcess(ABC):
                 stdin=DEVNULL,
                 stdout=file if stdout is None else stdout,
                 stderr=file,
-                env=child_environment({**environment, "PYTHONUNBUFFERED": "1"}),
+                env=child_environment({**environment, "PYTHONUNBUFFERED": "1"}, also),
                 start_new_session=True,  # Ctrl-C is for the bot, which then stops its children
             )
 

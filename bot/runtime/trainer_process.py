@@ -10,6 +10,7 @@ from bot.runtime.child_process import ChildProcess
 from bot.runtime.services import Services
 from bot.runtime.settings import Settings
 from bot.runtime.worker_process import WorkerProcess
+from db.setup.settings import CONNECTION_VARIABLES
 from model_worker.api.packs import PackError, load_pack
 from model_worker.api.recipes import recipe_of
 
@@ -33,7 +34,9 @@ class TrainerProcess(ChildProcess):
             "KEEPSAKE_WORKER_TOKEN": self._worker.token,
             "KEEPSAKE_HOME": str(self._settings.home.absolute()),
         }
-        return await self._run("finetune", "work", "--pack", self._settings.pack, environment=environment)
+        return await self._run(
+            "finetune", "work", "--pack", self._settings.pack, environment=environment, also=CONNECTION_VARIABLES
+        )
 
 
 @asynccontextmanager

@@ -38,9 +38,8 @@ class WorkerProcess(ChildProcess):
 
     async def _spawn(self) -> Process:
         environment = {"KEEPSAKE_WORKER_TOKEN": self.token}
-        process = await self._run(
-            "serve", "--pack", self._pack, "--port", self._port, environment=environment, stdout=PIPE
-        )
+        arguments = ("serve", "--pack", self._pack, "--port", self._port)
+        process = await self._run(*arguments, environment=environment, also=["KEEPSAKE_WRITER_KEY"], stdout=PIPE)
         assert process.stdout is not None  # noqa: S101 (it is a pipe)
         line = b""
         try:

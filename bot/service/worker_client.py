@@ -21,8 +21,10 @@ from model_worker.api.errors import (
     WorkerUnavailableError,
     error_from_wire,
 )
+from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import (
+    LARGEST_MESSAGE,
     AnswerLine,
     ErrorAnswer,
     GenerateRequest,
@@ -42,6 +44,9 @@ log = logging.getLogger("keepsake.worker-client")
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
+REQUEST_SECONDS = 300.0
+"""For a request as a whole, a streamed answer too: a worker that dribbles holds nobody for longer."""
+PART_BYTES = 64 * 1024
 BUSY_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150.0
 """Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
@@ -106,7 +111,7 @@ class WorkerClient:
         async with self._asked("GET", f"/pictures/{sha256}", fine=(404,)) as response:
             if response.status == 404:
                 raise WorkerBusyError(seconds=BUSY_SECONDS)
-            return await response.read()
+            return await _body(response, LARGEST_BYTES)
 
     async def generate(
         self,
@@ -192,7 +197,7 @@ class WorkerClient:
         """Return how probable each candidate is to the writer. ``pictures`` are all that the request names."""
         await self._send_missing(pictures)
         async with self._asked("POST", "/verify", message=request) as response:
-            return list(_read(VerifyAnswer, await response.read()).probabilities)
+            return list(_read(VerifyAnswer, await _body(response)).probabilities)
 
     async def _once_ready(self) -> WorkerHealth | None:
         """Return how the worker is, asked until it is ready, and then no more."""
@@ -207,7 +212,7 @@ class WorkerClient:
         """Send those of some pictures that the worker says it lacks."""
         request = MissingRequest(pictures=tuple(pictures))
         async with self._asked("POST", "/pictures/missing", message=request) as response:
-            missing = _read(MissingPictures, await response.read()).missing
+            missing = _read(MissingPictures, await _body(response)).missing
         for sha256 in missing:
             async with self._asked("PUT", f"/pictures/{sha256}", data=pictures[sha256]):
                 pass
@@ -215,17 +220,17 @@ class WorkerClient:
     async def health(self) -> WorkerHealth:
         """Return how the worker is."""
         async with self._asked("GET", "/health") as response:
-            return _read(WorkerHealth, await response.read())
+            return _read(WorkerHealth, await _body(response))
 
     async def _about(self, picture: bytes, path: str, request: PerceiveRequest | ReferRequest) -> bytes:
         """Ask about a picture, which is sent only if the worker lacks it."""
         async with self._asked("POST", path, message=request, fine=(404,)) as response:
             if response.status != 404:
-                return await response.read()
+                return await _body(response)
         async with self._asked("PUT", f"/pictures/{request.picture}", data=picture):
             pass
         async with self._asked("POST", path, message=request) as response:
-            return await response.read()
+            return await _body(response)
 
     @asynccontextmanager
     async def _asked(
@@ -251,7 +256,9 @@ class WorkerClient:
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS),
+                timeout=aiohttp.ClientTimeout(
+                    total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
+                ),
                 connector=aiohttp.TCPConnector(keepalive_timeout=KEEP_ALIVE_SECONDS),
             )
         return self._session
@@ -262,10 +269,22 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     if response.status < 400:
         return
     try:
-        answer = ErrorAnswer.model_validate_json(await response.read())
+        answer = ErrorAnswer.model_validate_json(await _body(response))
     except ValidationError:
         raise WorkerUnavailableError(detail=f"it answered {response.status}") from None
     raise error_from_wire(answer.error)
+
+
+async def _body(response: aiohttp.ClientResponse, max_bytes: int = LARGEST_MESSAGE) -> bytes:
+    """Return all of an answer. Raises WorkerUnavailableError when it is longer than anything the worker has to say."""
+    parts, size = [], 0
+    async for part in response.content.iter_chunked(PART_BYTES):
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:
+            response.close()
+            raise WorkerUnavailableError(detail=f"it answered more than {max_bytes:,} bytes")
+    return b"".join(parts)
 
 
 def _sha256(picture: bytes) -> str:

@@ -8,6 +8,9 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+CONNECTION_VARIABLES = ("PGHOST", "PGPORT", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLNEGOTIATION")
+"""What a database's client reads by itself beside its URL, and who it is: no secrets."""
+
 
 class InvalidSettingError(Exception):
     """An environment variable has a value that can't be used; the text says which, and why."""

@@ -24,6 +24,8 @@ LARGEST_BYTES = 20 * 1024 * 1024
 LARGEST_PIXELS = 50_000_000
 SMALLEST_SIDE = 16
 LONGEST_SIDE = 30_000
+MOST_STRETCHED = 20
+"""The longer side in shorter ones: of a thinner strip little is left at the size that is looked at."""
 WORKING_SIDE = 2048
 """Larger pictures are made smaller at once: nothing here looks at more."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
@@ -155,7 +157,7 @@ def _check_size(width: int, height: int) -> None:
         raise TooManyPixelsError(width * height, LARGEST_PIXELS)
     if min(width, height) < SMALLEST_SIDE:
         raise ImageTooSmallError(width, height)
-    if max(width, height) > LONGEST_SIDE:
+    if max(width, height) > min(LONGEST_SIDE, MOST_STRETCHED * min(width, height)):
         raise ImageTooLongError(width, height)
 
 

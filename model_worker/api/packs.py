@@ -31,6 +31,8 @@ from model_worker.api.settings import WorkerSettings
 
 FOLDER = Path(__file__).parents[1] / "packs"
 DEFAULT = "starter"
+MAX_REGIONS = 64
+"""Regions of a picture, the whole of it among them, whatever the pack: each costs an embedding and a search."""
 
 
 class PackError(Exception):
@@ -129,7 +131,7 @@ class Windows(Table):
     """
 
     kind: Literal["windows"] = "windows"
-    panels: NonNegativeInt
+    panels: Annotated[NonNegativeInt, Field(lt=MAX_REGIONS)]
     windows: tuple[WindowSide, ...]
     window_trust: PositiveFloat = 1.0
     panel_trust: PositiveFloat = 1.0
@@ -141,7 +143,7 @@ class Detector(HubModel):
     kind: Literal["zero-shot"] = "zero-shot"
     things: tuple[str, ...]
     confidence: Share
-    max_regions: PositiveInt
+    max_regions: Annotated[PositiveInt, Field(lt=MAX_REGIONS)]
 
 
 class MatchCurve(Table):

@@ -25,11 +25,16 @@ from pydantic import (
 
 from db.geometry import Box
 from db.types import Calibration, Region, Vector
-from model_worker.api.packs import Verification
+from model_worker.api.packs import MAX_REGIONS, Verification
 
 MAX_NAMED = 32
 """Pictures, candidates or categories in one message."""
 LONGEST_CATEGORY = 64
+MAX_TAGS = 32
+MAX_DIMENSIONS = 4096
+"""Numbers in an embedding: twice what any pack's has."""
+LARGEST_MESSAGE = 2 * 1024 * 1024
+"""Bytes of what the worker answers, pictures aside: a perception of most regions, of most dimensions, fits."""
 
 
 def _encode_embedding(vector: Vector) -> str:
@@ -41,6 +46,8 @@ def _decode_embedding(value: Any) -> Vector:
         value = np.frombuffer(base64.b64decode(value, validate=True), dtype="<f4").astype(np.float32)
     if not (isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype == np.float32 and len(value)):
         raise ValueError("an embedding is a vector of float32, or base64 of one")
+    if len(value) > MAX_DIMENSIONS:
+        raise ValueError(f"an embedding has at most {MAX_DIMENSIONS} numbers")
     if not np.isfinite(value).all():
         raise ValueError("an embedding has to be finite")
     return value
@@ -100,8 +107,8 @@ class Perception(Message):
     picture_sha256: Sha256
     width: PositiveInt
     height: PositiveInt
-    regions: tuple[RegionOnWire, ...]
-    tags: tuple[Tag, ...]
+    regions: tuple[RegionOnWire, ...] = Field(max_length=MAX_REGIONS)
+    tags: tuple[Tag, ...] = Field(max_length=MAX_TAGS)
     calibration: Calibration
 
 

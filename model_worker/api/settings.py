@@ -3,13 +3,57 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from db.setup.settings import EnvironmentSettings, variable
+from db.setup.settings import EnvironmentSettings, InvalidSettingError, variable
+
+SHORTEST_TOKEN = 16
+"""Characters of the worker's secret: fewer can be guessed."""
+
+PASSED_ON = frozenset(
+    [
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "SHELL",
+        "LANG",
+        "LANGUAGE",
+        "TZ",
+        "TERM",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "VIRTUAL_ENV",
+        "LD_LIBRARY_PATH",
+        "SYSTEMROOT",
+        "USERPROFILE",
+        "APPDATA",
+        "LOCALAPPDATA",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "KEEPSAKE_PACK",
+        "KEEPSAKE_PACKS",
+        "KEEPSAKE_WEIGHTS",
+        "KEEPSAKE_HOME",
+        "KEEPSAKE_TRAINING_GPU_GB",
+    ]
+)
+PASSED_ON_FAMILIES = (
+    *("LC_", "XDG_", "PYTHON", "CUDA", "NVIDIA", "HF_", "TORCH", "PYTORCH", "SSL_CERT"),
+    *("OMP_", "MKL_", "OPENBLAS", "KMP_", "GOMP_", "NUMEXPR_"),
+)
+"""How the names begin of variables that libraries of models read."""
 
 
 def _check_http_url(url: str) -> str:
@@ -18,6 +62,13 @@ def _check_http_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def _check_token(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value()) < SHORTEST_TOKEN:
+        raise ValueError(f"it has to have {SHORTEST_TOKEN} characters or more")
+    return token
+
+
+WorkerToken = Annotated[SecretStr, AfterValidator(_check_token)]
 HttpUrl = Annotated[str, AfterValidator(_check_http_url)]
 
 
@@ -35,10 +86,10 @@ class WorkerSettings(EnvironmentSettings):
         without="the worker process that the bot starts",
         description="where a worker answers; `keepsake-worker serve` runs one elsewhere",
     )
-    worker_token: SecretStr | None = variable(
+    worker_token: WorkerToken | None = variable(
         "KEEPSAKE_WORKER_TOKEN",
         without="a new one at each start",
-        description="the secret that the worker and who asks it share; goes with `WORKER_URL`",
+        description="the secret that the worker and who asks it share, 16 characters or more; goes with `WORKER_URL`",
     )
     home: Path = variable(
         "KEEPSAKE_HOME",
@@ -74,9 +125,28 @@ class WorkerSettings(EnvironmentSettings):
     )
 
 
-def child_environment(changes: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a child process: this one's, changed."""
-    return {**os.environ, **changes}
+def child_environment(changes: Mapping[str, str], also: Iterable[str] = ()) -> dict[str, str]:
+    """Return the environment of a child process: what any child needs of this one's, and no secret; then the changes.
+
+    A list of what is passed on, not of what isn't: of a variable that is new tomorrow nobody has to think. ``also``
+    names what this child needs besides.
+    """
+    names = PASSED_ON.union(also)
+    passed_on = {
+        name: value for name, value in os.environ.items() if name in names or name.startswith(PASSED_ON_FAMILIES)
+    }
+    return {**passed_on, **changes}
+
+
+def token_to_serve_with() -> str | None:
+    """Return the token that the worker is to ask for, None for a new one.
+
+    Raises InvalidSettingError also when the variable is there without a value: who wrote it meant a secret.
+    """
+    if os.environ.get("KEEPSAKE_WORKER_TOKEN") == "":
+        raise InvalidSettingError("KEEPSAKE_WORKER_TOKEN is empty: give it a value, or leave it out for a new token.")
+    token = WorkerSettings.read().worker_token
+    return None if token is None else token.get_secret_value()
 
 
 def set_for_library(name: str, value: str) -> None:

@@ -240,12 +240,13 @@ async def _work(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
         return 1
     command = (sys.executable, "-m", "model_worker.cli", "finetune", "owner", "--pack", options.pack)
     trainer = Trainer(
+        app_url=url,
         pool=pool,
         recipe=recipe_of(load_pack(options.pack)),
         folder=WorkerSettings.read().home / "finetune",
         command=command,
     )
-    await work(url, trainer, with_parent=options.with_parent)
+    await work(trainer, with_parent=options.with_parent)
     return 0
 
 

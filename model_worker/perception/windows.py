@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from PIL import Image
 
 from db.geometry import WHOLE, Box, share_of_smaller
+from model_worker.api.packs import MAX_REGIONS
 
 
 def windows(width: int, height: int, scales: Sequence[float]) -> list[Box]:
     """Return square windows over a picture of this size, half overlapping, and the whole of it first.
 
     A scale is a window's side as a share of the picture's shorter side (R-MAC, arXiv 1511.05879, section 3.2).
+    Of a long strip's windows there are as many as a picture may have regions, but one; they lie evenly over it.
     """
     boxes = [WHOLE]
     for scale in scales:
@@ -22,7 +24,9 @@ def windows(width: int, height: int, scales: Sequence[float]) -> list[Box]:
             for top in _starts(side / height)
             for left in _starts(side / width)
         ]
-    return list(dict.fromkeys(boxes))
+    distinct = list(dict.fromkeys(boxes))
+    kept = min(len(distinct), MAX_REGIONS - 1)
+    return [distinct[index * len(distinct) // kept] for index in range(kept)]
 
 
 def _starts(side: float) -> list[float]:

@@ -8,10 +8,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from model_worker.api.errors import WrongTokenError
+from model_worker.api.settings import SHORTEST_TOKEN
 
 
 def require_token(token: str) -> Middleware:
-    """Return the middleware that answers 401 to requests without the token (RFC 6750, section 2.1)."""
+    """Return the middleware that answers 401 to requests without the token (RFC 6750, section 2.1).
+
+    Raises ValueError for a token that could be guessed.
+    """
+    if len(token) < SHORTEST_TOKEN:
+        raise ValueError(f"the worker's token has to have {SHORTEST_TOKEN} characters or more")
     expected = token.encode()
 
     @web.middleware

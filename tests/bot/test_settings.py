@@ -13,6 +13,7 @@ from db.setup import cli as database_cli
 from db.setup.settings import InvalidSettingError
 from model_worker import cli as worker_cli
 from model_worker.api.settings import WorkerSettings
+from model_worker.server.auth import require_token
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -51,7 +52,7 @@ def test_the_command_shows_every_variable_and_no_secret(
         "DATABASE_URL": "postgresql://anna:s3cret@db/keepsake",
         "KEEPSAKE_APP_DATABASE_URL": "postgresql://app:s3cret@db/keepsake",
         "PGPASSWORD": "s3cret",
-        "KEEPSAKE_WORKER_TOKEN": "s3cret",
+        "KEEPSAKE_WORKER_TOKEN": "s3cret" * 3,
         "KEEPSAKE_WRITER_KEY": "s3cret",
     }
     for name, value in secrets.items():
@@ -72,6 +73,11 @@ def test_the_command_shows_every_variable_and_no_secret(
     [
         ("KEEPSAKE_METRICS", "everywhere", "KEEPSAKE_METRICS can't be used: it has to be host:port."),
         ("KEEPSAKE_METRICS", "0.0.0.0:99999", "KEEPSAKE_METRICS can't be used: it has to be host:port."),
+        (
+            "KEEPSAKE_WORKER_TOKEN",
+            "s3cret",
+            "KEEPSAKE_WORKER_TOKEN can't be used: it has to have 16 characters or more.",
+        ),
         ("WORKER_URL", "worker:8410", "WORKER_URL can't be used: it has to begin with http:// or https://."),
         ("DATABASE_URL", "mysql://s3cret@db", "DATABASE_URL can't be used: it has to begin with postgresql://."),
         ("KEEPSAKE_TRAINING_GPU_GB", "lots", "KEEPSAKE_TRAINING_GPU_GB can't be used: it has to be a valid number."),
@@ -99,6 +105,25 @@ def test_the_worker_and_the_database_say_it_too(
     assert len(capsys.readouterr().err.splitlines()) == 2
     assert database_cli.main(["status"]) == 2
     assert capsys.readouterr().err.splitlines() == ["DATABASE_URL can't be used: it has to begin with postgresql://."]
+
+
+@pytest.mark.parametrize(
+    ("token", "sentence"),
+    [
+        ("", "KEEPSAKE_WORKER_TOKEN is empty: give it a value, or leave it out for a new token.\n"),
+        ("s3cret", "KEEPSAKE_WORKER_TOKEN can't be used: it has to have 16 characters or more.\n"),
+    ],
+)
+def test_the_worker_serves_nobody_with_a_token_that_can_be_guessed(
+    token: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEEPSAKE_WORKER_TOKEN", token)
+
+    assert worker_cli.main(["serve", "--port", "0"]) == 1
+
+    assert capsys.readouterr().err == sentence
+    with pytest.raises(ValueError, match="16 characters"):
+        require_token(token)
 
 
 def test_a_secret_is_not_in_the_error_either(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_what_is_transparent_becomes_grey() -> None:
 
 def test_other_kinds_of_pixels_keep_their_brightness() -> None:
     sixteen_bits = Image.fromarray(np.full((40, 40), 0x8080, np.uint16))
-    large_sixteen_bits = Image.fromarray(np.full((40, 4000), 0x8080, np.uint16))
+    large_sixteen_bits = Image.fromarray(np.full((400, 4000), 0x8080, np.uint16))
     black_and_white = Image.new("1", (40, 40), 1)
     four_inks = Image.new("RGB", (40, 40), RED).convert("CMYK")
 
@@ -213,6 +213,8 @@ def test_half_a_picture_is_refused(form: str) -> None:
         (png(10_000, 6_000), TooManyPixelsError),
         (png(1, 50_000_000), ImageTooSmallError),
         (png(100, 400_000), ImageTooLongError),
+        (png(30_000, 16), ImageTooLongError),
+        (png(16, 321), ImageTooLongError),
         (png(0, 100), (ImageBrokenError, ImageFormatError)),
     ],
 )

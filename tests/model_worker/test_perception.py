@@ -10,7 +10,7 @@ from PIL import Image
 
 from bot.demo import pictures
 from db.geometry import WHOLE, Box, iou
-from model_worker.api.packs import PackError, load_pack, weights_problems
+from model_worker.api.packs import MAX_REGIONS, PackError, load_pack, weights_problems
 from model_worker.perception.panels import find_panels
 from model_worker.perception.single_pass import Perceiver
 from model_worker.perception.windows import suppress, windows
@@ -33,6 +33,14 @@ def test_windows_cover_the_picture_and_stay_inside() -> None:
     assert max(box.right for box in boxes[1:]) == pytest.approx(1)
     sides = {(round((box.right - box.left) * 900), round((box.bottom - box.top) * 600)) for box in boxes[1:]}
     assert sides == {(420, 420), (300, 300)}
+
+
+@pytest.mark.parametrize("size", [(2048, 103), (103, 2048), (2048, 512), (2048, 1)])
+def test_a_long_strip_has_no_more_regions_than_a_message_takes_and_they_lie_all_over_it(size: tuple[int, int]) -> None:
+    boxes = windows(*size, (0.7, 0.5))
+    assert len(boxes) == MAX_REGIONS - 1
+    ends = [max(box.right, box.bottom) if max(size) == size[0] else box.bottom for box in boxes[1:]]
+    assert max(ends) == pytest.approx(1)
 
 
 def test_of_overlapping_boxes_the_best_stays() -> None:

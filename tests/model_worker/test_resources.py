@@ -42,7 +42,7 @@ def worker(work: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
     server = HTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("WORKER_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("KEEPSAKE_WORKER_TOKEN", "secret")
+    monkeypatch.setenv("KEEPSAKE_WORKER_TOKEN", "a-secret-of-the-worker")
     monkeypatch.setattr(resources, "PAUSE_SECONDS", 0.01)
     yield asked
     server.shutdown()
@@ -52,7 +52,7 @@ def worker(work: list[bool], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[s
 def test_it_waits_while_the_worker_is_at_work(work: list[bool], worker: list[str]) -> None:
     work[:] = [True, True, True, False]
     wait_for_answers()
-    assert worker == ["Bearer secret"] * 4
+    assert worker == ["Bearer a-secret-of-the-worker"] * 4
 
 
 def test_it_goes_on_when_the_worker_is_away(worker: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 
 import aiohttp
 import asyncpg
+import numpy as np
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from PIL import ExifTags, Image
 from pydantic import ValidationError
 
@@ -20,7 +23,7 @@ from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
 from bot.service.remember import remember
 from bot.service.worker_client import WorkerClient
-from db.geometry import Box
+from db.geometry import WHOLE, Box
 from model_worker.api.errors import (
     ModelsLoadingError,
     WorkerBusyError,
@@ -32,7 +35,8 @@ from model_worker.api.errors import (
     error_to_wire,
 )
 from model_worker.api.images import LARGEST_BYTES
-from model_worker.api.protocol import GenerateRequest, PromptConcept
+from model_worker.api.packs import MAX_REGIONS
+from model_worker.api.protocol import LARGEST_MESSAGE, GenerateRequest, Perception, PromptConcept, RegionOnWire
 from model_worker.server.image_cache import CachedImage, ImageCache
 from model_worker.server.models import Models
 from tests.support.errors import all_below, an_example_of
@@ -294,6 +298,40 @@ async def test_a_box_outside_the_picture_is_not_even_sent() -> None:
     async with served() as worker:
         with pytest.raises(ValidationError, match="within the picture"):
             await worker.client.refer(a_picture(), Box(left=0.5, top=0, right=0.2, bottom=1))
+
+
+async def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while sent < 100 * LARGEST_MESSAGE:
+            await response.write(b" " * 65536)
+            sent += 65536
+        return response
+
+    app = web.Application()
+    app.add_routes([web.get("/health", endless)])
+    server = TestServer(app)
+    await server.start_server()
+    client = WorkerClient(str(server.make_url("")), TOKEN)
+    try:
+        with pytest.raises(WorkerUnavailableError, match=r"more than|connection"):
+            await client.health()
+    finally:
+        await client.close()
+        await server.close()
+    assert sent < 10 * LARGEST_MESSAGE
+
+
+async def test_a_picture_has_no_more_regions_than_a_message_takes() -> None:
+    region = RegionOnWire(box=WHOLE, embedding=np.ones(4, np.float32), objectness=1.0)
+    seen = {"picture_sha256": "0" * 64, "width": 1, "height": 1, "tags": (), "calibration": FakePerceiver().calibration}
+    assert len(Perception(**seen, regions=(region,) * MAX_REGIONS).regions) == MAX_REGIONS
+    with pytest.raises(ValidationError, match="at most"):
+        Perception(**seen, regions=(region,) * (MAX_REGIONS + 1))
 
 
 async def test_without_the_token_nothing_is_told() -> None:

@@ -415,6 +415,7 @@ async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else
     await remember_colours(owner_training.pool, BO, may=False)
     at_night, at_noon = (datetime(2026, 11, 25, hour, tzinfo=UTC) for hour in (3, 12))
     trainer = Trainer(
+        app_url=app_url(database_url),
         pool=owner_training.pool,
         recipe=recipe_of(tiny),
         folder=tmp_path,
@@ -459,7 +460,9 @@ async def test_a_training_that_ends_badly_is_tried_again_and_one_with_nothing_to
     pool: asyncpg.Pool, tiny: Pack, tmp_path: Path, code: str, fails: bool
 ) -> None:
     ends = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)" if code == "-9" else f"raise SystemExit({code})"
-    trainer = Trainer(pool=pool, recipe=recipe_of(tiny), folder=tmp_path, command=(sys.executable, "-c", ends))
+    trainer = Trainer(
+        app_url="", pool=pool, recipe=recipe_of(tiny), folder=tmp_path, command=(sys.executable, "-c", ends)
+    )
     if fails:
         with pytest.raises(TrainingFailedError):
             await trainer.train(ANNA.personal)
@@ -473,7 +476,11 @@ async def test_a_training_that_takes_too_long_is_killed(
     monkeypatch.setattr("model_worker.finetune.jobs.trainer.BESIDE_TRAINING_SECONDS", 0.2)
     recipe = recipe_of(tiny).model_copy(update={"max_seconds": 0.2})
     trainer = Trainer(
-        pool=pool, recipe=recipe, folder=tmp_path, command=(sys.executable, "-c", "import time; time.sleep(60)")
+        app_url="",
+        pool=pool,
+        recipe=recipe,
+        folder=tmp_path,
+        command=(sys.executable, "-c", "import time; time.sleep(60)"),
     )
     with pytest.raises(TrainingFailedError, match="too long"):
         await trainer.train(ANNA.personal)

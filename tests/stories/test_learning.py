@@ -715,7 +715,7 @@ async def test_the_trainer_runs_beside_the_worker_comes_back_and_ends_with_the_b
     pool: asyncpg.Pool, database_url: str, tmp_path: Path
 ) -> None:
     worker = WorkerProcess("starter", tmp_path / "worker.log")
-    worker.url, worker.token = "http://127.0.0.1:9", "a-secret"
+    worker.url, worker.token = "http://127.0.0.1:9", "a-secret-of-the-worker"
     app = App(pool=pool, worker=WorkerClient(worker.url, worker.token))
     services = Services(app, app_url(database_url), worker)
     await say_consent(pool, ANNA)

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from bot.client import Keepsake
+from bot.runtime.settings import Settings
+from bot.runtime.trainer_process import TrainerProcess
 from bot.runtime.worker_process import WorkerProcess
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
@@ -237,6 +240,33 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
     finally:
         await client.close()
         await process.stop()
+
+
+async def test_the_worker_and_the_trainer_are_given_no_secret_that_is_not_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISCORD_TOKEN", "DATABASE_URL", "PGPASSWORD", "ANOTHER_SERVICES_KEY"):
+        monkeypatch.setenv(name, "postgresql://s3cret-of-the-bot@db")
+    monkeypatch.setenv("KEEPSAKE_WRITER_KEY", "key-of-the-writer")
+    worker = WorkerProcess("starter", tmp_path / "worker.log")
+    try:
+        await worker.start()
+        trainer = TrainerProcess(Settings(home=tmp_path, pack="starter"), "postgresql://app@db/x", worker)
+        await trainer.start()
+        assert worker.pid is not None
+        assert trainer.pid is not None
+        given = psutil.Process(worker.pid).environ()
+        given_to_trainer = psutil.Process(trainer.pid).environ()
+        await trainer.stop()
+    finally:
+        await worker.stop()
+
+    assert "s3cret" not in str([given, given_to_trainer])
+    assert given["KEEPSAKE_WRITER_KEY"] == "key-of-the-writer"
+    assert "KEEPSAKE_WRITER_KEY" not in given_to_trainer
+    assert given_to_trainer["KEEPSAKE_APP_DATABASE_URL"] == "postgresql://app@db/x"
+    assert "KEEPSAKE_APP_DATABASE_URL" not in given
+    assert given["PATH"] == os.environ["PATH"]
 
 
 async def _ask_until_it_is_back(app: App, actor: Actor, question: Question) -> Any:

@@ -15,7 +15,7 @@ from model_worker.server.loading import LoadFormer, load_former
 from model_worker.server.models import Models
 from tests.support.fake_models import FakePerceiver, FakeWriter
 
-TOKEN = "a-secret"
+TOKEN = "a-secret-of-the-worker"
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from db import training
 from db.errors import DatabaseUnavailableError
 from db.job_queue import TRAINING, ask_for_training, open_queue
 from db.pool import viewing
+from db.setup.settings import CONNECTION_VARIABLES
 from db.types import OwnerId, viewer_of
 from model_worker.api.recipes import Recipe
 from model_worker.api.settings import child_environment
@@ -47,8 +48,12 @@ class TrainingFailedError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trainer:
-    """Where a trainer works: ``folder`` keeps checkpoints, ``command`` begins a training (the owner is added)."""
+    """Where a trainer works: ``folder`` keeps checkpoints, ``command`` begins a training (the owner is added).
 
+    ``app_url`` is how the app, and so a training, reaches the memory.
+    """
+
+    app_url: str
     pool: asyncpg.Pool
     recipe: Recipe
     folder: Path
@@ -65,11 +70,15 @@ class Trainer:
 
     async def train(self, owner: OwnerId) -> None:
         """Train one owner's adapter in a process of its own. Raises TrainingFailedError."""
+        environment = {
+            "KEEPSAKE_APP_DATABASE_URL": self.app_url,
+            "OMP_WAIT_POLICY": "PASSIVE",  # threads that wait leave the processor to answers
+        }
         process = await asyncio.create_subprocess_exec(
             *self.command,
             owner,
             stdin=asyncio.subprocess.DEVNULL,
-            env=child_environment({"OMP_WAIT_POLICY": "PASSIVE"}),  # threads that wait leave the processor to answers
+            env=child_environment(environment, [*CONNECTION_VARIABLES, "WORKER_URL", "KEEPSAKE_WORKER_TOKEN"]),
         )
         try:
             code = await asyncio.wait_for(process.wait(), self.recipe.max_seconds + BESIDE_TRAINING_SECONDS)
@@ -81,9 +90,9 @@ class Trainer:
             raise TrainingFailedError(f"Training {owner} ended with {code}; the log says why.")
 
 
-async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
+async def work(trainer: Trainer, *, with_parent: bool) -> None:
     """Take one job after the other until cancelled (with_parent: or until the parent process is gone)."""
-    queue = make_queue(app_url, trainer)
+    queue = make_queue(trainer)
     async with queue.open_async():
         worker = asyncio.create_task(
             queue.run_worker_async(
@@ -103,9 +112,9 @@ async def work(app_url: str, trainer: Trainer, *, with_parent: bool) -> None:
                 await worker
 
 
-def make_queue(app_url: str, trainer: Trainer) -> procrastinate.App:
+def make_queue(trainer: Trainer) -> procrastinate.App:
     """Return the queue with the trainer's jobs: planning comes round by itself, trainings are asked for."""
-    queue = open_queue(app_url)
+    queue = open_queue(trainer.app_url)
 
     @queue.periodic(cron=EVERY_TEN_MINUTES)
     @queue.task(name="plan_trainings", queue=TRAINING, queueing_lock="plan_trainings")
