@@ -48,7 +48,8 @@ IS_SOMETHING_GONE = """
     SELECT EXISTS (
         SELECT FROM unnest($2::uuid[]) AS seen (id)
          WHERE NOT EXISTS (SELECT FROM concept WHERE owner_id = $1 AND concept_id = seen.id)
-           AND NOT EXISTS (SELECT FROM reference WHERE owner_id = $1 AND reference_id = seen.id))
+           AND NOT EXISTS (SELECT FROM reference
+                            WHERE owner_id = $1 AND reference_id = seen.id AND origin = 'upload'))
 """
 
 IN_USE = """
@@ -142,7 +143,10 @@ async def store_and_promote(
 async def check_still_given(
     connection: asyncpg.Connection, owner: OwnerId, saw: Sequence[UUID], saw_users: Sequence[int]
 ) -> None:
-    """Raise DataWithdrawnError when one of these concepts and references is gone, or one of these users' consent is."""
+    """Raise DataWithdrawnError when one of these concepts and references is gone, or one of these users' consent is.
+
+    A reference that is from a message counts as gone: it must not have been seen.
+    """
     if await connection.fetchval(IS_SOMETHING_GONE, owner, saw):
         raise DataWithdrawnError
     if not frozenset(saw_users) <= await consenting(connection, saw_users):

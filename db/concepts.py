@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from db.admission import check_fits, check_may_change, check_may_put
-from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ObjectedError, ReferenceGoneError
+from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ReferenceGoneError, refused
 from db.locks import lock_memory, lock_people
 from db.names import check_category, check_info, check_name, name_key
 from db.pictures import delete_unused_pictures, store_reference
@@ -21,9 +21,6 @@ LONGEST_SUGGESTIONS = 25
 
 ALIKE_ENOUGH = 0.35
 """Of 1, for “did you mean”: finds 94 % of names with a slip of one letter, and hardly ever suggests a stranger."""
-
-OBJECTED = "KS001"
-"""The error code of `keepsake_check_objection`."""
 
 INSERT_CONCEPT = """
     INSERT INTO concept (owner_id, name, name_key, info, category, created_by,
@@ -155,9 +152,9 @@ def concept_from(row: asyncpg.Record) -> Concept:
     )
 
 
-def refused(error: asyncpg.PostgresError) -> Exception:
-    """Return what a trigger of ours meant by its error code; any other error as it is."""
-    return ObjectedError() if error.sqlstate == OBJECTED else error
+def author_of(reference: NewReference) -> int | None:
+    """Return who wrote the message that a picture is from, None when it was uploaded."""
+    return None if reference.source is None else reference.source.author
 
 
 def owners(viewer: Viewer) -> list[OwnerId]:
@@ -170,11 +167,11 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
 
     Raises InvalidTextError when the name, info or category can't be used, NameTakenError when the owner has a concept
     of that name already, without regard to case, ObjectedError when the person it is doesn't want to be shared, and
-    what `db.admission` raises.
+    AuthorObjectedError as `store_reference`, and what `db.admission` raises.
     """
     name, info, category = check_name(new.name), check_info(new.info), check_category(new.category)
     async with connection.transaction():
-        await lock_people(connection, new.linked_user)
+        await lock_people(connection, new.linked_user, author_of(new.reference))
         await lock_memory(connection, new.owner_id)
         await check_may_put(connection, new.owner_id)
         try:
@@ -204,9 +201,11 @@ async def add_reference(
 ) -> Concept:
     """Store one more reference of a concept.
 
-    Raises NotRememberedError when it was forgotten meanwhile, and what `db.admission` raises.
+    Raises NotRememberedError when it was forgotten meanwhile, AuthorObjectedError as `store_reference`, and what
+    `db.admission` raises.
     """
     async with connection.transaction():
+        await lock_people(connection, author_of(reference))
         await lock_memory(connection, concept.owner_id)
         await check_may_change(connection, await get(connection, concept.owner_id, concept.concept_id))
         await store_reference(connection, concept.owner_id, concept.concept_id, reference, created_by)

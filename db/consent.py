@@ -6,10 +6,10 @@ from collections.abc import Collection
 
 import asyncpg
 
-from db.footprint import servers_linked_to
+from db.footprint import memories_with_copies, servers_linked_to
 from db.locks import lock_people
 from db.pool import as_caretaker, connected_as_caretaker, entering
-from db.purging import forget_person
+from db.purging import forget_copies, forget_person
 from db.types import OwnerId, Viewer, user_owner
 from db.unlearning import ask_to_train_again, unlearn
 
@@ -77,17 +77,21 @@ async def objects(connection: asyncpg.Connection, user_id: int) -> bool:
 
 
 async def object_to_sharing(connection: asyncpg.Connection, viewer: Viewer) -> int:
-    """Store that the viewer doesn't want to be in shared memories, and delete them there; returns how many.
+    """Store that the viewer doesn't want to be in shared memories, and delete them there; returns how many concepts.
 
-    From then on nothing linked to them can be shared anywhere.
+    From then on nothing linked to them can be shared anywhere. The pictures of their messages that others keep go, too,
+    and nobody can take another one.
     """
     async with connection.transaction():
         await lock_people(connection, viewer.user_id)
         await connection.execute(OBJECT, viewer.user_id)
         deleted = 0
-        for server in await servers_linked_to(connection, viewer):
-            async with entering(connection, server):
-                deleted += await forget_person(connection, server, viewer.user_id)
+        linked = await servers_linked_to(connection, viewer)
+        for memory in sorted({*linked, *await memories_with_copies(connection, viewer)}):
+            async with entering(connection, memory):
+                await forget_copies(connection, memory, viewer.user_id)
+                if memory in linked:
+                    deleted += await forget_person(connection, memory, viewer.user_id)
     return deleted
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.footprint import servers_trained_on, servers_with_mine
+from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine
 from db.locks import lock_people
 from db.pool import entering
-from db.purging import forget_member
+from db.purging import forget_copies, forget_member
 from db.rows import count_of
 from db.types import Erased, OwnerId, Viewer
 from db.unlearning import OF_TRAINING, ask_to_train_again, count_adapters, unlearn_member
@@ -26,18 +26,22 @@ DELETE_JOBS = """
 async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
     """Delete everything of the viewer, in one transaction: their memory, what they shared, what is linked to them.
 
+    The pictures of their messages that others keep go, too.
+
     Only an objection stays: it has to go on holding until they withdraw it.
     """
-    rows: dict[str, int] = {"shared concepts": 0, "shared adapters": 0}
+    rows: dict[str, int] = {"shared concepts": 0, "shared adapters": 0, "copies of your pictures": 0}
     async with connection.transaction():
         await lock_people(connection, viewer.user_id)
         mine = await servers_with_mine(connection, viewer)
         trained = await servers_trained_on(connection, viewer)
-        for server in mine:
-            async with entering(connection, server):
-                concepts, adapters = await _erase_in(connection, server, viewer.user_id)
-            rows["shared concepts"] += concepts
-            rows["shared adapters"] += adapters
+        for memory in sorted({*mine, *await memories_with_copies(connection, viewer)}):
+            async with entering(connection, memory):
+                rows["copies of your pictures"] += await forget_copies(connection, memory, viewer.user_id)
+                if memory in mine:
+                    concepts, adapters = await _erase_in(connection, memory, viewer.user_id)
+                    rows["shared concepts"] += concepts
+                    rows["shared adapters"] += adapters
         for table in (*OF_A_USER, *REST_OF_A_USER):
             rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = count_of(await connection.execute(DELETE_JOBS, viewer.personal))

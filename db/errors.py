@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, dataclass_transform
+
+import asyncpg
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))
@@ -78,6 +81,10 @@ class ObjectedError(UserFacingError):
     """The person that a concept is linked to doesn't want to be in anybody's shared memory."""
 
 
+class AuthorObjectedError(UserFacingError):
+    """The author of the message that a picture is from doesn't want others to keep their pictures."""
+
+
 class DataWithdrawnError(UserFacingError):
     """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
 
@@ -146,3 +153,13 @@ class ServerFullError(LimitReachedError):
 
 class QuotaError(LimitReachedError):
     """The pictures of a memory take as many megabytes as there are."""
+
+
+REFUSALS: Mapping[str, type[UserFacingError]] = {"KS001": ObjectedError, "KS002": AuthorObjectedError}
+"""The error codes of `keepsake_check_objection` and `keepsake_check_source`."""
+
+
+def refused(error: asyncpg.PostgresError) -> Exception:
+    """Return what a trigger of ours meant by its error code; any other error as it is."""
+    refusal = REFUSALS.get(error.sqlstate or "")
+    return error if refusal is None else refusal()

@@ -19,7 +19,8 @@ COUNT_STORED = """
            (SELECT count(*) FROM adapter WHERE owner_id = $1)
              + (SELECT count(*) FROM adapter WHERE owner_id LIKE 'server:%' AND $2 = ANY (saw_users)) AS adapters,
            (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2) AS shared,
-           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked,
+           (SELECT count(*) FROM reference WHERE owner_id <> $1 AND source_author = $2) AS copies
 """
 
 SERVERS_WITH_MINE = """
@@ -45,6 +46,14 @@ SERVERS_WITH_ME = """
     SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND linked_user = $1
 """
 
+MEMORIES_WITH_COPIES = """
+    SELECT owner_id FROM reference WHERE owner_id <> $2 AND source_author = $1
+    UNION
+    SELECT owner_id FROM answer WHERE owner_id <> $2 AND source_author = $1
+    UNION
+    SELECT owner_id FROM set_aside WHERE owner_id <> $2 AND sources @> to_jsonb($1::bigint)
+"""
+
 SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
 
 
@@ -63,6 +72,13 @@ async def servers_with_mine(connection: asyncpg.Connection, viewer: Viewer) -> l
 async def servers_linked_to(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
     """Return the servers that have something which is linked to the viewer; sorted."""
     return await _servers(connection, SERVERS_WITH_ME, viewer)
+
+
+async def memories_with_copies(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the others, users and servers, who keep a picture of a message that the viewer wrote; sorted."""
+    async with erasing(connection):
+        rows = await connection.fetch(MEMORIES_WITH_COPIES, viewer.user_id, viewer.personal)
+    return sorted(OwnerId(row["owner_id"]) for row in rows)
 
 
 async def servers_trained_on(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db.errors import ReferenceGoneError
-from db.rows import box_from
+from db.errors import ReferenceGoneError, refused
+from db.rows import box_from, source_columns, source_from
 from db.types import Concept, Embedded, NewReference, OwnerId, Reference
 
 INSERT_PICTURE = """
@@ -22,8 +22,9 @@ INSERT_PICTURE = """
 
 INSERT_REFERENCE = """
     INSERT INTO reference (owner_id, concept_id, picture_sha256,
-                           box_left, box_top, box_right, box_bottom, created_by, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
+                           box_left, box_top, box_right, box_bottom, created_by, created_at,
+                           origin, source_author, source_message)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10, $11, $12)
     RETURNING reference_id
 """
 
@@ -48,6 +49,7 @@ DELETE_UNUSED_PICTURES = """
 
 REFERENCE_COLUMNS = """
     reference.concept_id, reference.reference_id, reference.picture_sha256, reference.created_by, reference.created_at,
+    reference.origin, reference.source_author, reference.source_message,
     reference.box_left, reference.box_top, reference.box_right, reference.box_bottom,
     picture.jpeg, picture.width, picture.height,
     reference.reference_id IS NOT DISTINCT FROM concept.avatar_id AS is_avatar
@@ -98,6 +100,7 @@ def reference_from(row: asyncpg.Record) -> Reference:
         created_by=row["created_by"],
         created_at=row["created_at"],
         is_avatar=row["is_avatar"],
+        source=source_from(row),
     )
 
 
@@ -131,7 +134,9 @@ async def store_reference(
 ) -> None:
     """Store a reference with its picture and embeddings; the first one of a concept is its avatar.
 
-    The caller holds the lock of the owner's memory.
+    The caller holds the lock of the owner's memory, and that of the author of the message it is from.
+
+    Raises AuthorObjectedError when they don't want others to keep their pictures.
     """
     box = reference.box
     await connection.execute(
@@ -142,18 +147,22 @@ async def store_reference(
         reference.width,
         reference.height,
     )
-    reference_id = await connection.fetchval(
-        INSERT_REFERENCE,
-        owner_id,
-        concept_id,
-        reference.picture_sha256,
-        box.left,
-        box.top,
-        box.right,
-        box.bottom,
-        created_by,
-        reference.created_at,
-    )
+    try:
+        reference_id = await connection.fetchval(
+            INSERT_REFERENCE,
+            owner_id,
+            concept_id,
+            reference.picture_sha256,
+            box.left,
+            box.top,
+            box.right,
+            box.bottom,
+            created_by,
+            reference.created_at,
+            *source_columns(reference.source),
+        )
+    except asyncpg.PostgresError as error:
+        raise refused(error) from error
     made = [Embedded(reference.embedding_id, reference.embedding), *([reference.former] if reference.former else [])]
     for embedded in made:
         await connection.execute(

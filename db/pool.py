@@ -135,12 +135,13 @@ async def erasing(connection: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def entering(connection: asyncpg.Connection, server: OwnerId) -> AsyncIterator[None]:
-    """See and change this server's memory instead of the one that the viewer is in.
+async def entering(connection: asyncpg.Connection, memory: OwnerId) -> AsyncIterator[None]:
+    """See and change this memory instead of that of the server that the viewer is in.
 
-    Only for what a viewer may do everywhere, wherever they do it: taking back what is theirs.
+    Only for what a viewer may do everywhere, wherever they do it: taking back what is theirs. It may be
+    another user's memory, when they keep a picture of the viewer's.
     """
-    async with _set(connection, "keepsake.shared", server), _set(connection, "keepsake.governs", ""):
+    async with _set(connection, "keepsake.shared", memory), _set(connection, "keepsake.governs", ""):
         yield
 
 

@@ -8,11 +8,13 @@ from uuid import UUID
 import asyncpg
 
 from db.admission import check_governs
-from db.locks import lock_memory
+from db.footprint import memories_with_copies
+from db.locks import lock_memory, lock_people
 from db.membership import mark_returned
 from db.pictures import delete_unused_pictures
-from db.pool import as_caretaker
-from db.types import OwnerId, user_owner
+from db.pool import as_caretaker, entering
+from db.rows import count_of
+from db.types import OwnerId, Viewer, user_owner
 
 DELETE_LINKED = "DELETE FROM concept WHERE owner_id = $1 AND linked_user = $2 RETURNING concept_id"
 
@@ -40,6 +42,12 @@ PURGE_PROPOSALS = """
        AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2 OR people @> to_jsonb($2::bigint))
        AND ($3::timestamptz IS NULL OR created_at < $3)
 """
+
+DELETE_COPIES = "DELETE FROM reference WHERE owner_id = $1 AND source_author = $2"
+
+DELETE_ANSWERED_COPIES = "DELETE FROM answer WHERE owner_id = $1 AND source_author = $2"
+
+DELETE_COPIES_SET_ASIDE = "DELETE FROM set_aside WHERE owner_id = $1 AND sources @> to_jsonb($2::bigint)"
 
 PICTURES = "SELECT picture_sha256 FROM picture WHERE owner_id = $1"
 
@@ -123,6 +131,31 @@ async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_
         await _delete_unused_pictures(connection, owner_id)
         await connection.execute(FORGET_SUBJECTS, owner_id, gone)
     return len(gone)
+
+
+async def delete_copies(connection: asyncpg.Connection, viewer: Viewer) -> int:
+    """Delete the pictures of the viewer's own messages that others keep, wherever they are; returns how many."""
+    async with connection.transaction():
+        await lock_people(connection, viewer.user_id)
+        deleted = 0
+        for owner in await memories_with_copies(connection, viewer):
+            async with entering(connection, owner):
+                deleted += await forget_copies(connection, owner, viewer.user_id)
+    return deleted
+
+
+async def forget_copies(connection: asyncpg.Connection, owner_id: OwnerId, author: int) -> int:
+    """Delete the pictures of somebody's messages that an owner keeps, whoever took them; returns how many references.
+
+    What is set aside with one goes as a whole, as do answers to such a picture.
+    """
+    async with connection.transaction():
+        await lock_memory(connection, owner_id)
+        deleted = count_of(await connection.execute(DELETE_COPIES, owner_id, author))
+        await connection.execute(DELETE_ANSWERED_COPIES, owner_id, author)
+        await connection.execute(DELETE_COPIES_SET_ASIDE, owner_id, author)
+        await _delete_unused_pictures(connection, owner_id)
+    return deleted
 
 
 async def forget_server(connection: asyncpg.Connection, owner_id: OwnerId) -> None:

@@ -18,7 +18,7 @@ from db.concepts import mark_recognised, owners
 from db.pool import viewing
 from db.rate_limits import Limit
 from db.recall import Detections, mentioned_in, recall
-from db.types import Concept, OwnerId, Reference, RetrievalResult, Sighting, Viewer
+from db.types import Concept, OwnerId, Reference, RetrievalResult, Sighting, Source, Viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +94,7 @@ async def keep_answer(
     height: int,
     sighted: Sequence[Sighting],
     keep_for: timedelta,
+    source: Source | None = None,
 ) -> UUID | None:
     """Count who was recognised, and store an answer as `db.sightings.store_answer` does, unless none is kept here.
 
@@ -103,7 +104,7 @@ async def keep_answer(
         await mark_recognised(connection, [item.concept for item in sighted if item.concept is not None])
         if not keep_for:
             return None
-        return await sightings.store_answer(connection, viewer, picture, width, height, sighted, keep_for)
+        return await sightings.store_answer(connection, viewer, picture, width, height, sighted, keep_for, source)
 
 
 async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:

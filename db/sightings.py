@@ -11,15 +11,16 @@ import asyncpg
 
 from db import admission
 from db.concepts import CONCEPT_COLUMNS, concept_from
-from db.rows import box_from, to_vector
-from db.types import Answer, Sighting, Viewer
+from db.rows import box_from, source_columns, source_from, to_vector
+from db.types import Answer, Sighting, Source, Viewer
 
 KEPT_FOR = timedelta(days=30)
 """Where no server says otherwise."""
 
 INSERT_ANSWER = """
-    INSERT INTO answer (owner_id, picture_sha256, jpeg, width, height, server_owner_id, expires_at)
-    VALUES ($1, $2, $3, $4, $5, $6, now() + $7)
+    INSERT INTO answer (owner_id, picture_sha256, jpeg, width, height, server_owner_id, expires_at,
+                        origin, source_author, source_message)
+    VALUES ($1, $2, $3, $4, $5, $6, now() + $7, $8, $9, $10)
     RETURNING answer_id
 """
 
@@ -30,7 +31,7 @@ INSERT_SIGHTING = """
 """
 
 GET_ANSWER = """
-    SELECT answer_id, jpeg, picture_sha256, width, height, created_at
+    SELECT answer_id, jpeg, picture_sha256, width, height, created_at, origin, source_author, source_message
       FROM answer
      WHERE owner_id = $1 AND answer_id = $2 AND expires_at > now()
 """
@@ -74,16 +75,25 @@ async def store_answer(
     height: int,
     sightings: Sequence[Sighting],
     keep_for: timedelta = KEPT_FOR,
+    source: Source | None = None,
 ) -> UUID:
     """Store the picture of an answer (JPEG, pixels) and what was seen in it; returns the id for its buttons.
 
-    It belongs to the viewer: nobody else can load it. ``keep_for`` is the retention of where it was given. When all
-    of their answers take more bytes than are kept, the oldest go.
+    It belongs to the viewer: nobody else can load it. ``keep_for`` is the retention of where it was given, ``source``
+    the message that the picture is from. When all of their answers take more bytes than are kept, the oldest go.
     """
     digest = hashlib.sha256(picture).hexdigest()
     async with connection.transaction():
         answer_id: UUID = await connection.fetchval(
-            INSERT_ANSWER, viewer.personal, digest, picture, width, height, viewer.server_memory, keep_for
+            INSERT_ANSWER,
+            viewer.personal,
+            digest,
+            picture,
+            width,
+            height,
+            viewer.server_memory,
+            keep_for,
+            *source_columns(source),
         )
         rows = [(viewer.personal, answer_id, *_columns(sighting)) for sighting in sightings]
         await connection.executemany(INSERT_SIGHTING, rows)
@@ -105,6 +115,7 @@ async def load_answer(connection: asyncpg.Connection, viewer: Viewer, answer_id:
         height=row["height"],
         created_at=row["created_at"],
         sightings=tuple(_sighting_from(sighting) for sighting in sightings),
+        source=source_from(row),
     )
 
 

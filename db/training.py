@@ -1,7 +1,7 @@
 """Training on a memory: what may be used, whether there is something new, and how each run went.
 
 What may be used is what people who consented put there: a concept of theirs with pictures of theirs, and in a user's
-own memory nobody's but the user's.
+own memory nobody's but the user's. A picture from a message is never used, whoever wrote it and whoever allows it.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ LIST_REFERENCES = f"""
       FROM {REFERENCES_WITH_PICTURES}
      WHERE reference.owner_id = $1
        AND concept.created_by = ANY ($2::bigint[]) AND reference.created_by = ANY ($2::bigint[])
+       AND reference.origin = 'upload'
      ORDER BY reference.created_at, reference.reference_id
 """  # noqa: S608 (made of constants)
 
@@ -96,13 +97,14 @@ COUNT_CHANGES = """
            AND EXISTS (SELECT FROM reference
                         WHERE reference.owner_id = concept.owner_id
                           AND reference.concept_id = concept.concept_id
-                          AND reference.created_by = ANY ($2::bigint[]))
+                          AND reference.created_by = ANY ($2::bigint[]) AND reference.origin = 'upload')
     )
     SELECT (SELECT count(*) FROM usable WHERE updated_at > began) AS concepts,
            (SELECT count(*)
               FROM reference
               JOIN usable ON usable.owner_id = reference.owner_id AND usable.concept_id = reference.concept_id
-             WHERE reference.created_by = ANY ($2::bigint[]) AND reference.created_at > began) AS "references",
+             WHERE reference.created_by = ANY ($2::bigint[]) AND reference.origin = 'upload'
+               AND reference.created_at > began) AS "references",
            (SELECT count(*)
               FROM correction
               JOIN usable ON usable.owner_id = correction.concept_owner_id

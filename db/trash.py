@@ -12,8 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from db.admission import check_fits, check_governs, check_may_change, check_may_put, needs_approval
-from db.concepts import forget, get, refused
-from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError
+from db.concepts import forget, get
+from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError, refused
 from db.locks import lock_memories, lock_memory, lock_people
 from db.types import Concept, OwnerId, SetAside
 
@@ -57,9 +57,11 @@ RESTORE_PICTURES = """
 
 RESTORE_REFERENCES = """
     INSERT INTO reference (owner_id, reference_id, concept_id, picture_sha256,
-                           box_left, box_top, box_right, box_bottom, created_by, created_at)
+                           box_left, box_top, box_right, box_bottom, created_by, created_at,
+                           origin, source_author, source_message)
     SELECT $1, reference_id, concept_id, picture_sha256,
-           box_left, box_top, box_right, box_bottom, created_by, created_at
+           box_left, box_top, box_right, box_bottom, created_by, created_at,
+           coalesce(origin, 'upload'), source_author, source_message
       FROM jsonb_populate_recordset(NULL::reference, $2::jsonb -> 'reference')
 """
 
@@ -99,13 +101,15 @@ LIST_SET_ASIDE = """
      ORDER BY created_at, name, set_aside_id
 """
 
-PERSON_OF = "SELECT ($1::jsonb -> 'concept' ->> 'linked_user')::bigint"
-
-PERSON_SET_ASIDE = """
-    SELECT (snapshot -> 'concept' ->> 'linked_user')::bigint
-      FROM set_aside
-     WHERE owner_id = $1 AND set_aside_id = $2
+PEOPLE_OF = """
+    SELECT ($1::jsonb -> 'concept' ->> 'linked_user')::bigint AS person
+    UNION
+    SELECT source_author FROM jsonb_populate_recordset(NULL::reference, $1::jsonb -> 'reference')
 """
+
+SOURCES_OF_CONCEPT = "SELECT source_author FROM reference WHERE owner_id = $1 AND concept_id = $2"
+
+SNAPSHOT_SET_ASIDE = "SELECT snapshot FROM set_aside WHERE owner_id = $1 AND set_aside_id = $2"
 
 # Only who forgot something undoes it, also in a server's memory.
 TAKE_BACK = """
@@ -135,7 +139,7 @@ async def restore(
     person doesn't want to be shared, and what `db.admission` raises.
     """
     async with connection.transaction():
-        await lock_people(connection, await connection.fetchval(PERSON_OF, snapshot))
+        await _lock_people_of(connection, snapshot)
         await lock_memory(connection, owner_id)
         await check_may_put(connection, owner_id, approved=approved)
         try:
@@ -144,8 +148,11 @@ async def restore(
             raise NameTakenError(name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
-        for statement in RESTORE_REST:
-            await connection.execute(statement, owner_id, snapshot)
+        try:
+            for statement in RESTORE_REST:
+                await connection.execute(statement, owner_id, snapshot)
+        except asyncpg.PostgresError as error:
+            raise refused(error) from error
         await check_fits(connection, owner_id, concept_id)
         return await get(connection, owner_id, concept_id)
 
@@ -174,7 +181,7 @@ async def propose(connection: asyncpg.Connection, concept: Concept, to: OwnerId,
     Raises NotRememberedError, ObjectedError, and what `db.admission` raises.
     """
     async with connection.transaction():
-        await lock_people(connection, concept.linked_user)
+        await _lock_people_in(connection, concept)
         await lock_memory(connection, to)
         await check_may_put(connection, to, approved=True)
         snapshot = await take(connection, concept)
@@ -193,7 +200,7 @@ async def share(connection: asyncpg.Connection, concept: Concept, to: OwnerId, s
     Raises NotRememberedError, and as `restore`.
     """
     async with connection.transaction():
-        await lock_people(connection, concept.linked_user)
+        await _lock_people_in(connection, concept)
         await lock_memories(connection, concept.owner_id, to)
         if await needs_approval(connection, to):
             await propose(connection, concept, to, shared_by)
@@ -207,7 +214,7 @@ async def unshare(connection: asyncpg.Connection, concept: Concept, to: OwnerId)
     Raises NotAllowedError, NotRememberedError, and as `restore`.
     """
     async with connection.transaction():
-        await lock_people(connection, concept.linked_user)
+        await _lock_people_in(connection, concept)
         await lock_memories(connection, concept.owner_id, to)
         await check_may_change(connection, concept)
         if await _has(connection, to, concept.concept_id):
@@ -257,11 +264,23 @@ async def _bring_back(
     connection: asyncpg.Connection, owner_id: OwnerId, set_aside_id: UUID, why: str, too_late: NotRememberedError
 ) -> Concept:
     async with connection.transaction():
-        await lock_people(connection, await connection.fetchval(PERSON_SET_ASIDE, owner_id, set_aside_id))
+        await _lock_people_of(connection, await connection.fetchval(SNAPSHOT_SET_ASIDE, owner_id, set_aside_id))
         row = await connection.fetchrow(TAKE_BACK, owner_id, set_aside_id, why)
         if row is None:
             raise too_late
         return await restore(connection, owner_id, row["snapshot"], row["name"], approved=True)
+
+
+async def _lock_people_in(connection: asyncpg.Connection, concept: Concept) -> None:
+    """Lock who is linked to a concept, and whose messages its pictures are from."""
+    rows = await connection.fetch(SOURCES_OF_CONCEPT, concept.owner_id, concept.concept_id)
+    await lock_people(connection, concept.linked_user, *(row["source_author"] for row in rows))
+
+
+async def _lock_people_of(connection: asyncpg.Connection, snapshot: str | None) -> None:
+    """Lock who is linked in a snapshot, and whose messages its pictures are from."""
+    if snapshot is not None:
+        await lock_people(connection, *(row["person"] for row in await connection.fetch(PEOPLE_OF, snapshot)))
 
 
 def _set_aside_from(row: asyncpg.Record) -> SetAside:

@@ -103,12 +103,21 @@ class Embedded:
     vector: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The message that a picture was taken from: who wrote it, and its id; None where an imported file didn't say."""
+
+    author: int | None
+    message: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewReference:
     """One picture of a concept to be stored: a JPEG, the region that is the thing, its embedding.
 
     ``former`` is its embedding by the pack that its owner's memory still goes by, where that is another one;
-    ``created_at`` is when it was remembered; None is now.
+    ``created_at`` is when it was remembered; None is now. ``source`` is the message it was taken from; None: it was
+    uploaded.
     """
 
     picture: bytes
@@ -120,6 +129,7 @@ class NewReference:
     embedding: Vector
     created_at: datetime | None = None
     former: Embedded | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +174,10 @@ class Concept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """One picture of a concept as it is stored: the JPEG, where in it the thing is, whether it is the avatar."""
+    """One picture of a concept as it is stored: the JPEG, where in it the thing is, whether it is the avatar.
+
+    ``source`` is the message it was taken from; None: it was uploaded.
+    """
 
     reference_id: UUID
     picture: bytes
@@ -175,6 +188,7 @@ class Reference:
     created_by: int
     created_at: datetime
     is_avatar: bool
+    source: Source | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +245,10 @@ class StoredCorrection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """An answer as it was stored for its buttons: the picture (JPEG) and what was seen in it, by region."""
+    """An answer as it was stored for its buttons: the picture (JPEG) and what was seen in it, by region.
+
+    ``source`` is the message that the picture was taken from; None: it was uploaded.
+    """
 
     answer_id: UUID
     picture: bytes
@@ -240,6 +257,7 @@ class Answer:
     height: int
     created_at: datetime
     sightings: tuple[Sighting, ...]
+    source: Source | None
 
     def sighting(self, region: int) -> Sighting | None:
         """Return what was seen in a region, None when the answer has no such region."""
@@ -301,7 +319,10 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What is stored about a user, in counts: their own, and what is shared or linked to them in servers."""
+    """What is stored about a user, in counts: their own, and what is shared or linked to them in servers.
+
+    ``copies`` are pictures of their messages that others keep.
+    """
 
     concepts: int
     references: int
@@ -313,6 +334,7 @@ class Stored:
     adapters: int
     shared: int
     linked: int
+    copies: int
 
 
 @dataclass(frozen=True, slots=True)

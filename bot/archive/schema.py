@@ -29,7 +29,7 @@ from bot.archive.vectors import pack_vector, unpack_vector
 from db.errors import UserFacingError
 from db.geometry import Box
 from db.names import InvalidTextError, check_category, check_info, check_name
-from db.types import NO_CHANNEL, Channel, Vector, Verdict
+from db.types import NO_CHANNEL, Channel, Source, Vector, Verdict
 
 VERSION: Final = 1
 MAX_PROBLEMS = 10
@@ -182,6 +182,14 @@ def _channel(given: object) -> Channel:
     return Channel(_id(place.get("server_id")), _id(place.get("channel_id")))
 
 
+def _source(given: object) -> Source | None:
+    """Return the message that a picture is from; where something is said of one, but not well, it is from some."""
+    if given is None or isinstance(given, Source):
+        return given
+    said = given if isinstance(given, dict) else {}
+    return Source(_id(said.get("author")), _id(said.get("message")))
+
+
 Name = Annotated[str, _when_reading(check_name)]
 Info = Annotated[str, _when_reading(check_info)]
 Category = Annotated[str, _when_reading(check_category)]
@@ -197,6 +205,7 @@ Moment = Annotated[datetime, BeforeValidator(lambda given: _moment(given) or now
 PastMoment = Annotated[datetime | None, BeforeValidator(_moment), _as_iso]
 UserId = Annotated[int | None, BeforeValidator(_id)]
 Place = Annotated[Channel, BeforeValidator(_channel)]
+PictureSource = Annotated[Source | None, BeforeValidator(_source)]
 Flag = Annotated[bool, BeforeValidator(lambda given: given is True)]
 EarlierOrNowVerdict = Annotated[Verdict, BeforeValidator(lambda given: FORMER_VERDICTS.get(str(given), given))]
 
@@ -223,6 +232,7 @@ class ArchivedEmbedding(_Part):
 class ArchivedReference(_Part):
     """One picture of a concept, named by its SHA-256, and where in it the thing is.
 
+    ``source`` is the message that it was taken from; None: it was uploaded.
     ``content`` is the picture itself (JPEG, or as somebody's RAP memory has it): a file of its own beside the JSON.
     """
 
@@ -231,6 +241,7 @@ class ArchivedReference(_Part):
     box: Part
     created_at: Moment = Field(default_factory=now)
     is_avatar: Flag = False
+    source: PictureSource = Field(default=None, exclude_if=lambda source: source is None)
     embeddings: Annotated[tuple[ArchivedEmbedding, ...], FailFast()] = ()
 
 

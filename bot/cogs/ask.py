@@ -13,6 +13,7 @@ from bot.errors import NoPictureError
 from bot.service import memories
 from bot.service.app import App
 from bot.service.ask import Question
+from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.answering import answer
@@ -60,7 +61,9 @@ async def setup(bot: Any) -> None:
         attachment = attachments.picture_in(message.attachments)
         if attachment is None:
             raise NoPictureError
-        question = Question(texts.answers.WHO_IS_THIS, await attachments.read(attachment))
-        await answer(app, actor_of(interaction), question, InResponse(interaction))
+        actor = actor_of(interaction)
+        await check_author(app, actor, message.author.id)
+        picture, source = await attachments.read(attachment), attachments.source_of(message)
+        await answer(app, actor, Question(texts.answers.WHO_IS_THIS, picture, source=source), InResponse(interaction))
 
     bot.tree.add_command(who_is_in_this)

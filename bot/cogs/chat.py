@@ -7,6 +7,7 @@ in a chain that it is part of, or that mentions it. Any message can be replied t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -45,15 +46,14 @@ class Chat(commands.Cog):
         earlier = await self._earlier(message)
         if not self._is_meant(message, earlier) or not await self._is_welcome(message):
             return
-        attachment = _latest_picture([message, *earlier])
-        waiting = texts.answers.THINKING if attachment is None else texts.answers.LOOKING
+        shown = _latest_picture([message, *earlier])
+        waiting = texts.answers.THINKING if shown is None else texts.answers.LOOKING
         try:
             first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET)
         except discord.Forbidden:
             return  # it may read here, but not write
         try:
-            picture = None if attachment is None else await attachments.read(attachment)
-            question = Question(self._text_of(message), picture, self._turns(earlier))
+            question = await _with_picture(Question(self._text_of(message), history=self._turns(earlier)), shown)
             await answer(self._app, actor_of(message), question, InReply(first))
         except Exception as error:
             await first.edit(content=sentence_for(error), attachments=[], view=None)
@@ -122,13 +122,17 @@ class Chat(commands.Cog):
         return " ".join(" ".join(lines).split())
 
 
-def _latest_picture(messages: Sequence[discord.Message]) -> discord.Attachment | None:
-    """Return the picture of the latest message that has one, but none that the bot drew on."""
-    for message in messages:
-        found = None if message.author.bot else attachments.picture_in(message.attachments)
-        if found is not None:
-            return found
-    return None
+async def _with_picture(question: Question, shown: discord.Message | None) -> Question:
+    """Return a question about the picture of a message, if there is one."""
+    attachment = None if shown is None else attachments.picture_in(shown.attachments)
+    if shown is None or attachment is None:
+        return question
+    return replace(question, picture=await attachments.read(attachment), source=attachments.source_of(shown))
+
+
+def _latest_picture(messages: Sequence[discord.Message]) -> discord.Message | None:
+    """Return the latest message that has a picture, but none that the bot drew on."""
+    return next((item for item in messages if not item.author.bot and attachments.picture_in(item.attachments)), None)
 
 
 async def setup(bot: Any) -> None:

@@ -12,6 +12,7 @@ from bot import texts
 from bot.errors import NoPictureError
 from bot.service import memories, remember
 from bot.service.app import App
+from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.feedback_buttons import TheSame, Undo
@@ -109,6 +110,8 @@ async def setup(bot: Any) -> None:
         found = attachments.pictures_in(message.attachments)
         if not found:
             raise NoPictureError
-        await offer_parts(interaction, app, tuple([await attachments.read(attachment) for attachment in found]))
+        await check_author(app, actor_of(interaction), message.author.id)
+        pictures = tuple([await attachments.read(attachment) for attachment in found])
+        await offer_parts(interaction, app, pictures, attachments.source_of(message))
 
     bot.tree.add_command(remember_this)

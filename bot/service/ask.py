@@ -20,18 +20,22 @@ from db.errors import DatabaseUnavailableError
 from db.geometry import area, share_of_smaller
 from db.pool import viewing
 from db.questions import QuestionPlan
-from db.types import Match, Region, RetrievalResult, Sighting
+from db.types import Match, Region, RetrievalResult, Sighting, Source
 from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, what was said before (oldest first), and the picture it is about (as it was sent)."""
+    """What is asked, what was said before (oldest first), and the picture it is about (as it was sent).
+
+    ``source`` is the message that the picture is from; None: it was uploaded with the question.
+    """
 
     text: str
     picture: bytes | None = None
     history: tuple[Turn, ...] = ()
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +64,13 @@ async def ask(app: App, actor: Actor, question: Question) -> Reply:
     """Answer a question from the actor's memory and the server's. Raises RateLimitedError."""
     plan = await questions.plan_question(app.pool, actor.viewer, limits_of(actor, ASKS))
     found = await retrieve(app, actor, plan, question.picture, question.text, question.history)
-    context = await keep(app, actor, plan, found)
+    context = await keep(app, actor, plan, found, question.source)
     return Reply(context, await generate(app, actor, plan, question, found))
 
 
-async def keep(app: App, actor: Actor, plan: QuestionPlan, found: Retrieved) -> AnswerContext:
+async def keep(
+    app: App, actor: Actor, plan: QuestionPlan, found: Retrieved, source: Source | None = None
+) -> AnswerContext:
     """Keep the picture and what was seen in it, for the answer's buttons; of a text there is nothing to keep."""
     detections = found.detections
     if detections is None:
@@ -78,6 +84,7 @@ async def keep(app: App, actor: Actor, plan: QuestionPlan, found: Retrieved) -> 
         detections.height,
         _sightings(detections, found.result.recognised, unknown),
         plan.keep_for,
+        source,
     )
     return AnswerContext(
         recalled=found.result,

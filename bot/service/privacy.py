@@ -26,8 +26,9 @@ from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from db import admission, archives, concepts, consent, erasure, footprint
+from db import admission, archives, concepts, consent, erasure, footprint, purging
 from db.archives import Arriving, WholeConcept
+from db.errors import AuthorObjectedError
 from db.names import name_key
 from db.pool import viewing
 from db.types import Erased, NewConcept, OwnerId, Stored, StoredCorrection, Viewer
@@ -165,6 +166,19 @@ async def erase(app: App, actor: Actor) -> Receipt:
     return Receipt(number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects)
 
 
+async def delete_copies(app: App, actor: Actor) -> int:
+    """Delete the pictures of the actor's messages that others keep; returns how many."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        return await purging.delete_copies(connection, actor.viewer)
+
+
+async def check_author(app: App, actor: Actor, author: int) -> None:
+    """Check that pictures of somebody's messages may be used. Raises AuthorObjectedError."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        if author != actor.user_id and await consent.objects(connection, author):
+            raise AuthorObjectedError
+
+
 async def _own_archive(app: App, actor: Actor) -> Archive:
     async with viewing(app.pool, actor.viewer) as connection:
         return Archive(
@@ -217,6 +231,7 @@ def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
                     box=reference.box,
                     created_at=reference.created_at,
                     is_avatar=reference.is_avatar,
+                    source=reference.source,
                     embeddings=tuple(
                         ArchivedEmbedding(embedding_id=embedding.embedding_id, vector=embedding.vector)
                         for embedding in concept.embeddings
@@ -251,7 +266,9 @@ def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProbl
 
 
 async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyReference:
-    return await make_ready(app, actor, actor.personal_memory, reference.content, reference.box, exact=True)
+    return await make_ready(
+        app, actor, actor.personal_memory, reference.content, reference.box, exact=True, source=reference.source
+    )
 
 
 async def _arriving(

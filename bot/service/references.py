@@ -9,7 +9,7 @@ from bot.service.app import Actor, App
 from db import reindexing
 from db.geometry import Box
 from db.pool import viewing
-from db.types import Embedded, NewReference, OwnerId
+from db.types import Embedded, NewReference, OwnerId, Source
 from model_worker.api.errors import UnknownEmbedderError
 from model_worker.api.protocol import ReferenceView
 
@@ -20,12 +20,13 @@ log = logging.getLogger("keepsake.references")
 class ReadyReference:
     """A picture (JPEG) made ready to be remembered; ``former`` is as the pack sees it that its owner's memory goes by.
 
-    It is None where that is the worker's own.
+    It is None where that is the worker's own. ``source`` is the message that it is from; None: it was uploaded.
     """
 
     jpeg: bytes
     view: ReferenceView
     former: ReferenceView | None
+    source: Source | None = None
 
     @property
     def in_use(self) -> ReferenceView:
@@ -45,11 +46,19 @@ class ReadyReference:
             embedding_id=view.calibration.embedding_id,
             embedding=view.region.embedding,
             former=None if former is None else Embedded(former.calibration.embedding_id, former.region.embedding),
+            source=self.source,
         )
 
 
 async def make_ready(
-    app: App, actor: Actor, owner: OwnerId, picture: bytes, box: Box | None = None, *, exact: bool = False
+    app: App,
+    actor: Actor,
+    owner: OwnerId,
+    picture: bytes,
+    box: Box | None = None,
+    *,
+    exact: bool = False,
+    source: Source | None = None,
 ) -> ReadyReference:
     """Make a picture ready to be remembered for an owner whom the actor sees; ``box`` is as in `WorkerClient.refer`.
 
@@ -60,10 +69,10 @@ async def make_ready(
     async with viewing(app.pool, actor.viewer) as connection:
         used = await reindexing.in_use(connection, [owner])
     if not used or used[0] == view.calibration.embedding_id:
-        return ReadyReference(jpeg, view, None)
+        return ReadyReference(jpeg, view, None, source)
     try:
         former = await app.worker.refer(jpeg, view.region.box, exact=True, embedding_id=used[0])
     except UnknownEmbedderError as lacking:
         log.warning("%s", lacking)
-        return ReadyReference(jpeg, view, None)
-    return ReadyReference(jpeg, view, former)
+        return ReadyReference(jpeg, view, None, source)
+    return ReadyReference(jpeg, view, former, source)

@@ -17,7 +17,7 @@ from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
 from db.pool import viewing
 from db.recall import recognised_in
-from db.types import Answer, Concept, NewConcept, OwnerId, RetrievalResult
+from db.types import Answer, Concept, NewConcept, OwnerId, RetrievalResult, Source
 from model_worker.api.protocol import ReferenceView
 
 MAX_PARTS = 20
@@ -93,18 +93,26 @@ async def remember(
 
 
 async def remember_part(
-    app: App, actor: Actor, picture: bytes, box: Box, name: str, info: str = "", category: str = ""
+    app: App,
+    actor: Actor,
+    picture: bytes,
+    box: Box,
+    name: str,
+    info: str = "",
+    category: str = "",
+    *,
+    source: Source | None,
 ) -> Concept:
-    """Remember what is in a part of a picture, for the actor alone.
+    """Remember what is in a part of a picture, for the actor alone; ``source`` is the message that it is from.
 
     A name that they have already gets one more reference; a new one becomes a concept.
 
-    Raises InvalidTextError, LimitReachedError, RateLimitedError.
+    Raises InvalidTextError, LimitReachedError, RateLimitedError, AuthorObjectedError.
     """
     name, info, category = check_name(name), check_info(info), check_category(category)
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
-    ready = await make_ready(app, actor, actor.personal_memory, picture, box)
+    ready = await make_ready(app, actor, actor.personal_memory, picture, box, source=source)
     async with viewing(app.pool, actor.viewer) as connection:
         found = await concepts.find(connection, actor.viewer, name)
         known = next((concept for concept in found if not concept.is_shared), None)
@@ -130,23 +138,25 @@ async def remember_region(
     Raises as `remember_part` and NotRememberedError when the region isn't known any more.
     """
     sighting = sighting_of(answer, region)
-    concept = await remember_part(app, actor, answer.picture, sighting.box, name, info, category)
+    concept = await remember_part(app, actor, answer.picture, sighting.box, name, info, category, source=answer.source)
     named = replace(sighting, concept=concept, probability=1.0)
     async with viewing(app.pool, actor.viewer) as connection:
         await sightings.rename_sighting(connection, actor.viewer, answer.answer_id, named)
     return concept
 
 
-async def add_picture(app: App, actor: Actor, concept: Concept, picture: bytes, box: Box | None = None) -> Concept:
-    """Add one more picture of a concept, or a part of one.
+async def add_picture(
+    app: App, actor: Actor, concept: Concept, picture: bytes, box: Box | None = None, *, source: Source | None = None
+) -> Concept:
+    """Add one more picture of a concept, or a part of one; ``source`` is the message that it is from.
 
-    Raises NotAllowedError, NotRememberedError, LimitReachedError, RateLimitedError.
+    Raises NotAllowedError, NotRememberedError, LimitReachedError, RateLimitedError, AuthorObjectedError.
     """
     async with viewing(app.pool, actor.viewer) as connection:
         await admission.check_may_change(connection, concept)
         await admission.check_fits(connection, concept.owner_id, concept.concept_id, more=1)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
-    ready = await make_ready(app, actor, concept.owner_id, picture, box)
+    ready = await make_ready(app, actor, concept.owner_id, picture, box, source=source)
     async with viewing(app.pool, actor.viewer) as connection:
         return await concepts.add_reference(connection, concept, ready.reference, actor.user_id)
 

@@ -92,6 +92,11 @@ def _(_error: memory.ObjectedError) -> str:
 
 
 @for_error.register
+def _(_error: memory.AuthorObjectedError) -> str:
+    return "The author of that message doesn't want others to use their pictures, so I leave it alone."
+
+
+@for_error.register
 def _(_error: memory.DataWithdrawnError) -> str:
     return "Something I was trained on was deleted meanwhile, so I threw that training away."
 

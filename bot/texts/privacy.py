@@ -33,10 +33,16 @@ def what_is_stored(stored: Stored) -> str:
         (stored.corrections, f"{plural(stored.corrections, 'correction')}: “right” or “not them”"),
         (stored.shared, f"{plural(stored.shared, 'concept')} that you shared on servers"),
         (stored.linked, f"{plural(stored.linked, 'shared concept')} linked to your account"),
+        (stored.copies, f"{plural(stored.copies, 'picture')} of your messages that others keep"),
         (stored.forgotten, f"{plural(stored.forgotten, 'concept')} that you forgot and can still bring back"),
         (stored.adapters, f"{plural(stored.adapters, 'version')} of what I learned from you"),
     ]
     return "\n".join(f"- {line}" for count, line in lines if count) or NOTHING_STORED
+
+
+def copies_deleted(count: int) -> str:
+    """Say that others don't keep pictures of somebody's messages any more."""
+    return f"I deleted {plural(count, 'picture')} of your messages that others kept."
 
 
 def receipt(erased: Erased, number: str, at: datetime, *, objects: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import discord
 
 from bot.errors import FileNotFetchedError, FileTooLargeError
+from db.types import Source
 from model_worker.api.images import LARGEST_BYTES
 
 LARGEST_FILE = 50_000_000
@@ -27,6 +28,11 @@ def pictures_in(attachments: Sequence[discord.Attachment]) -> list[discord.Attac
         for attachment in attachments
         if (attachment.content_type or "").startswith("image/") or attachment.filename.lower().endswith(ENDINGS)
     ]
+
+
+def source_of(message: discord.Message) -> Source:
+    """Return a message as where a picture is from."""
+    return Source(message.author.id, message.id)
 
 
 async def read(attachment: discord.Attachment) -> bytes:

@@ -58,9 +58,18 @@ class PrivacyCard(LearningCard):
             ActionButton("Import…", self.ask_for_file, custom_id="import"),
             ActionButton(consent, self.toggle_consent, custom_id="consent"),
             ActionButton(objection, self.toggle_objection, custom_id="object"),
+            *self._copies_button(),
             ActionButton("Delete everything…", self.ask_before_deleting, RED, custom_id="delete"),
             *(self.learning_buttons if self._report.may_train else []),
         ]
+
+    def _copies_button(self) -> list[Item]:
+        copies = self._report.stored.copies
+        return (
+            [ActionButton(f"Delete others' copies ({copies})", self.delete_copies, custom_id="copies")]
+            if copies
+            else []
+        )
 
     async def whose(self, interaction: Interaction) -> tuple[Actor, OwnerId]:
         """Return who presses, and their own memory."""
@@ -85,6 +94,13 @@ class PrivacyCard(LearningCard):
         await self.again(interaction)
         if deleted:
             await whisper(interaction, texts.memories.deleted(deleted))
+
+    async def delete_copies(self, interaction: Interaction) -> None:
+        """Delete the pictures of their messages that others keep."""
+        await interaction.response.defer()
+        deleted = await privacy.delete_copies(self.app, actor_of(interaction))
+        await self.again(interaction)
+        await whisper(interaction, texts.privacy.copies_deleted(deleted))
 
     async def export(self, interaction: Interaction) -> None:
         """Send them everything that is stored about them."""

@@ -24,35 +24,37 @@ from bot.ui.cards import (
     name_field,
 )
 from db.geometry import WHOLE
-from db.types import Concept
+from db.types import Concept, Source
 from model_worker.api.certainty import certainty, place_in_picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Naming:
-    """What somebody said about a part of a picture."""
+    """What somebody said about a part of a picture; ``source`` is the message that it is from."""
 
     picture: bytes
+    source: Source
     part: Part
     name: str
     info: str
     category: str
 
 
-async def offer_parts(interaction: Interaction, app: App, pictures: tuple[bytes, ...]) -> None:
-    """Show what could be remembered in these pictures. Raises what looking raises."""
+async def offer_parts(interaction: Interaction, app: App, pictures: tuple[bytes, ...], source: Source) -> None:
+    """Show what could be remembered in these pictures of a message. Raises what looking raises."""
     look = await find_parts(app, actor_of(interaction), pictures)
-    card = PartsCard(app, look, await asyncio.to_thread(_with_numbers, look))
+    card = PartsCard(app, look, source, await asyncio.to_thread(_with_numbers, look))
     await card.show(interaction)
 
 
 class PartsCard(Card):
     """Pictures with their parts numbered, and a menu to pick one."""
 
-    def __init__(self, app: App, look: PictureParts, pictures: dict[str, bytes]) -> None:
+    def __init__(self, app: App, look: PictureParts, source: Source, pictures: dict[str, bytes]) -> None:
         super().__init__(ui.TextDisplay(texts.memories.WHICH_ONE))
         self._app = app
         self._look = look
+        self._source = source
         self.pictures = pictures
         # One gallery each: of several in one, Discord would cut off the edges, where the numbers are.
         self.add(*(ui.MediaGallery(discord.MediaGalleryItem(f"attachment://{name}")) for name in pictures))
@@ -65,15 +67,18 @@ class PartsCard(Card):
     async def pick(self, interaction: Interaction, chosen: list[str]) -> None:
         """Ask for the name of a part."""
         part = self._look.parts[int(chosen[0]) - 1]
-        await interaction.response.send_modal(NamingForm(self._app, self._look.pictures[part.picture], part))
+        await interaction.response.send_modal(
+            NamingForm(self._app, self._look.pictures[part.picture], self._source, part)
+        )
 
 
 class NamingForm(Form):
     """Asks for the name of a part of a picture, and what should be known about it."""
 
-    def __init__(self, app: App, picture: bytes, part: Part) -> None:
+    def __init__(self, app: App, picture: bytes, source: Source, part: Part) -> None:
         self._app = app
         self._picture = picture
+        self._source = source
         self._part = part
         self._name = name_field("" if part.alike is None else part.alike.name)
         self._info = info_field()
@@ -85,6 +90,7 @@ class NamingForm(Form):
         await interaction.response.defer()
         naming = Naming(
             picture=self._picture,
+            source=self._source,
             part=self._part,
             name=self._name.value,
             info=self._info.value,
@@ -117,7 +123,9 @@ class SameCard(Card):
         """It is: one more picture of it."""
         await interaction.response.defer()
         actor, naming = actor_of(interaction), self._naming
-        concept = await add_picture(self._app, actor, self._alike, naming.picture, naming.part.box)
+        concept = await add_picture(
+            self._app, actor, self._alike, naming.picture, naming.part.box, source=naming.source
+        )
         await Card(ui.TextDisplay(texts.memories.added(concept))).show(interaction)
 
     async def remember(self, interaction: Interaction) -> None:
@@ -128,7 +136,14 @@ class SameCard(Card):
 
 async def _remember(interaction: Interaction, app: App, naming: Naming) -> None:
     concept = await remember_part(
-        app, actor_of(interaction), naming.picture, naming.part.box, naming.name, naming.info, naming.category
+        app,
+        actor_of(interaction),
+        naming.picture,
+        naming.part.box,
+        naming.name,
+        naming.info,
+        naming.category,
+        source=naming.source,
     )
     text = texts.memories.remembered(concept) if concept.references == 1 else texts.memories.added(concept)
     await Card(ui.TextDisplay(text)).show(interaction)

@@ -161,6 +161,24 @@ async def test_remember_this_on_any_message(server: Server) -> None:
     assert await server.memory_of(server.alice) == ["Eileen", "Mochi"]
 
 
+async def test_who_wrote_a_message_decides_about_the_copies_of_its_picture(server: Server) -> None:
+    posted = await server.bob.send(server.channel, "look!", attachments=[STRANGER])
+    shown = (await server.alice.context_menu(server.channel, "Remember this", posted)).response
+    modal = await server.alice.select(shown.message, ["1"], custom_id="part")
+    await server.alice.submit_modal(modal, {"name": "Eileen"})
+    assert await server.memory_of(server.alice) == ["Eileen"]
+
+    card = (await server.bob.slash(server.channel, "privacy")).response
+    assert "1 picture of your messages that others keep" in said(card)
+    await press(server.bob, card, "copies")
+    assert "that others keep" not in said(card)
+
+    await press(server.bob, card, "object")
+    for menu in ("Remember this", "Who is in this?"):
+        refused = (await server.alice.context_menu(server.channel, menu, posted)).response
+        assert "doesn't want others to use their pictures" in said(refused)
+
+
 async def test_everything_is_taken_away_deleted_and_brought_back(server: Server) -> None:
     await server.remember_cat(category="cat")
     await server.alice.slash(server.channel, "remember", name="The cup", image=CUP)

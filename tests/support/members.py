@@ -10,7 +10,7 @@ import psycopg
 from db import concepts, corrections, sightings
 from db.geometry import WHOLE
 from db.pool import viewing
-from db.types import Concept, NewReference, OwnerId, Sighting, Verdict, Viewer, server_owner
+from db.types import Concept, NewReference, OwnerId, Sighting, Source, Verdict, Viewer, server_owner
 from tests.support.memory import PACK, a_concept, a_jpeg, an_embedding
 
 ANNA, BO = Viewer(1, 10), Viewer(2, 10)
@@ -57,7 +57,13 @@ async def names(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> list[str]
         return [concept.name for concept in await concepts.list_concepts(connection, owner)]
 
 
-async def answer(pool: asyncpg.Pool, viewer: Viewer, concept: Concept | None = None, verdict: str = "right") -> None:
+async def answer(
+    pool: asyncpg.Pool,
+    viewer: Viewer,
+    concept: Concept | None = None,
+    verdict: str = "right",
+    source: Source | None = None,
+) -> None:
     sighting = Sighting(
         region=0,
         box=WHOLE,
@@ -67,7 +73,7 @@ async def answer(pool: asyncpg.Pool, viewer: Viewer, concept: Concept | None = N
         probability=0.9 if concept else None,
     )
     async with viewing(pool, viewer) as connection:
-        await sightings.store_answer(connection, viewer, a_jpeg(7), 16, 12, [sighting])
+        await sightings.store_answer(connection, viewer, a_jpeg(7), 16, 12, [sighting], source=source)
         if concept:
             await corrections.store(connection, viewer, sighting, Verdict(verdict))
 
