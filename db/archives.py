@@ -49,11 +49,6 @@ AS_IT_WAS = """
      WHERE owner_id = $1 AND concept_id = $2
 """
 
-BRING_CORRECTION = """
-    INSERT INTO correction (owner_id, concept_owner_id, concept_id, verdict, embedding_id, vector, created_at)
-    VALUES ($1, $1, $2, $3, $4, $5, $6)
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbedding:
@@ -82,7 +77,6 @@ class Arriving:
     created_at: datetime
     times_recognised: int
     last_seen: datetime | None
-    corrections: tuple[StoredCorrection, ...]
 
 
 async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> list[WholeConcept]:
@@ -138,13 +132,3 @@ async def _bring_one(connection: asyncpg.Connection, arrival: Arriving) -> None:
     for reference in arrival.more:
         await concepts.add_reference(connection, concept, reference, arrival.new.created_by)
     await connection.execute(AS_IT_WAS, *place, arrival.created_at, arrival.times_recognised, arrival.last_seen)
-    for said in arrival.corrections:
-        await connection.execute(
-            BRING_CORRECTION,
-            concept.owner_id,
-            concept.concept_id,
-            said.verdict.value,
-            said.embedding_id,
-            said.vector,
-            said.created_at,
-        )

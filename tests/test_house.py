@@ -87,6 +87,11 @@ def test_use_cases_do_not_know_how_they_are_shown_or_run() -> None:
         assert those_who_import(folder, "bot.ui", "bot.cogs", "bot.client", "bot.cli", "bot.runtime", "bot.demo") == []
 
 
+def test_pictures_of_strangers_are_decoded_by_the_worker_only() -> None:
+    assert those_who_import("bot", "model_worker.api.images.decode_picture") == []
+    assert those_who_import("model_worker/server", "model_worker.api.images.decode_picture") != []
+
+
 def test_only_the_simulated_discord_of_the_demo_is_simulated() -> None:
     strangers = [line for line in those_who_import("bot", "simcord") if not line.startswith("bot/demo/")]
     assert strangers == []

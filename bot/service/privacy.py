@@ -31,9 +31,8 @@ from db.archives import Arriving, WholeConcept
 from db.errors import AuthorObjectedError
 from db.names import name_key
 from db.pool import viewing
-from db.types import Erased, NewConcept, OwnerId, Stored, StoredCorrection, Viewer
+from db.types import Erased, NewConcept, OwnerId, Stored, Viewer
 from model_worker.api.errors import ImageError
-from model_worker.api.images import decode_picture
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,6 @@ class ImportPlan:
 
     new: tuple[ArchivedConcept, ...]
     known: tuple[str, ...]
-    corrections: tuple[ArchivedCorrection, ...]
 
     @property
     def pictures(self) -> int:
@@ -112,12 +110,15 @@ async def export(app: App, actor: Actor, largest: int) -> list[Export]:
 async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
     """Return what importing this file would do, without doing it.
 
-    Raises ArchiveError when something in it can't be used, LimitReachedError and RateLimitedError.
+    What it says of corrections is not among that: recall goes by them, and their vectors could be anybody's invention.
+
+    Raises ArchiveError when something in it can't be used, LimitReachedError, RateLimitedError, and a WorkerError when
+    the worker can't look at its pictures.
     """
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.count_use(connection, actor, permissions.IMPORTS)
     archive = await asyncio.to_thread(read_archive, data)
-    problems = await asyncio.to_thread(_unreadable_pictures, archive.concepts)
+    problems = await _unreadable_pictures(app, archive.concepts)
     if problems:
         raise ArchiveError(problems)
     async with viewing(app.pool, actor.viewer) as connection:
@@ -126,7 +127,7 @@ async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
         new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
         await admission.check_may_put(connection, actor.personal_memory, len(new))
     known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
-    return ImportPlan(new, known, archive.corrections)
+    return ImportPlan(new, known)
 
 
 async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
@@ -137,7 +138,7 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     Raises NameTakenError when the memory changed meanwhile, LimitReachedError, WorkerUnavailableError,
     WorkerBusyError, WorkerRefusedError.
     """
-    arriving = [await _arriving(app, actor, concept, plan.corrections) for concept in plan.new]
+    arriving = [await _arriving(app, actor, concept) for concept in plan.new]
     async with viewing(app.pool, actor.viewer) as connection:
         await archives.bring_in(connection, arriving)
     return len(arriving)
@@ -251,12 +252,17 @@ def _named(name: str, parts: Sequence[bytes]) -> list[Export]:
     return [Export(f"{name}-{number}-of-{len(parts)}.zip", part) for number, part in enumerate(parts, start=1)]
 
 
-def _unreadable_pictures(found: Sequence[ArchivedConcept]) -> tuple[ArchiveProblem, ...]:
+async def _unreadable_pictures(app: App, found: Sequence[ArchivedConcept]) -> tuple[ArchiveProblem, ...]:
+    """Return which pictures the worker can't read; each distinct one is sent to it once."""
     problems: list[ArchiveProblem] = []
+    looked_at: set[str] = set()
     for concept in found:
         for reference in concept.references:
+            if reference.sha256 in looked_at:
+                continue
+            looked_at.add(reference.sha256)
             try:
-                decode_picture(reference.content)
+                await app.worker.check_picture(reference.content)
             except ImageError as error:
                 kind = ProblemKind.PICTURE_UNREADABLE
                 problems.append(ArchiveProblem(kind=kind, concept=concept.name, cause=error))
@@ -271,9 +277,7 @@ async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyR
     )
 
 
-async def _arriving(
-    app: App, actor: Actor, concept: ArchivedConcept, corrections: Sequence[ArchivedCorrection]
-) -> Arriving:
+async def _arriving(app: App, actor: Actor, concept: ArchivedConcept) -> Arriving:
     ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     references = [
         replace(
@@ -292,12 +296,10 @@ async def _arriving(
         learned=concept.learned,
         linked_user=concept.linked_user,
     )
-    mine = tuple(StoredCorrection(**dict(said)) for said in corrections if said.concept_name == concept.name)
     return Arriving(
         new=new,
         more=tuple(references[1:]),
         created_at=concept.created_at,
         times_recognised=concept.times_recognised,
         last_seen=concept.last_seen,
-        corrections=mine,
     )

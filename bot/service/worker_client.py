@@ -103,6 +103,11 @@ class WorkerClient:
         request = ReferRequest(picture=_sha256(picture), box=box, exact=exact, embedding_id=embedding_id)
         return _read(ReferenceView, await self._about(picture, "/refer", request))
 
+    async def check_picture(self, picture: bytes) -> None:
+        """Let the worker read a picture, which nobody else does. Raises ImageError when it can't be read."""
+        async with self._asked("PUT", f"/pictures/{_sha256(picture)}", data=picture):
+            pass
+
     async def fetch_picture(self, sha256: str) -> bytes:
         """Return the picture (JPEG) that a `Perception` or a `ReferenceView` of just now names.
 

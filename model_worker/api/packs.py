@@ -57,6 +57,8 @@ def _recipe_beside_file(name: str, info: ValidationInfo) -> str:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Trust = Annotated[float, Field(ge=0.5, le=1.5)]
+"""What a region's embedding is multiplied with; the database takes none that is further from length 1."""
 WindowSide = Annotated[float, Field(gt=0, le=1)]
 Bits = Literal[4, 8, 16]
 PathBesideFile = Annotated[Path, AfterValidator(_beside_file)]
@@ -133,8 +135,8 @@ class Windows(Table):
     kind: Literal["windows"] = "windows"
     panels: Annotated[NonNegativeInt, Field(lt=MAX_REGIONS)]
     windows: tuple[WindowSide, ...]
-    window_trust: PositiveFloat = 1.0
-    panel_trust: PositiveFloat = 1.0
+    window_trust: Trust = 1.0
+    panel_trust: Trust = 1.0
 
 
 class Detector(HubModel):

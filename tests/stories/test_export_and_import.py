@@ -91,9 +91,10 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
         assert await privacy.carry_out(elsewhere, ANNA, plan) == 2
 
         before, after = await everything(app.pool), await everything(pool)
-        assert after[:2] == before[:2]
-        assert len(after[2]) == len(before[2]) == 5
-        assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=True))
+        assert after[0] == before[0]
+        assert (len(before[1]), after[1]) == (2, []), "corrections go by vectors, and no file is believed about those"
+        assert (len(before[2]), len(after[2])) == (5, 3)
+        assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=False))
 
         again = await privacy.plan_import(elsewhere, ANNA, files[0].data)
         assert (again.new, len(again.known)) == ((), 2)
