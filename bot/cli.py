@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -21,13 +20,14 @@ from bot.runtime.jobs import make_queue, running_jobs
 from bot.runtime.services import ServiceError, Services, running_services
 from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
 from bot.runtime.trainer_process import running_trainer
+from db.setup.redaction import log_warnings
 from db.setup.settings import InvalidSettingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_warnings()
     try:
         return asyncio.run(_until_terminated(options.run(Settings.read(), options)))
     except asyncio.CancelledError:

@@ -16,6 +16,7 @@ from pgvector.asyncpg import register_vector
 
 from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
+from db.setup.redaction import redacted
 from db.types import OwnerId, Viewer
 
 CONNECT_SECONDS = 5.0
@@ -170,7 +171,7 @@ def connected_as_caretaker(url: str) -> Iterator[psycopg.Connection]:
             connection.execute(SET_CARETAKER)
             yield connection
     except psycopg.Error as error:
-        raise DatabaseSetupError(f"The database can't be asked: {' '.join(str(error).split())}") from error
+        raise DatabaseSetupError(f"The database can't be asked: {' '.join(redacted(error).split())}") from error
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from psycopg import sql
 
 from db.errors import DatabaseSetupError
 from db.locks import LOCK_APP_ROLE
+from db.setup.redaction import redacted
 from db.setup.settings import DatabaseSettings
 
 APP_ROLE = "keepsake_app"
@@ -94,7 +95,7 @@ def why_not_log_in(url: str) -> str | None:
                 if row is None or not row[0]:
                     return "it is, or may become, a role that bypasses row-level security"
     except psycopg.OperationalError as error:
-        return " ".join(str(error).split())
+        return " ".join(redacted(error).split())
     return None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from db.setup.redaction import log_warnings
 from db.setup.settings import InvalidSettingError
 from model_worker.api.settings import WorkerSettings, token_to_serve_with
 from model_worker.evaluation.cli import add_calibrate_arguments, add_evaluate_arguments
@@ -19,7 +19,7 @@ from model_worker.finetune.cli import add_finetune_arguments
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_warnings()
     try:
         options = _parser(WorkerSettings.read().pack).parse_args(arguments)
         return int(options.run(options))

@@ -19,6 +19,7 @@ from db.errors import DatabaseSetupError
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.health import DatabaseState, inspect, problem_of
 from db.setup.migrate import migrate
+from db.setup.redaction import redacted
 from model_worker.api.errors import WorkerError
 from model_worker.api.hub import local_checkpoint
 from model_worker.api.packs import PackError, load_pack, weights_problems
@@ -95,7 +96,7 @@ async def _database(settings: Settings) -> list[Finding]:
             return await asyncio.to_thread(_inspected, settings, settings.database_url.get_secret_value())
         return await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseSetupError as problem:
-        return [Finding.wrong("database", str(problem))]
+        return [Finding.wrong("database", redacted(problem))]
 
 
 def _inspected_embedded(settings: Settings) -> list[Finding]:

@@ -19,6 +19,7 @@ from db.pool import open_pool
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from db.setup.redaction import redacted
 from model_worker.api.packs import PackError, load_pack
 from model_worker.api.recipes import recipe_of
 
@@ -61,7 +62,7 @@ async def _migrated_database(settings: Settings, stack: AsyncExitStack, progress
         url = await _database_url(settings, stack)
         applied = await asyncio.to_thread(migrate, url)
     except (DatabaseSetupError, DatabaseUnavailableError) as problem:
-        raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
+        raise ServiceError(redacted(f"database: {problem.__cause__ or problem}")) from problem
     progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
     return url
 
@@ -70,7 +71,7 @@ async def _pool(url: str, stack: AsyncExitStack) -> asyncpg.Pool:
     try:
         pool = await open_pool(app_url(url))
     except (DatabaseSetupError, DatabaseUnavailableError) as problem:
-        raise ServiceError(f"database: {problem.__cause__ or problem}") from problem
+        raise ServiceError(redacted(f"database: {problem.__cause__ or problem}")) from problem
     stack.push_async_callback(_close, pool)
     return pool
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from db.errors import DatabaseSetupError
 from db.setup.migrate import migrate, status
-from db.setup.settings import DatabaseSettings, InvalidSettingError
+from db.setup.settings import DatabaseSettings, InvalidSettingError, is_database_url
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,6 +21,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if url is None:
         sys.stderr.write("Which database? Give --url, or set DATABASE_URL.\n")
+        return 2
+    if not is_database_url(url):
+        sys.stderr.write("--url isn't a URL of Postgres.\n")
         return 2
     try:
         return _migrate(url) if options.command == "migrate" else _status(url)

@@ -15,6 +15,7 @@ from db import job_queue
 from db.errors import DatabaseSetupError, MigrationError
 from db.locks import LOCK_MIGRATIONS
 from db.roles import open_app_role
+from db.setup.redaction import redacted
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 LOCK_WAIT_SECONDS = 60
@@ -174,4 +175,4 @@ def _trusted(text: str) -> Query:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return redacted(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

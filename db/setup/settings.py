@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,7 +44,21 @@ def variable(name: str, *, without: str, description: str, default: Any = None) 
 def _check_postgres_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
         raise ValueError("it has to begin with postgresql://")
+    if not is_database_url(url.get_secret_value()):
+        raise ValueError(
+            "it isn't a URL of Postgres (in a password, write what isn't a letter or digit as %20 and so on)"
+        )
     return url
+
+
+def is_database_url(url: str) -> bool:
+    """Whether Postgres's clients can read a URL: of one that they can't, their errors show parts, as the password."""
+    try:
+        urlsplit(url)
+        ports = str(conninfo_to_dict(url).get("port") or "").split(",")  # one for each host, or one for all
+        return all(port.isdecimal() or not port for port in ports)
+    except (psycopg.ProgrammingError, ValueError):
+        return False
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_check_postgres_url)]

@@ -23,6 +23,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from db.setup.redaction import redacted
 from db.setup.settings import DatabaseSettings
 from db.types import OwnerId, viewer_of
 from model_worker.api.packs import PackError, load_pack
@@ -87,7 +88,7 @@ def _words_for(error: Exception) -> str:
         NothingToRollBackError: "There is no earlier adapter to return to: none is in use.",
         DataWithdrawnError: "Something that it was trained on was taken back meanwhile: the adapter isn't kept.",
     }
-    return words.get(type(error), str(error))
+    return redacted(words.get(type(error), str(error)))
 
 
 def _run(act: Command, options: argparse.Namespace) -> int:
