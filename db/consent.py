@@ -10,7 +10,7 @@ from db.footprint import memories_with_copies, servers_linked_to
 from db.locks import lock_people
 from db.pool import as_caretaker, connected_as_caretaker, entering
 from db.purging import forget_copies, forget_person
-from db.types import OwnerId, Viewer, user_owner
+from db.types import InPublic, OwnerId, Viewer, user_owner
 from db.unlearning import ask_to_train_again, unlearn
 
 MAY_TRAIN = "SELECT may_train FROM person WHERE owner_id = $1"
@@ -25,6 +25,13 @@ CONSENTING = "SELECT owner_id FROM person WHERE owner_id = ANY ($1::text[]) AND 
 COUNT_CONSENTS = """
     SELECT (SELECT count(*) FROM person WHERE may_train),
            (SELECT count(*) FROM server WHERE trains AND left_at IS NULL)
+"""
+
+IN_PUBLIC = "SELECT in_public FROM person WHERE owner_id = $1"
+
+SET_IN_PUBLIC = """
+    INSERT INTO person (owner_id, in_public) VALUES ($1, $2)
+    ON CONFLICT (owner_id) DO UPDATE SET in_public = excluded.in_public, changed_at = now()
 """
 
 OBJECTS = "SELECT EXISTS (SELECT FROM objection WHERE user_id = $1)"
@@ -69,6 +76,16 @@ async def set_may_train(connection: asyncpg.Connection, viewer: Viewer, *, may: 
         trained = await unlearn(connection, viewer)
         await ask_to_train_again(connection, trained)
         return trained
+
+
+async def in_public(connection: asyncpg.Connection, viewer: Viewer) -> InPublic:
+    """Return what may be said of the viewer's own memory where others can read; names, unless they chose."""
+    return InPublic(await connection.fetchval(IN_PUBLIC, viewer.personal) or InPublic.NAMES)
+
+
+async def set_in_public(connection: asyncpg.Connection, viewer: Viewer, choice: InPublic) -> None:
+    """Store what may be said of the viewer's own memory where others can read."""
+    await connection.execute(SET_IN_PUBLIC, viewer.personal, choice.value)
 
 
 async def objects(connection: asyncpg.Connection, user_id: int) -> bool:

@@ -15,7 +15,7 @@ from db.unlearning import OF_TRAINING, ask_to_train_again, count_adapters, unlea
 OF_A_USER = (*OF_TRAINING, "correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
 """The tables of a user's memory, in an order in which the numbers of a receipt are all counted."""
 
-REST_OF_A_USER = ("set_aside", "person", "rate", "embedding_use")
+REST_OF_A_USER = ("spoken", "set_aside", "person", "rate", "embedding_use")
 
 DELETE_JOBS = """
     DELETE FROM procrastinate_jobs

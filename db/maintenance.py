@@ -13,6 +13,7 @@ from db.types import OwnerId
 
 DELETE_DUE = {
     "answer": "DELETE FROM answer WHERE expires_at < now()",
+    "spoken": "DELETE FROM spoken WHERE expires_at < now()",
     "set_aside": "DELETE FROM set_aside WHERE expires_at < now()",
     "rate": "DELETE FROM rate WHERE next_at < now()",
 }

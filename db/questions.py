@@ -12,13 +12,13 @@ from uuid import UUID
 
 import asyncpg
 
-from db import adapters, pictures, rate_limits, reindexing, search, servers, sightings
+from db import adapters, consent, pictures, rate_limits, reindexing, search, servers, sightings
 from db.adapters import AdapterInUse
 from db.concepts import mark_recognised, owners
 from db.pool import viewing
 from db.rate_limits import Limit
 from db.recall import Detections, mentioned_in, recall
-from db.types import Concept, OwnerId, Reference, RetrievalResult, Sighting, Source, Viewer
+from db.types import Concept, InPublic, OwnerId, Reference, RetrievalResult, Sighting, Source, Viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +27,15 @@ class QuestionPlan:
 
     ``embedding_ids`` are those that the viewer's memories go by: one, but while packs are being changed.
     ``categories`` are what to look for in particular. ``adapters`` answer for these memories, the viewer's own first.
-    ``keep_for`` is how long an answer is kept where they are; not at all when it is 0.
+    ``in_public`` is what may be said of the viewer's own memory where others read. ``keep_for`` is how long an answer
+    is kept where they are; not at all when it is 0.
     """
 
     embedding_ids: tuple[str, ...]
     categories: tuple[str, ...]
     adapters: tuple[AdapterInUse, ...]
     keep_for: timedelta
+    in_public: InPublic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ async def plan_question(pool: asyncpg.Pool, viewer: Viewer, limits: Sequence[tup
             categories=tuple(await search.categories(connection, memories)),
             adapters=tuple(await adapters.in_use(connection, memories)),
             keep_for=await _retention(connection, viewer),
+            in_public=await consent.in_public(connection, viewer),
         )
 
 
@@ -66,18 +69,20 @@ async def recall_for_question(
     *,
     earlier: Sequence[str] = (),
     seen: Sequence[Detections] = (),
+    says_all: bool = True,
     wants_avatars_of: Callable[[RetrievalResult], Sequence[Concept]],
 ) -> Recalled:
     """Return who is in a picture, as embedders ``seen`` it, and who a text names.
 
     Without a picture a text may also be about what its words are, or else about who was spoken of last; ``earlier`` has
-    what was said before, the oldest first.
+    what was said before, the oldest first. Unless ``says_all``, a text that names nobody is about nobody private: that
+    its words are somebody's would be said by the name.
     """
     async with viewing(pool, viewer) as connection:
         if seen:
             result = await recall(connection, viewer, seen, text)
         else:
-            result = RetrievalResult(await _spoken_of(connection, viewer, text, earlier), ())
+            result = RetrievalResult(await _spoken_of(connection, viewer, text, earlier, says_all=says_all), ())
         wanted = wants_avatars_of(result)
         return Recalled(
             result=result,
@@ -114,9 +119,11 @@ async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelt
 
 
 async def _spoken_of(
-    connection: asyncpg.Connection, viewer: Viewer, text: str, earlier: Sequence[str]
+    connection: asyncpg.Connection, viewer: Viewer, text: str, earlier: Sequence[str], *, says_all: bool
 ) -> tuple[Concept, ...]:
-    found = await mentioned_in(connection, viewer, text) or await search.about(connection, owners(viewer), text)
+    searched = owners(viewer) if says_all else [owner for owner in owners(viewer) if owner != viewer.personal]
+    found = await mentioned_in(connection, viewer, text)
+    found = found or (await search.about(connection, searched, text) if searched else ())
     for said in reversed(earlier):
         found = found or await mentioned_in(connection, viewer, said)
     return found

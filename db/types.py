@@ -210,6 +210,14 @@ class RetrievalResult:
     recognised: tuple[Match, ...]
 
 
+class InPublic(StrEnum):
+    """What a user lets the bot say of their private memory, at their own asking, where others can read."""
+
+    NOTHING = "nothing"
+    NAMES = "names"
+    EVERYTHING = "everything"
+
+
 class Verdict(StrEnum):
     """What a viewer said about a recognition."""
 

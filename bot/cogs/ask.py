@@ -13,10 +13,11 @@ from bot.errors import NoPictureError
 from bot.service import memories
 from bot.service.app import App
 from bot.service.ask import Question
+from bot.service.audience import Audience
 from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
-from bot.ui.answering import answer
+from bot.ui.answering import Asked, answer
 from bot.ui.stream import InResponse
 
 Interaction = discord.Interaction[Any]
@@ -36,7 +37,10 @@ class Ask(commands.Cog):
         """Answer a question, for the eyes of who asks unless they say otherwise."""
         await interaction.response.defer(thinking=True, ephemeral=not show)
         picture = None if image is None else await attachments.read(image)
-        await answer(self._app, actor_of(interaction), Question(question, picture), InResponse(interaction))
+        asked = Asked(interaction.channel_id or 0, is_spoiler=image is not None and image.is_spoiler())
+        audience = Audience.OTHERS if show else Audience.ASKER
+        place = InResponse(interaction, ephemeral=not show)
+        await answer(self._app, actor_of(interaction), Question(question, picture, audience=audience), asked, place)
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -64,6 +68,8 @@ async def setup(bot: Any) -> None:
         actor = actor_of(interaction)
         await check_author(app, actor, message.author.id)
         picture, source = await attachments.read(attachment), attachments.source_of(message)
-        await answer(app, actor, Question(texts.answers.WHO_IS_THIS, picture, source=source), InResponse(interaction))
+        question = Question(texts.answers.WHO_IS_THIS, picture, source=source)
+        asked = Asked(interaction.channel_id or 0, is_spoiler=attachment.is_spoiler())
+        await answer(app, actor, question, asked, InResponse(interaction, ephemeral=True))
 
     bot.tree.add_command(who_is_in_this)

@@ -1,27 +1,31 @@
-"""Chat: mentions, replies and direct messages. The chain of replies is the conversation.
+"""Chat: mentions, replies and direct messages. The exchange between an author and the bot is the conversation.
 
-The bot speaks when it is spoken to: in a direct message, when it is mentioned, or when a message replies to one
-in a chain that it is part of, or that mentions it. Any message can be replied to, so conversations branch.
+On a server the bot speaks when a message mentions it, or replies to an answer that it gave to the same author. What
+others said is nobody's conversation but theirs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
 from discord.ext import commands
 
 from bot import texts
+from bot.cogs.addressing import is_a_persons_own, mentions, own_exchange, replied_to
 from bot.service.app import App
 from bot.service.ask import Question
+from bot.service.audience import Audience
+from bot.service.conversation import is_answer_to, take_back_answers_to
 from bot.service.governance import settings_of
 from bot.service.permissions import may_speak_in
 from bot.ui import attachments
 from bot.ui.actor import actor_of, channels_of
-from bot.ui.answering import answer
+from bot.ui.answering import Asked, answer
 from bot.ui.errors import sentence_for
+from bot.ui.feedback_buttons import delete_messages
 from bot.ui.stream import QUIET, InReply
 from db.errors import DatabaseUnavailableError
 from model_worker.api.protocol import Turn
@@ -41,64 +45,75 @@ class Chat(commands.Cog):
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
         """Answer a message that is meant for the bot."""
-        if message.author.bot or message.type not in {discord.MessageType.default, discord.MessageType.reply}:
+        if not is_a_persons_own(message) or not await self._is_meant(message):
             return
-        earlier = await self._earlier(message)
-        if not self._is_meant(message, earlier) or not await self._is_welcome(message):
-            return
-        shown = _latest_picture([message, *earlier])
+        chain = await self._chain(message)
+        earlier = own_exchange(message.author.id, self._bot.user.id, chain, [_asker_of(chain, item) for item in chain])
+        shown = _shown(message, earlier, chain)
         waiting = texts.answers.THINKING if shown is None else texts.answers.LOOKING
         try:
             first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET)
-        except discord.Forbidden:
-            return  # it may read here, but not write
+        except discord.HTTPException:
+            return  # it may read here, but not write; or the message is gone
         try:
-            question = await _with_picture(Question(self._text_of(message), history=self._turns(earlier)), shown)
-            await answer(self._app, actor_of(message), question, InReply(first))
+            audience = Audience.ASKER if message.guild is None else Audience.OTHERS
+            question = Question(self._text_of(message), history=self._turns(earlier), audience=audience)
+            asked = Asked(message.channel.id, message.id, shown is not None and shown.picture.is_spoiler())
+            await answer(self._app, actor_of(message), await _with_picture(question, shown), asked, InReply(first))
         except Exception as error:
             await first.edit(content=sentence_for(error), attachments=[], view=None)
 
-    async def _is_welcome(self, message: discord.Message) -> bool:
-        """Whether the server's admins want the bot in this channel."""
-        try:
-            settings = await settings_of(self._app, actor_of(message))
-        except DatabaseUnavailableError:
-            return True  # it will say so
-        return may_speak_in(settings, channels_of(message.channel))
+    @commands.Cog.listener()
+    async def on_raw_message_delete(self, event: discord.RawMessageDeleteEvent) -> None:
+        """Take back what answered a message that is deleted."""
+        await self._take_back([event.message_id])
 
-    async def _earlier(self, message: discord.Message) -> list[discord.Message]:
+    @commands.Cog.listener()
+    async def on_raw_bulk_message_delete(self, event: discord.RawBulkMessageDeleteEvent) -> None:
+        """Take back what answered messages that are deleted."""
+        await self._take_back(sorted(event.message_ids))
+
+    async def _take_back(self, question_ids: Sequence[int]) -> None:
+        await delete_messages(self._bot, await take_back_answers_to(self._app, question_ids))
+
+    async def _is_meant(self, message: discord.Message) -> bool:
+        """Whether a message is meant for the bot, in a channel where it is wanted; fetches nothing from Discord."""
+        if message.guild is None:
+            return True
+        target = replied_to(message)
+        if not mentions(message, self._bot.user) and target is None:
+            return False
+        try:
+            actor = actor_of(message)
+            if not may_speak_in(await settings_of(self._app, actor), channels_of(message.channel)):
+                return False
+            return mentions(message, self._bot.user) or await is_answer_to(self._app, actor, target or 0)
+        except DatabaseUnavailableError:
+            return mentions(message, self._bot.user)  # it will say so
+
+    async def _chain(self, message: discord.Message) -> list[discord.Message]:
         """Return the messages that this one replies to, and so on, the latest first."""
         chain: list[discord.Message] = []
         current = message
-        while current.reference is not None and len(chain) < LONGEST_CHAIN:
-            replied_to = await self._replied_to(current)
-            if replied_to is None:
+        while len(chain) < LONGEST_CHAIN and (target := replied_to(current)) is not None:
+            found = await self._found(current, target)
+            if found is None:
                 break
-            chain.append(replied_to)
-            current = replied_to
+            chain.append(found)
+            current = found
         return chain
 
-    async def _replied_to(self, message: discord.Message) -> discord.Message | None:
-        reference = message.reference
-        if reference is None or reference.message_id is None or reference.channel_id != message.channel.id:
-            return None
-        known = reference.cached_message or reference.resolved
+    async def _found(self, message: discord.Message, message_id: int) -> discord.Message | None:
+        """Return a message that another one refers to, from what came with it or from Discord; None if it is gone."""
+        known = None if message.reference is None else message.reference.cached_message or message.reference.resolved
         if isinstance(known, discord.Message):
             return known
         if isinstance(known, discord.DeletedReferencedMessage):
             return None
         try:
-            return await message.channel.fetch_message(reference.message_id)
+            return await message.channel.fetch_message(message_id)
         except discord.HTTPException:
             return None
-
-    def _is_meant(self, message: discord.Message, earlier: Sequence[discord.Message]) -> bool:
-        if message.guild is None or self._mentions_me(message):
-            return True
-        return any(item.author.id == self._bot.user.id or self._mentions_me(item) for item in earlier)
-
-    def _mentions_me(self, message: discord.Message) -> bool:
-        return any(user.id == self._bot.user.id for user in message.mentions)
 
     def _turns(self, earlier: Sequence[discord.Message]) -> tuple[Turn, ...]:
         turns = [
@@ -122,17 +137,40 @@ class Chat(commands.Cog):
         return " ".join(" ".join(lines).split())
 
 
-async def _with_picture(question: Question, shown: discord.Message | None) -> Question:
-    """Return a question about the picture of a message, if there is one."""
-    attachment = None if shown is None else attachments.picture_in(shown.attachments)
-    if shown is None or attachment is None:
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A picture that is asked about, and the message that it is in."""
+
+    message: discord.Message
+    picture: discord.Attachment
+
+
+def _asker_of(chain: Sequence[discord.Message], message: discord.Message) -> int | None:
+    """Return who wrote the message that one of a chain replies to; None where the chain ends."""
+    place = chain.index(message) + 1
+    return chain[place].author.id if place < len(chain) else None
+
+
+def _shown(
+    message: discord.Message, earlier: Sequence[discord.Message], chain: Sequence[discord.Message]
+) -> Shown | None:
+    """Return the picture of the latest message of the author's that has one, or that directly replies to one.
+
+    ``earlier`` is what of the ``chain`` is between author and bot. What the bot drew on doesn't count.
+    """
+    for candidate in [message, *chain[: len(earlier) + 1]]:
+        found = None if candidate.author.bot else attachments.picture_in(candidate.attachments)
+        if found is not None:
+            return Shown(candidate, found)
+    return None
+
+
+async def _with_picture(question: Question, shown: Shown | None) -> Question:
+    """Return a question about a picture, if there is one."""
+    if shown is None:
         return question
-    return replace(question, picture=await attachments.read(attachment), source=attachments.source_of(shown))
-
-
-def _latest_picture(messages: Sequence[discord.Message]) -> discord.Message | None:
-    """Return the latest message that has a picture, but none that the bot drew on."""
-    return next((item for item in messages if not item.author.bot and attachments.picture_in(item.attachments)), None)
+    source = attachments.source_of(shown.message)
+    return replace(question, picture=await attachments.read(shown.picture), source=source)
 
 
 async def setup(bot: Any) -> None:

@@ -12,22 +12,23 @@ from functools import partial
 from uuid import UUID
 
 from bot.service.app import Actor, App
+from bot.service.audience import Audience, Heard, adapters_for, heard_by, says_all
 from bot.service.permissions import ASKS, limits_of
 from bot.service.retrieval import Detections, Retrieved, in_prompt, retrieve
-from db import adapters, questions
-from db.adapters import AdapterInUse
+from db import questions
+from db.adapters import AdapterInUse, weights_of
 from db.errors import DatabaseUnavailableError
 from db.geometry import area, share_of_smaller
 from db.pool import viewing
 from db.questions import QuestionPlan
-from db.types import Match, Region, RetrievalResult, Sighting, Source
+from db.types import Concept, Match, Region, RetrievalResult, Sighting, Source
 from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, what was said before (oldest first), and the picture it is about (as it was sent).
+    """What is asked, what was said before (oldest first), the picture as it was sent, and who will read the answer.
 
     ``source`` is the message that the picture is from; None: it was uploaded with the question.
     """
@@ -36,17 +37,21 @@ class Question:
     picture: bytes | None = None
     history: tuple[Turn, ...] = ()
     source: Source | None = None
+    audience: Audience = Audience.ASKER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerContext:
     """What `ask` found before it begins to speak.
 
-    ``picture`` is what boxes are drawn on (JPEG), ``answer_id`` what the buttons refer to, if it was kept, and
-    ``unknown_region`` what could be remembered.
+    ``recalled`` is what its audience may hear, ``withheld`` the private concepts of which it is not all, and ``more``
+    whether who asked is offered the rest. ``picture`` is what boxes are drawn on (JPEG), ``answer_id`` what the
+    buttons refer to, if it was kept, and ``unknown_region`` what could be remembered.
     """
 
     recalled: RetrievalResult
+    withheld: tuple[Concept, ...] = ()
+    more: bool = False
     picture: bytes | None = None
     answer_id: UUID | None = None
     unknown_region: int | None = None
@@ -56,25 +61,27 @@ class AnswerContext:
 class Reply:
     """An answer on its way: what was recalled, and the words as they come."""
 
-    told: AnswerContext
+    context: AnswerContext
     words: AsyncIterator[str]
 
 
 async def ask(app: App, actor: Actor, question: Question) -> Reply:
     """Answer a question from the actor's memory and the server's. Raises RateLimitedError."""
     plan = await questions.plan_question(app.pool, actor.viewer, limits_of(actor, ASKS))
-    found = await retrieve(app, actor, plan, question.picture, question.text, question.history)
-    context = await keep(app, actor, plan, found, question.source)
-    return Reply(context, await generate(app, actor, plan, question, found))
+    all_said = says_all(question.audience, plan.in_public)
+    found = await retrieve(app, actor, plan, question.picture, question.text, question.history, says_all=all_said)
+    heard = heard_by(question.audience, plan.in_public, found.result)
+    context = await keep(app, actor, plan, found, heard, question.source)
+    return Reply(context, await generate(app, actor, plan, question, found, heard))
 
 
 async def keep(
-    app: App, actor: Actor, plan: QuestionPlan, found: Retrieved, source: Source | None = None
+    app: App, actor: Actor, plan: QuestionPlan, found: Retrieved, heard: Heard, source: Source | None = None
 ) -> AnswerContext:
     """Keep the picture and what was seen in it, for the answer's buttons; of a text there is nothing to keep."""
     detections = found.detections
     if detections is None:
-        return AnswerContext(recalled=found.result)
+        return AnswerContext(recalled=heard.result, withheld=heard.withheld, more=heard.more)
     unknown = _unknown_region(detections.regions, found.result.recognised)
     answer_id = await questions.keep_answer(
         app.pool,
@@ -87,7 +94,9 @@ async def keep(
         source,
     )
     return AnswerContext(
-        recalled=found.result,
+        recalled=heard.result,
+        withheld=heard.withheld,
+        more=heard.more,
         picture=detections.picture,
         answer_id=answer_id,
         unknown_region=None if answer_id is None else unknown,
@@ -95,22 +104,25 @@ async def keep(
 
 
 async def generate(
-    app: App, actor: Actor, plan: QuestionPlan, question: Question, found: Retrieved
+    app: App, actor: Actor, plan: QuestionPlan, question: Question, found: Retrieved, heard: Heard
 ) -> AsyncIterator[str]:
     """Begin to answer, with the adapter that was trained for these memories, if there is one for the worker's model."""
     detections, base = found.detections, await app.worker.base()
-    adapter = next((adapter for adapter in plan.adapters if adapter.base == base), None)
+    adapters = adapters_for(question.audience, plan.in_public, plan.adapters, actor.personal_memory)
+    adapter = next((adapter for adapter in adapters if adapter.base == base), None)
+    withheld = {concept.concept_id for concept in heard.withheld}
+    avatars = {concept_id: avatar for concept_id, avatar in found.avatars.items() if concept_id not in withheld}
     looks = detections is not None and await app.worker.sees_pictures()
     request = GenerateRequest(
         question=question.text,
         has_picture=detections is not None,
         tags=() if detections is None else detections.tags,
-        concepts=_prompt_concepts(actor, found.result, found.avatars),
+        concepts=_prompt_concepts(actor, heard, avatars),
         history=question.history,
         picture=detections.picture_sha256 if detections is not None and looks else None,
         adapter=None if adapter is None else adapter.adapter_id,
     )
-    pictures = {_sha256(avatar): avatar for avatar in found.avatars.values()}
+    pictures = {_sha256(avatar): avatar for avatar in avatars.values()}
     if detections is not None:
         pictures[detections.picture_sha256] = detections.picture
     needed = {sha256: pictures[sha256] for sha256 in request.pictures}
@@ -123,13 +135,14 @@ async def _weights_of(app: App, actor: Actor, adapter: AdapterInUse | None) -> b
         return None
     try:
         async with viewing(app.pool, actor.viewer) as connection:
-            return await adapters.weights_of(connection, adapter.owner_id, adapter.adapter_id)
+            return await weights_of(connection, adapter.owner_id, adapter.adapter_id)
     except DatabaseUnavailableError:
         return None
 
 
-def _prompt_concepts(actor: Actor, result: RetrievalResult, avatars: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
+def _prompt_concepts(actor: Actor, heard: Heard, avatars: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
     """Return what the generator is told: who is in the picture, and who was only named."""
+    withheld = {concept.concept_id for concept in heard.withheld}
     return tuple(
         PromptConcept(
             name=concept.name,
@@ -139,8 +152,9 @@ def _prompt_concepts(actor: Actor, result: RetrievalResult, avatars: Mapping[UUI
             certainty=None if match is None else certainty(match.probability),
             avatar=_sha256(avatars[concept.concept_id]) if concept.concept_id in avatars else None,
             told_by_asker=concept.created_by == actor.user_id,
+            withheld=concept.concept_id in withheld,
         )
-        for concept, match in in_prompt(result)
+        for concept, match in in_prompt(heard.result)
     )
 
 

@@ -26,12 +26,13 @@ from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from db import admission, archives, concepts, consent, erasure, footprint, purging
+from db import admission, archives, concepts, consent, erasure, footprint, purging, spoken
 from db.archives import Arriving, WholeConcept
 from db.errors import AuthorObjectedError
 from db.names import name_key
 from db.pool import viewing
-from db.types import Erased, NewConcept, OwnerId, Stored, Viewer
+from db.spoken import Spoken
+from db.types import Erased, InPublic, NewConcept, OwnerId, Stored, Viewer
 from model_worker.api.errors import ImageError
 
 
@@ -42,6 +43,7 @@ class Report:
     stored: Stored
     may_train: bool
     objects: bool
+    in_public: InPublic
     learning: Learning
 
 
@@ -68,12 +70,16 @@ class ImportPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What was deleted, and when; nothing of it is stored. ``objects`` is whether an objection to sharing stays."""
+    """What was deleted, and when; nothing of it is stored. ``objects`` is whether an objection to sharing stays.
+
+    ``spoken`` are the bot's messages that answered them where others read: to be deleted, too.
+    """
 
     number: str
     at: datetime
     erased: Erased
     objects: bool
+    spoken: tuple[Spoken, ...]
 
 
 async def report(app: App, actor: Actor) -> Report:
@@ -83,6 +89,7 @@ async def report(app: App, actor: Actor) -> Report:
             stored=await footprint.stored(connection, actor.viewer),
             may_train=await consent.may_train(connection, actor.viewer),
             objects=await consent.objects(connection, actor.user_id),
+            in_public=await consent.in_public(connection, actor.viewer),
             learning=await learning.learning_of(app, connection, actor.personal_memory),
         )
 
@@ -150,6 +157,12 @@ async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
         await consent.set_may_train(connection, actor.viewer, may=may)
 
 
+async def set_in_public(app: App, actor: Actor, choice: InPublic) -> None:
+    """Store what may be said of the actor's own memory where others can read."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        await consent.set_in_public(connection, actor.viewer, choice)
+
+
 async def set_objects(app: App, actor: Actor, *, objects: bool) -> int:
     """Store whether the actor objects to being in shared memories; returns how many concepts that deleted."""
     async with viewing(app.pool, actor.viewer) as connection:
@@ -163,8 +176,11 @@ async def erase(app: App, actor: Actor) -> Receipt:
     """Delete everything stored about the actor, at once."""
     async with viewing(app.pool, actor.viewer) as connection:
         objects = await consent.objects(connection, actor.user_id)
+        answers = await spoken.parts(connection, actor.viewer)
         erased = await erasure.erase(connection, actor.viewer)
-    return Receipt(number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects)
+    return Receipt(
+        number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects, spoken=tuple(answers)
+    )
 
 
 async def delete_copies(app: App, actor: Actor) -> int:

@@ -89,14 +89,21 @@ class Retrieved:
 
 
 async def retrieve(
-    app: App, actor: Actor, plan: QuestionPlan, picture: bytes | None, text: str = "", history: Sequence[Turn] = ()
+    app: App,
+    actor: Actor,
+    plan: QuestionPlan,
+    picture: bytes | None,
+    text: str = "",
+    history: Sequence[Turn] = (),
+    *,
+    says_all: bool = True,
 ) -> Retrieved:
     """Perceive, recall, and verify what recall isn't sure of.
 
     A memory that moves to another embedder in just this moment is looked at again.
     """
     if picture is None:
-        recalled = await recall(app, actor, text, history=history)
+        recalled = await recall(app, actor, text, history=history, says_all=says_all)
         return Retrieved(None, recalled.result, await _thumbnails(recalled.avatars))
     embedding_ids = plan.embedding_ids
     for _ in range(MAX_TRIES):
@@ -123,7 +130,13 @@ async def perceive(app: App, picture: bytes, embedding_ids: Sequence[str], categ
 
 
 async def recall(
-    app: App, actor: Actor, text: str, *, detections: Detections | None = None, history: Sequence[Turn] = ()
+    app: App,
+    actor: Actor,
+    text: str,
+    *,
+    detections: Detections | None = None,
+    history: Sequence[Turn] = (),
+    says_all: bool = True,
 ) -> Recalled:
     """Recall who is in a picture and who a text names, or, without a picture, what was spoken of."""
     by = await app.worker.verification()
@@ -133,6 +146,7 @@ async def recall(
         actor.viewer,
         text,
         earlier=[turn.text for turn in history],
+        says_all=says_all,
         seen=[verification.with_unsure(perception, by) for perception in perceptions],
         wants_avatars_of=partial(_to_be_shown, by=by, sees_pictures=await app.worker.sees_pictures()),
     )

@@ -11,6 +11,8 @@ from model_worker.api.certainty import certainty
 LOOKING = "👀 Looking…"
 THINKING = "💭 Thinking…"
 WHO_IS_THIS = "Who is in this picture?"
+MORE = "What I know (only you see it)"
+NOTHING_MORE = "That's all I know about this."
 NOTHING_TO_SAY = "I don't know what to say to that."
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.texts.formatting import plural
-from db.types import Erased, Stored
+from db.types import Erased, InPublic, Stored
 
 RULES = (
     "-# What you tell me belongs to you alone: I use it to answer you, wherever you are, and nobody else. "
@@ -15,6 +15,17 @@ CONSENT_ON = "I may train on what you told me"
 CONSENT_OFF = "I don't train on what you told me"
 OBJECTION_ON = "Others may not link a shared memory to your account"
 OBJECTION_OFF = "Others may link a shared memory to your account"
+IN_PUBLIC = {
+    InPublic.NOTHING: "Where others can read, I say nothing from your memory",
+    InPublic.NAMES: "Where others can read, I say only the names from your memory, and only when you ask me",
+    InPublic.EVERYTHING: "Where others can read, I say everything from your memory when you ask me",
+}
+IN_PUBLIC_CHOICES = {
+    InPublic.NOTHING: "In public, say nothing of mine",
+    InPublic.NAMES: "In public, say only names",
+    InPublic.EVERYTHING: "In public, say everything",
+}
+IN_PUBLIC_HINT = "What may I say where others can read?"
 DELETE_EVERYTHING = (
     "This deletes your memories, pictures, answers and corrections, and what you shared on servers. "
     "It can't be undone. Export first if you want to keep something."

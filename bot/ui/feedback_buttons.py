@@ -5,24 +5,32 @@ All they need is in the database, under ids which only who asked can load.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import re
+from collections.abc import Sequence
 from typing import Any, Self
 from uuid import UUID
 
 import discord
 
 from bot import texts
-from bot.service import feedback, memories
+from bot.service import conversation, feedback, memories
 from bot.service.app import App
 from bot.service.ask import AnswerContext
 from bot.service.permissions import server_memory_of
 from bot.service.remember import remember_region
 from bot.ui.actor import actor_of
+from bot.ui.annotate import annotated
 from bot.ui.cards import Form, Interaction, info_field, name_field
 from bot.ui.errors import explained
-from db.types import Concept, SetAside, Verdict
+from bot.ui.stream import QUIET
+from db.spoken import Spoken
+from db.types import Answer, Concept, Match, SetAside, Verdict
 
 MAX_JUDGED = 4
+LAST_ROW = 4
 PATTERN = r"keepsake:{kind}:(?P<answer>[0-9a-f]{{32}}):(?P<region>[0-9]{{1,4}})"
 
 
@@ -188,20 +196,100 @@ class TheSame(
         await interaction.edit_original_response(content=texts.memories.merged(concept))
 
 
-DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame)
+class WhatIKnow(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keepsake:known"):
+    """“What I know”: tells who asked, and nobody else, what others may not read."""
+
+    def __init__(self) -> None:
+        super().__init__(discord.ui.Button(label=texts.answers.MORE, custom_id="keepsake:known", row=LAST_ROW))
+
+    @classmethod
+    async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], ___: re.Match[str], /) -> Self:
+        """Make the button of a custom id, as Discord sends it back."""
+        return cls()
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Tell them."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        message_id = 0 if interaction.message is None else interaction.message.id
+        known, answer = await conversation.known_of(app_of(interaction), actor_of(interaction), message_id)
+        text = "\n\n".join(texts.memories.entry(concept) for concept in known) or texts.answers.NOTHING_MORE
+        files = [] if answer is None else await _known_picture(interaction, answer)
+        first, *rest = texts.formatting.split(text)
+        await interaction.edit_original_response(content=first, attachments=files, allowed_mentions=QUIET)
+        for part in rest:
+            await interaction.followup.send(part, ephemeral=True, allowed_mentions=QUIET)
 
 
-def buttons_for(told: AnswerContext) -> discord.ui.View | None:
+class TakeBack(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keepsake:back"):
+    """“✖”: takes an answer back, with all of its messages and the copy of its picture."""
+
+    def __init__(self) -> None:
+        super().__init__(discord.ui.Button(label="✖", custom_id="keepsake:back", row=LAST_ROW))
+
+    @classmethod
+    async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], ___: re.Match[str], /) -> Self:
+        """Make the button of a custom id, as Discord sends it back."""
+        return cls()
+
+    @explained
+    async def callback(self, interaction: Interaction) -> None:
+        """Take it back, for who asked."""
+        await interaction.response.defer()
+        message_id = 0 if interaction.message is None else interaction.message.id
+        messages = await conversation.take_back(app_of(interaction), actor_of(interaction), message_id)
+        await delete_messages(interaction.client, messages)
+
+
+async def delete_messages(client: Any, messages: Sequence[Spoken]) -> None:
+    """Delete messages of the bot's; those that are gone already, or out of its reach, are left alone."""
+    for spoken in messages:
+        channel = client.get_partial_messageable(spoken.channel_id)
+        with contextlib.suppress(discord.HTTPException):
+            await channel.get_partial_message(spoken.message_id).delete()
+
+
+async def _known_picture(interaction: Interaction, answer: Answer) -> list[discord.File]:
+    """Return the kept picture with all that was recognised in it, hidden if it was."""
+    recognised = [
+        Match(
+            concept=sighting.concept,
+            region=sighting.region,
+            box=sighting.box,
+            similarity=1.0,
+            probability=sighting.probability or 0.0,
+        )
+        for sighting in answer.sightings
+        if sighting.concept is not None
+    ]
+    if not recognised:
+        return []
+    shown = [] if interaction.message is None else interaction.message.attachments
+    data = await asyncio.to_thread(annotated, answer.picture, recognised)
+    return [discord.File(io.BytesIO(data), "keepsake.jpg", spoiler=any(file.is_spoiler() for file in shown))]
+
+
+DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame, WhatIKnow, TakeBack)
+
+
+def buttons_for(context: AnswerContext, *, others_read: bool) -> discord.ui.View | None:
     """Return the buttons of an answer, None when there is nothing to say about it."""
-    if told.answer_id is None:
-        return None
     view = discord.ui.View(timeout=None)
-    recognised = told.recalled.recognised[:MAX_JUDGED]
+    if context.answer_id is not None:
+        _add_feedback(view, context, context.answer_id)
+    if context.more:
+        view.add_item(WhatIKnow())
+    if others_read:
+        view.add_item(TakeBack())
+    return view if view.children else None
+
+
+def _add_feedback(view: discord.ui.View, context: AnswerContext, answer_id: UUID) -> None:
+    recognised = context.recalled.recognised[:MAX_JUDGED]
     for row, match in enumerate(recognised):
         about = match.concept.name if len(recognised) > 1 else None
-        for button in (Right(told.answer_id, match.region, about), NotThem(told.answer_id, match.region, about)):
+        for button in (Right(answer_id, match.region, about), NotThem(answer_id, match.region, about)):
             button.row = row
             view.add_item(button)
-    if told.unknown_region is not None:
-        view.add_item(RememberThis(told.answer_id, told.unknown_region))
-    return view if view.children else None
+    if context.unknown_region is not None:
+        view.add_item(RememberThis(answer_id, context.unknown_region))

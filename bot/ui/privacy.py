@@ -13,9 +13,10 @@ from bot.service.app import Actor, App
 from bot.service.privacy import Export, ImportPlan, Report
 from bot.ui import attachments
 from bot.ui.actor import actor_of
-from bot.ui.cards import ActionButton, Card, FileField, Form, Interaction, Item, TextField, rows, whisper
+from bot.ui.cards import ActionButton, Card, ChoiceMenu, FileField, Form, Interaction, Item, TextField, rows, whisper
+from bot.ui.feedback_buttons import delete_messages
 from bot.ui.learning import LearningCard
-from db.types import OwnerId
+from db.types import InPublic, OwnerId
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
@@ -44,9 +45,10 @@ class PrivacyCard(LearningCard):
         self.add(
             ui.TextDisplay(f"## What I keep about you\n{texts.privacy.what_is_stored(report.stored)}"),
             ui.Separator(),
-            ui.TextDisplay(f"- {consent}\n- {objection}"),
+            ui.TextDisplay(f"- {texts.privacy.IN_PUBLIC[report.in_public]}\n- {consent}\n- {objection}"),
             *([self.learning_line] if report.may_train else []),
             *rows(self._buttons()),
+            ui.ActionRow(self._in_public_menu()),
             ui.TextDisplay(texts.privacy.RULES),
         )
 
@@ -70,6 +72,18 @@ class PrivacyCard(LearningCard):
             if copies
             else []
         )
+
+    def _in_public_menu(self) -> ChoiceMenu:
+        options = [
+            discord.SelectOption(label=label, value=choice.value, default=choice is self._report.in_public)
+            for choice, label in texts.privacy.IN_PUBLIC_CHOICES.items()
+        ]
+        return ChoiceMenu(texts.privacy.IN_PUBLIC_HINT, options, self.choose_in_public, custom_id="in_public")
+
+    async def choose_in_public(self, interaction: Interaction, chosen: list[str]) -> None:
+        """Store what may be said of their memory where others can read."""
+        await privacy.set_in_public(self.app, actor_of(interaction), InPublic(chosen[0]))
+        await self.again(interaction)
 
     async def whose(self, interaction: Interaction) -> tuple[Actor, OwnerId]:
         """Return who presses, and their own memory."""
@@ -174,6 +188,7 @@ class DeletionForm(Form):
             return
         await interaction.response.defer()
         receipt = await privacy.erase(self._card.app, actor_of(interaction))
+        await delete_messages(interaction.client, receipt.spoken)
         await self._card.again(interaction)
         text = texts.privacy.receipt(receipt.erased, receipt.number, receipt.at, objects=receipt.objects)
         file = discord.File(io.BytesIO(text.encode()), f"keepsake-receipt-{receipt.number}.txt")

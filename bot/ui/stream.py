@@ -25,12 +25,16 @@ class AnswerSurface(Protocol):
     async def add(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Go on in another message."""
 
+    async def message_ids(self) -> list[int]:
+        """Return the messages that the answer is in by now, the first one first."""
+
 
 class InReply:
     """An answer as a reply to a message."""
 
     def __init__(self, first: discord.Message) -> None:
         self._last = first
+        self._ids = [first.id]
 
     async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Change the message."""
@@ -42,13 +46,20 @@ class InReply:
         self._last = await self._last.reply(
             content, file=file or MISSING, view=view or MISSING, mention_author=False, allowed_mentions=QUIET
         )
+        self._ids.append(self._last.id)
+
+    async def message_ids(self) -> list[int]:
+        """Return the messages that the answer is in by now, the first one first."""
+        return self._ids
 
 
 class InResponse:
-    """An answer to a deferred interaction."""
+    """An answer to a deferred interaction; ``ephemeral`` as it was deferred: a follow-up is public unless told."""
 
-    def __init__(self, interaction: discord.Interaction[discord.Client]) -> None:
+    def __init__(self, interaction: discord.Interaction[discord.Client], *, ephemeral: bool) -> None:
         self._interaction = interaction
+        self._ephemeral = ephemeral
+        self._ids: list[int] = []
 
     async def edit(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Change the response."""
@@ -59,9 +70,19 @@ class InResponse:
 
     async def add(self, content: str, file: discord.File | None = None, view: discord.ui.View | None = None) -> None:
         """Go on in a follow-up."""
-        await self._interaction.followup.send(
-            content, file=file or MISSING, view=view or MISSING, allowed_mentions=QUIET
+        added = await self._interaction.followup.send(
+            content,
+            file=file or MISSING,
+            view=view or MISSING,
+            allowed_mentions=QUIET,
+            ephemeral=self._ephemeral,
+            wait=True,
         )
+        self._ids.append(added.id)
+
+    async def message_ids(self) -> list[int]:
+        """Return the messages that the answer is in by now, the first one first."""
+        return [(await self._interaction.original_response()).id, *self._ids]
 
 
 async def speak(

@@ -142,7 +142,8 @@ class PromptConcept(Message):
 
     ``where`` is words such as "on the left", None when it was only mentioned in the text;
     ``certainty`` is words such as "almost certainly"; ``avatar`` is the SHA-256 of a picture of it;
-    ``told_by_asker`` is whether who asks was who told the bot about it.
+    ``told_by_asker`` is whether who asks was who told the bot about it; ``withheld`` is whether more is known of it
+    than may be said here, where others read.
     """
 
     name: str
@@ -152,6 +153,7 @@ class PromptConcept(Message):
     certainty: str | None = None
     avatar: str | None = None
     told_by_asker: bool = True
+    withheld: bool = False
 
 
 class Turn(Message):

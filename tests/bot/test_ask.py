@@ -126,10 +126,10 @@ async def test_a_picture_is_sent_once_and_goes_by_its_name_from_then_on(pool: as
 async def test_what_is_kept_is_the_picture_that_the_worker_made(pool: asyncpg.Pool) -> None:
     async with knowing_red(pool, FakeWriter()) as known:
         reply = await ask(known.app, ANNA, Question("who is this?", of(RED)))
-        assert reply.told.answer_id is not None
-        answer = await answer_of(known.app, ANNA, reply.told.answer_id)
+        assert reply.context.answer_id is not None
+        answer = await answer_of(known.app, ANNA, reply.context.answer_id)
 
-    assert answer.picture == reply.told.picture
+    assert answer.picture == reply.context.picture
     assert answer.picture.startswith(b"\xff\xd8")
     assert (answer.width, answer.height) == (40, 30)
 

@@ -90,7 +90,7 @@ async def remember_shades(app: App, colour: str) -> None:
 async def told(app: App, actor: Actor, colour: str) -> list[str]:
     """Who is recognised in a picture of this colour."""
     reply = await ask(app, actor, Question("who is this?", of(colour)))
-    return [match.concept.name for match in reply.told.recalled.recognised]
+    return [match.concept.name for match in reply.context.recalled.recognised]
 
 
 async def in_use(pool: asyncpg.Pool) -> tuple[str, ...]:
@@ -223,10 +223,10 @@ async def test_a_word_about_an_answer_from_before_the_move_counts(pool: asyncpg.
     await remember_colours(pool)
     async with with_pack(pool, new()) as app:
         reply = await ask(app, ANNA, Question("who is this?", of("red")))
-        assert reply.told.answer_id is not None
+        assert reply.context.answer_id is not None
         await move_all(app)
 
-        answer = await feedback.answer_of(app, ANNA, reply.told.answer_id)
+        answer = await feedback.answer_of(app, ANNA, reply.context.answer_id)
         await feedback.judge(app, ANNA, answer, answer.sightings[0].region, Verdict.INCORRECT)
 
         assert await told(app, ANNA, "red") == []

@@ -50,7 +50,7 @@ class Set:
 
     async def told(self, colour: tuple[int, int, int]) -> list[tuple[str, float]]:
         reply = await ask(self.app, ANNA, Question("who is this?", of(colour)))
-        return [(match.concept.name, round(match.probability, 2)) for match in reply.told.recalled.recognised]
+        return [(match.concept.name, round(match.probability, 2)) for match in reply.context.recalled.recognised]
 
 
 @asynccontextmanager

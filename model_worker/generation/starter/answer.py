@@ -117,6 +117,8 @@ def _listed(parts: Sequence[str]) -> str:
 
 
 def _told(concept: PromptConcept) -> str:
+    if concept.withheld:
+        return f"What you told me about {concept.name} I only show you."
     if not concept.info:
         nothing = f"You haven't told me anything about {concept.name} yet"
         return f"{nothing}, only its category: {concept.category}." if concept.category else f"{nothing}."
