@@ -72,6 +72,7 @@ NOTICED_BY = {
     "server": Thieves.pry_into_settings,
     "set_aside": Thieves.pry_into_proposals,
     "sighting": Thieves.rename_what_another_was_shown,
+    "spoken": Thieves.pry_into_conversations,
     "training_run": Thieves.pry_into_training,
 }
 """Which rule would notice a table without row-level security through our own functions.

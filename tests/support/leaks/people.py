@@ -30,6 +30,7 @@ from db import (
     search,
     servers,
     sightings,
+    spoken,
     training,
     trash,
 )
@@ -46,6 +47,7 @@ from db.errors import (
 )
 from db.geometry import WHOLE
 from db.names import name_key
+from db.spoken import Spoken
 from db.training import RunState
 from db.types import Concept, OwnerId, Region, ServerSettings, Sighting, Verdict, Viewer, server_owner
 from tests.support.leaks.world import (
@@ -114,6 +116,10 @@ def a_sighting(viewer: Viewer, concept: Concept | None, seed: int) -> Sighting:
         concept=concept,
         probability=None if concept is None else 0.9,
     )
+
+
+MESSAGE_IDS = count(10**15)
+"""No two messages on Discord have the same."""
 
 
 class People(Watched):
@@ -376,9 +382,20 @@ class People(Watched):
     def _ask(self, viewer: Viewer, owner: OwnerId, known: Known, verdict: Verdict) -> None:
         sighting = a_sighting(viewer, self.concept(viewer, owner, known), len(self.world.embeddings))
 
+        message_id = next(MESSAGE_IDS)
+        said = Spoken(
+            owner_id=viewer.personal,
+            message_id=message_id,
+            first_id=message_id,
+            channel_id=1,
+            question_id=message_id + 1,
+        )
+        self.world.loot["spoken", viewer.personal] = said
+
         async def ask(connection: asyncpg.Connection) -> UUID:
             answer = await sightings.store_answer(connection, viewer, a_jpeg(), 16, 12, [sighting])
             await corrections.store(connection, viewer, sighting, verdict)
+            await spoken.note(connection, viewer, [said])
             return answer
 
         self.world.loot["answer", viewer.personal] = self.as_viewer(viewer, ask)

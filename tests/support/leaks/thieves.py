@@ -30,6 +30,7 @@ from db import (
     search,
     servers,
     sightings,
+    spoken,
     training,
     trash,
     unlearning,
@@ -156,6 +157,18 @@ class Thieves(People):
         self.gets(None, thief, lambda c: sightings.load_answer(c, thief, answer_id))
         self.gets([], thief, lambda c: archives.answers_of(c, victim))
         self.refused(DENIED, thief, lambda c: sightings.store_answer(c, victim, a_jpeg(), 16, 12, []))
+
+    @rule(theft=thefts)
+    @counted
+    def pry_into_conversations(self, theft: Theft) -> None:
+        thief, victim = theft.thief, theft.victim
+        said = self._stolen("spoken", victim.personal)
+        self.gets(None, thief, lambda c: spoken.find(c, victim, said.message_id))
+        self.gets(None, thief, lambda c: spoken.find(c, thief, said.message_id))
+        self.gets([], thief, lambda c: spoken.parts(c, victim))
+        self.refused(DENIED, thief, lambda c: spoken.note(c, victim, [replace(said, message_id=1)]))
+        with self.untouched(thief):
+            self.as_viewer(thief, lambda c: spoken.forget(c, victim, [said]))
 
     @rule(theft=thefts)
     @counted
