@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from uuid import UUID
 
 import asyncpg
