@@ -7,8 +7,10 @@ which goes back to the pool takes no right along.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 
 import asyncpg
 import psycopg
@@ -43,6 +45,12 @@ READ_SETTING = "SELECT coalesce(current_setting($1, true), '')"
 SET = "SELECT set_config($1, $2, true)"
 
 SET_CARETAKER = "SELECT set_config('keepsake.caretaker', 'on', true)"
+
+READ_SECONDS = 2
+CONNECTIONS_OF_USER = 2
+"""At a time: however much one user asks for at once, others are served."""
+
+SET_READ_TIMEOUT = f"SET LOCAL statement_timeout = '{READ_SECONDS}s'"
 
 AWAY = (
     asyncpg.PostgresConnectionError,  # lost, refused, does not exist
@@ -101,11 +109,57 @@ async def viewing(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.C
 
     Raises DatabaseUnavailableError when the database can't be reached or goes away; nothing of it is kept then.
     """
-    async with without_viewer(pool) as connection:
+    async with _turn_of(pool, viewer.user_id), without_viewer(pool) as connection:
         roles = ",".join(str(role) for role in sorted(viewer.roles))
         governs = "on" if viewer.is_admin and viewer.server_memory is not None else ""
         await connection.execute(SET_VIEWER, viewer.personal, viewer.server_memory or "", roles, governs)
         yield connection
+
+
+@asynccontextmanager
+async def reading(pool: asyncpg.Pool, viewer: Viewer) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction as `viewing` does, for what people look at: a statement that takes two seconds is ended.
+
+    Raises DatabaseUnavailableError then, too.
+    """
+    async with viewing(pool, viewer) as connection:
+        await connection.execute(SET_READ_TIMEOUT)
+        yield connection
+
+
+@asynccontextmanager
+async def _turn_of(pool: asyncpg.Pool, user_id: int) -> AsyncIterator[None]:
+    """Wait until a user has fewer connections than one may have; nobody in particular (0) never waits.
+
+    Who isn't there has no entry, so there are as many as users who are served just now. Raises
+    DatabaseUnavailableError after the time that getting a connection may take.
+    """
+    turns = _turns.setdefault((id(pool), user_id), _Turns()) if user_id else _Turns()
+    turns.users += 1
+    try:
+        try:
+            await asyncio.wait_for(turns.free.acquire(), ACQUIRE_SECONDS)
+        except TimeoutError as error:
+            raise DatabaseUnavailableError from error
+        try:
+            yield
+        finally:
+            turns.free.release()
+    finally:
+        turns.users -= 1
+        if user_id and not turns.users:
+            _turns.pop((id(pool), user_id), None)
+
+
+@dataclass(slots=True)
+class _Turns:
+    """The turns of one user, and how many of their transactions hold one or wait for one."""
+
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS_OF_USER))
+    users: int = 0
+
+
+_turns: dict[tuple[int, int], _Turns] = {}
 
 
 @asynccontextmanager

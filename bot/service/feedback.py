@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from bot.errors import AnswerGoneError, RegionGoneError
+from bot.service import permissions
 from bot.service.app import Actor, App
 from db import corrections, reindexing, sightings
 from db.errors import NothingRecognisedError
@@ -15,7 +16,7 @@ from db.types import Answer, Concept, OwnerId, Sighting, Verdict
 
 async def answer_of(app: App, actor: Actor, answer_id: UUID) -> Answer:
     """Return an earlier answer to this actor. Raises NotRememberedError when it is too old or another's."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         answer = await sightings.load_answer(connection, actor.viewer, answer_id)
     if answer is None:
         raise AnswerGoneError
@@ -32,7 +33,7 @@ async def judge(app: App, actor: Actor, answer: Answer, region: int, verdict: Ve
     if concept is None:
         raise NothingRecognisedError
     sighting = await _as_in_use(app, actor, answer, sighting, concept.owner_id)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await corrections.store(connection, actor.viewer, sighting, verdict)
     return concept
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from bot.errors import InvalidNumberError, NumberField
-from bot.service import learning
+from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.permissions import governed_by
 from bot.service.reports import Learning, StopReason
@@ -34,7 +34,7 @@ class ServerCard:
 async def overview(app: App, actor: Actor) -> ServerCard:
     """Return how the server's memory is governed."""
     owner = governed_by(actor)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         return ServerCard(
             settings=await servers.settings_of(connection, owner),
             concepts=await concepts.count(connection, owner),
@@ -54,7 +54,7 @@ async def settings_of(app: App, actor: Actor) -> ServerSettings:
 async def change(app: App, actor: Actor, action: str, **changes: object) -> ServerSettings:
     """Change some settings; ``action`` is what the audit log says about it."""
     owner = governed_by(actor)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         settings = replace(await servers.settings_of(connection, owner), **changes)  # type: ignore[arg-type]
         await servers.change_settings(connection, owner, actor.user_id, settings, action)
     return settings
@@ -92,14 +92,14 @@ async def resume_learning(app: App, actor: Actor) -> None:
 
 async def approve(app: App, actor: Actor, set_aside_id: UUID) -> Concept:
     """Take a proposal into the server's memory. Raises NotRememberedError, NameTakenError, ObjectedError."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await trash.approve(connection, governed_by(actor), set_aside_id)
 
 
 async def decline(app: App, actor: Actor, set_aside_id: UUID) -> str:
     """Delete a proposal; returns its name. Raises NotRememberedError."""
     owner = governed_by(actor)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         name = await trash.decline(connection, owner, set_aside_id)
         await servers.note(connection, owner, actor.user_id, "declined a proposal")
         return name
@@ -124,13 +124,13 @@ async def purge_all(app: App, actor: Actor) -> int:
 
 async def audit_page(app: App, actor: Actor, page: int, size: int) -> list[AuditEntry]:
     """Return a page of the audit log, the latest first."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         return await servers.audit_log(connection, governed_by(actor), limit=size, offset=page * size)
 
 
 async def audit_csv(app: App, actor: Actor) -> bytes:
     """Return the audit log as CSV (RFC 4180), the latest first."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         entries = await servers.audit_log(connection, governed_by(actor), limit=LONGEST_EXPORT)
     file = io.StringIO()
     writer = csv.writer(file)
@@ -160,7 +160,7 @@ async def _purge(
     app: App, actor: Actor, action: str, *, member: int | None = None, before: datetime | None = None
 ) -> int:
     owner = governed_by(actor)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         gone = await purging.purge(connection, owner, member=member, before=before)
         await servers.note(connection, owner, actor.user_id, action)
     return gone

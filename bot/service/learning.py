@@ -33,7 +33,7 @@ async def learning_of(app: App, connection: asyncpg.Connection, owner: OwnerId) 
 async def look(app: App, actor: Actor, owner: OwnerId) -> Learning:
     """Return how learning from a memory stands, in a transaction of its own."""
     permissions.check_looks_after(actor, owner)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         return await learning_of(app, connection, owner)
 
 
@@ -50,7 +50,7 @@ async def learn_now(app: App, actor: Actor, owner: OwnerId) -> None:
 async def roll_back(app: App, actor: Actor, owner: OwnerId) -> None:
     """Let what was learned before the last time answer again. Raises NothingToRollBackError."""
     permissions.check_looks_after(actor, owner)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await adapters.roll_back(connection, owner, actor.user_id)
         await _note(connection, actor, owner, "rolled back what was learned")
 
@@ -58,7 +58,7 @@ async def roll_back(app: App, actor: Actor, owner: OwnerId) -> None:
 async def turn_off(app: App, actor: Actor, owner: OwnerId) -> None:
     """Let the base model answer."""
     permissions.check_looks_after(actor, owner)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await adapters.disable(connection, owner, actor.user_id)
         await _note(connection, actor, owner, "turned off what was learned")
 

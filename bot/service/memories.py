@@ -9,8 +9,7 @@ from bot.errors import NoServerError, UnknownNameError
 from bot.service import permissions
 from bot.service.app import Actor, App
 from db import admission, concepts, merging, pictures, search, trash
-from db.errors import NotAllowedError, NotYoursError
-from db.pool import viewing
+from db.errors import NotAllowedError, NotYoursError, RateLimitedError
 from db.types import Concept, OwnerId, Reference, SetAside
 
 PAGE = 5
@@ -51,7 +50,7 @@ class Card:
 async def browse(app: App, actor: Actor, wanted: Wanted) -> Page:
     """Return a page of a memory. Raises NotAllowedError when there is no server here."""
     owner = _owner(actor, shared=wanted.shared)
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         found = await search.browse(
             connection,
             [owner],
@@ -73,7 +72,7 @@ async def browse(app: App, actor: Actor, wanted: Wanted) -> Page:
 
 async def card(app: App, actor: Actor, owner: OwnerId, concept_id: UUID) -> Card:
     """Return a concept's card. Raises NotRememberedError when it isn't there (any more)."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         concept = await concepts.get(connection, owner, concept_id)
         try:
             await admission.check_may_change(connection, concept)
@@ -95,7 +94,7 @@ async def find(app: App, actor: Actor, name: str) -> Concept:
 
     Raises NotRememberedError, with names that look alike.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         found = await concepts.find(connection, actor.viewer, name)
         if found:
             return found[0]
@@ -104,8 +103,15 @@ async def find(app: App, actor: Actor, name: str) -> Concept:
 
 
 async def suggest_names(app: App, actor: Actor, typed: str) -> list[str]:
-    """Return names for autocomplete."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    """Return names for autocomplete; none while they are asked for too often."""
+    try:
+        return await _suggested(app, actor, typed)
+    except RateLimitedError:
+        return []
+
+
+async def _suggested(app: App, actor: Actor, typed: str) -> list[str]:
+    async with permissions.looking(app, actor, permissions.SUGGESTS) as connection:
         return await concepts.suggest_names(connection, actor.viewer, typed)
 
 
@@ -123,7 +129,7 @@ async def edit(
 
     Raises NotAllowedError, InvalidTextError, NameTakenError, NotRememberedError, ObjectedError.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await concepts.edit(
             connection, concept, name=name, info=info, category=category, linked_user=linked_user
         )
@@ -134,7 +140,7 @@ async def forget(app: App, actor: Actor, concept: Concept) -> SetAside:
 
     Raises NotAllowedError, NotRememberedError.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await trash.forget_for_now(connection, concept, actor.user_id)
 
 
@@ -143,20 +149,20 @@ async def undo(app: App, actor: Actor, owner: OwnerId, set_aside_id: UUID) -> Co
 
     Raises NotRememberedError when it is too late, NameTakenError, ObjectedError.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await trash.undo(connection, owner, set_aside_id)
 
 
 async def choose_avatar(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:
     """Choose the picture that is shown. Raises NotAllowedError, NotRememberedError."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await admission.check_may_change(connection, concept)
         await pictures.choose_avatar(connection, concept, reference_id)
 
 
 async def remove_picture(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:
     """Remove one picture of several. Raises NotAllowedError, NotRememberedError."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await concepts.remove_reference(connection, concept, reference_id)
 
 
@@ -165,7 +171,7 @@ async def share(app: App, actor: Actor, concept: Concept) -> Concept | None:
 
     Raises NotAllowedError, LimitReachedError, NameTakenError, NotRememberedError, ObjectedError.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await trash.share(connection, concept, permissions.server_memory_of(actor), actor.user_id)
 
 
@@ -174,7 +180,7 @@ async def unshare(app: App, actor: Actor, concept: Concept) -> None:
 
     Raises NotAllowedError when somebody else shared it, NotRememberedError, NameTakenError.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         if concept.created_by != actor.user_id:
             raise NotYoursError(concept.name)
         await trash.unshare(connection, concept, actor.personal_memory)
@@ -185,13 +191,13 @@ async def merge(app: App, actor: Actor, kept: Concept, other: Concept) -> Concep
 
     Raises NotAllowedError, NotRememberedError, InvalidTextError when both infos are too long together.
     """
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         return await merging.merge(connection, actor.viewer, kept, other)
 
 
 async def other_of_name(app: App, actor: Actor, concept: Concept, name: str) -> Concept:
     """Return the concept of that name in the same memory as another one. Raises NotRememberedError, with a hint."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         for item in await concepts.find(connection, actor.viewer, name):
             if item.owner_id == concept.owner_id and item.concept_id != concept.concept_id:
                 return item

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import asyncpg
 
 from bot.errors import NoServerError, NothingToTrainOnError, TrainingConsentMissingError, TrainingPausedError
-from bot.service.app import Actor
+from bot.service.app import Actor, App
 from db import consent, rate_limits, servers, training
 from db.errors import NotAdminError
+from db.pool import reading, viewing
 from db.rate_limits import Limit
 from db.types import OwnerId, ServerSettings
 
 ASKS = Limit("ask", 30, timedelta(seconds=6))
 REMEMBERS = Limit("remember", 40, timedelta(seconds=20))
+LOOKS = Limit("look", 90, timedelta(seconds=1))
+"""Lists, cards, searches, and whatever else is only read."""
+SUGGESTS = Limit("suggest", 120, timedelta(seconds=0.5))
+"""Names while somebody types: Discord asks at nearly every letter."""
+CHANGES = Limit("change", 90, timedelta(seconds=2))
 EXPORTS = Limit("export", 3, timedelta(hours=8))
 IMPORTS = Limit("import", 12, timedelta(hours=1))
 LEARNS = Limit("learn", 3, timedelta(hours=8))
@@ -24,6 +32,22 @@ ASKS_OF_SERVER = Limit("ask", 300, timedelta(seconds=0.5))
 REMEMBERS_OF_SERVER = Limit("remember", 200, timedelta(seconds=10))
 OF_SERVER = {ASKS: ASKS_OF_SERVER, REMEMBERS: REMEMBERS_OF_SERVER}
 """What all members of a server may do together; a member's own limit holds besides."""
+
+
+@asynccontextmanager
+async def looking(app: App, actor: Actor, limit: Limit = LOOKS) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction to read what the actor sees, and count it. Raises RateLimitedError."""
+    async with reading(app.pool, actor.viewer) as connection:
+        await count_use(connection, actor, limit)
+        yield connection
+
+
+@asynccontextmanager
+async def changing(app: App, actor: Actor) -> AsyncIterator[asyncpg.Connection]:
+    """Open a transaction in which the actor changes something, and count it. Raises RateLimitedError."""
+    async with viewing(app.pool, actor.viewer) as connection:
+        await count_use(connection, actor, CHANGES)
+        yield connection
 
 
 async def count_use(connection: asyncpg.Connection, actor: Actor, limit: Limit) -> None:

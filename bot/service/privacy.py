@@ -84,7 +84,7 @@ class Receipt:
 
 async def report(app: App, actor: Actor) -> Report:
     """Return what is stored about the actor."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.looking(app, actor) as connection:
         return Report(
             stored=await footprint.stored(connection, actor.viewer),
             may_train=await consent.may_train(connection, actor.viewer),
@@ -153,7 +153,7 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
 
 async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
     """Store the actor's consent to training, or that it is withdrawn: servers that learned from them learn again."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         await consent.set_may_train(connection, actor.viewer, may=may)
 
 
@@ -165,7 +165,7 @@ async def set_in_public(app: App, actor: Actor, choice: InPublic) -> None:
 
 async def set_objects(app: App, actor: Actor, *, objects: bool) -> int:
     """Store whether the actor objects to being in shared memories; returns how many concepts that deleted."""
-    async with viewing(app.pool, actor.viewer) as connection:
+    async with permissions.changing(app, actor) as connection:
         if objects:
             return await consent.object_to_sharing(connection, actor.viewer)
         await consent.withdraw_objection(connection, actor.viewer)

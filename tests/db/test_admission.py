@@ -51,7 +51,6 @@ def arriving(name: str, count: int = 1) -> Arriving:
         created_at=datetime.now(UTC),
         times_recognised=0,
         last_seen=None,
-        corrections=(),
     )
 
 
