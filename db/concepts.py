@@ -13,7 +13,7 @@ import asyncpg
 from db.admission import check_fits, check_may_change, check_may_put
 from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ReferenceGoneError, refused
 from db.locks import lock_memory, lock_people
-from db.names import check_category, check_info, check_name, name_key
+from db.names import check_category, check_info, check_name, check_shared_name, name_key
 from db.pictures import delete_unused_pictures, store_reference
 from db.types import Channel, Concept, NewConcept, NewReference, OwnerId, Viewer
 
@@ -174,6 +174,8 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
         await lock_people(connection, new.linked_user, author_of(new.reference))
         await lock_memory(connection, new.owner_id)
         await check_may_put(connection, new.owner_id)
+        if new.owner_id.startswith("server:"):
+            check_shared_name(name)
         try:
             concept_id = await connection.fetchval(
                 INSERT_CONCEPT,
@@ -244,6 +246,8 @@ async def edit(
         linked_user,
     )
     async with connection.transaction():
+        if new_name is not None and concept.is_shared:
+            check_shared_name(new_name)
         await lock_people(connection, linked_user)
         await lock_memory(connection, concept.owner_id)
         await check_may_change(connection, await get(connection, concept.owner_id, concept.concept_id))

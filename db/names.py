@@ -12,6 +12,27 @@ NAME_LIMIT = 64
 INFO_LIMIT = 1000
 CATEGORY_LIMIT = 64
 
+COMMON_WORDS = frozenset(
+    """
+    a an the i me my mine you your yours he him his she her hers it its we us our they them their this that these
+    those who whom whose what which when where why how is am are was were be been being do does did have has had
+    and or but not no yes if of in on at to for from with by as so than then there here can could would should
+    please hi hello hey thanks ok okay everyone everybody someone somebody anyone anybody nobody all any some one
+    picture photo image bot name der die das den dem ein eine ich du er sie es wir ihr mich mir dich dir wer was
+    wo wie warum ist sind war hat und oder aber nicht nein ja von mit auf zu im am bitte danke hallo le la les un
+    une des je tu il elle nous vous ils qui que quoi est sont et ou mais pas non oui de du dans sur avec merci
+    bonjour el los las una unos yo mi ella nosotros ellos quien quién es son y pero sí si en con por para gracias hola
+    lo gli uno io lei noi loro chi che cosa dove come sono ma di da del nel ciao grazie o os as um uma eu ele ela
+    quem onde e mas não sim em com por obrigado de het een ik jij hij zij wij wie wat waar hoe en maar niet ja nee
+    van met op i w z na to jest kto co gdzie nie tak и в на не я ты он она мы вы они кто что где это как да нет
+    """.split()  # noqa: SIM905 (three hundred lines otherwise)
+)
+"""Words of talk, in some languages: whoever is called so would be spoken of all the time."""
+
+_LEADS_ELSEWHERE = re.compile(
+    r"://|\bwww\.|discord(app)?\.(gg|com)|\.gg/|@|\b[\w-]+\.(com|net|org|io|gg|ru|xyz)\b", re.I
+)
+
 _JOINERS = "\u200c\u200d"
 """Invisible, but Persian, Indic scripts and emoji are misspelt without them."""
 
@@ -59,6 +80,10 @@ class AngleBracketsError(InvalidTextError):
     """It contains < or >, which could break a prompt."""
 
 
+class NotForSharingError(InvalidTextError):
+    """A shared memory can't be called that: the name would turn up in everybody's talk, or leads elsewhere."""
+
+
 class PingsManyError(InvalidTextError):
     """It contains @everyone or @here."""
 
@@ -80,6 +105,21 @@ def check_name(name: str) -> str:
     if _PINGS_MANY.search(compatible):
         raise PingsManyError(TextField.NAME)
     return cleaned
+
+
+def check_shared_name(name: str) -> None:
+    """Check that a name can be one that everybody on a server is answered by.
+
+    Raises NotForSharingError for a word that is in everybody's talk, a link, an invite or a mention.
+    """
+    if is_common(name) or _LEADS_ELSEWHERE.search(unicodedata.normalize("NFKC", name)):
+        raise NotForSharingError(TextField.NAME)
+
+
+def is_common(name: str) -> bool:
+    """Whether a name is nothing but words that talk is made of: “the”, “who is”; it names nobody in a sentence."""
+    words = re.findall(r"\w+", name_key(name))
+    return bool(words) and all(word in COMMON_WORDS for word in words)
 
 
 def check_category(category: str) -> str:

@@ -11,14 +11,14 @@ import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
 from db.geometry import share_of_smaller
-from db.names import name_key, place_of
+from db.names import is_common, name_key, place_of
 from db.types import Calibration, Concept, Match, Region, RetrievalResult, Viewer
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}
       FROM concept
      WHERE owner_id = ANY ($1::text[]) AND strpos($2, name_key) > 0
-     ORDER BY strpos($2, name_key), char_length(name_key) DESC, array_position($1::text[], owner_id::text)
+     ORDER BY array_position($1::text[], owner_id::text), strpos($2, name_key), char_length(name_key) DESC
 """  # noqa: S608 (made of constants)
 
 # Exact search: every region against every embedding the viewer may see, of owners whose memory goes by embeddings of
@@ -112,7 +112,10 @@ async def recall(
 
 
 async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str) -> tuple[Concept, ...]:
-    """Return the concepts that a text names, in its order; of two of one name the viewer's own."""
+    """Return the concepts that a text names: the viewer's own, in the text's order, then the server's in what is left.
+
+    A name that is nothing but a word of talk names nobody.
+    """
     spoken = name_key(text.encode("utf-8", "ignore").decode().replace("\x00", " "))
     if not spoken:
         return ()
@@ -122,7 +125,7 @@ async def mentioned_in(connection: asyncpg.Connection, viewer: Viewer, text: str
         concept = concept_from(row)
         key = name_key(concept.name)
         place = place_of(key, spoken)
-        if place is not None and key not in found:
+        if place is not None and key not in found and not is_common(key):
             found[key] = concept
             spoken = spoken[:place] + "\n" * len(key) + spoken[place + len(key) :]
     return tuple(found.values())

@@ -15,6 +15,7 @@ from db.admission import check_fits, check_governs, check_may_change, check_may_
 from db.concepts import forget, get
 from db.errors import NameTakenError, NotRememberedError, ProposalGoneError, UndoExpiredError, refused
 from db.locks import lock_memories, lock_memory, lock_people
+from db.names import check_shared_name
 from db.types import Concept, OwnerId, SetAside
 
 UNDO_TIME = timedelta(minutes=10)
@@ -142,6 +143,8 @@ async def restore(
         await _lock_people_of(connection, snapshot)
         await lock_memory(connection, owner_id)
         await check_may_put(connection, owner_id, approved=approved)
+        if owner_id.startswith("server:"):
+            check_shared_name(name)
         try:
             concept_id = await connection.fetchval(RESTORE_CONCEPT, owner_id, snapshot)
         except asyncpg.UniqueViolationError as error:
@@ -184,6 +187,7 @@ async def propose(connection: asyncpg.Connection, concept: Concept, to: OwnerId,
         await _lock_people_in(connection, concept)
         await lock_memory(connection, to)
         await check_may_put(connection, to, approved=True)
+        check_shared_name(concept.name)
         snapshot = await take(connection, concept)
         try:
             row = await connection.fetchrow(

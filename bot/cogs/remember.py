@@ -87,9 +87,11 @@ class Memory(commands.Cog):
         await interaction.response.defer(thinking=True, ephemeral=True)
         actor = actor_of(interaction)
         gone = await memories.forget(self._app, actor, await memories.find(self._app, actor, name))
-        await interaction.edit_original_response(
-            content=texts.memories.forgotten(gone.name), view=Undo.alone(gone), allowed_mentions=QUIET
-        )
+        said = texts.memories.forgotten(gone.name)
+        namesake = await memories.namesake_here(self._app, actor, gone.name)
+        if namesake is not None:
+            said += "\n" + texts.memories.known_here_too(namesake[0], may_change=namesake[1])
+        await interaction.edit_original_response(content=said, view=Undo.alone(gone), allowed_mentions=QUIET)
 
     @edit.autocomplete("name")
     @forget.autocomplete("name")

@@ -102,6 +102,19 @@ async def find(app: App, actor: Actor, name: str) -> Concept:
     raise UnknownNameError(name, tuple(alike))
 
 
+async def namesake_here(app: App, actor: Actor, name: str) -> tuple[Concept, bool] | None:
+    """Return what the server's memory has by that name, and whether the actor may change it; None without any."""
+    async with permissions.looking(app, actor) as connection:
+        found = [concept for concept in await concepts.find(connection, actor.viewer, name) if concept.is_shared]
+        if not found:
+            return None
+        try:
+            await admission.check_may_change(connection, found[0])
+        except NotAllowedError:
+            return found[0], False
+        return found[0], True
+
+
 async def suggest_names(app: App, actor: Actor, typed: str) -> list[str]:
     """Return names for autocomplete; none while they are asked for too often."""
     try:

@@ -147,6 +147,11 @@ def _(error: names.PingsManyError) -> str:
 
 
 @for_error.register
+def _(_error: names.NotForSharingError) -> str:
+    return "A shared memory needs a name that isn't a common word, a link or a mention. Please choose another."
+
+
+@for_error.register
 def _(_error: memory.NotAllowedError) -> str:
     return NOT_HERE
 

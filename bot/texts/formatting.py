@@ -18,7 +18,7 @@ def plural(count: int, text: str, many: str | None = None) -> str:
 def quoted(text: str) -> str:
     """Return a person's text with nothing in it that Discord would format, link or ping."""
     harmless = _MARKDOWN.sub(lambda found: f"{found[2] or ''}\\{found[1] or found[3]}", text)
-    return harmless.replace("@", "@\u200b")
+    return harmless.replace("@", "@\u200b").replace("://", ":\u200b//")
 
 
 def one_line(text: str) -> str:

@@ -44,6 +44,14 @@ def forgotten(name: str) -> str:
     return f"I've forgotten **{quoted(name)}**, with all pictures. You can undo this for ten minutes."
 
 
+def known_here_too(concept: Concept, *, may_change: bool) -> str:
+    """Say that the server's memory knows something of that name, too, and what can be done about it."""
+    known = f"This server's memory knows a **{quoted(concept.name)}**, too, which I still know."
+    if may_change:
+        return f"{known} You can forget it, or stop sharing it, in `/memories` with `server` on."
+    return f"{known} Who shared it and the admins can forget it; if it is you, `/privacy` takes it out."
+
+
 def brought_back(concept: Concept) -> str:
     """Say that forgetting was undone."""
     return f"**{quoted(concept.name)}** is back, as if nothing had happened."

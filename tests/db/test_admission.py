@@ -26,6 +26,7 @@ from db.errors import (
     QuotaError,
     ServerFullError,
 )
+from db.names import NotForSharingError
 from db.pool import viewing
 from db.types import Concept, NewConcept, OwnerId, ServerSettings, Viewer, WhoMayShare
 from tests.support.members import ANNA, BO, SERVER, governing, names, remember
@@ -246,3 +247,17 @@ async def test_who_governs_one_server_governs_no_other(pool: asyncpg.Pool) -> No
     with pytest.raises(NotAdminError):
         async with viewing(pool, BO) as connection:
             await servers.change_settings(connection, SERVER, 2, ServerSettings(), "taken over")
+
+
+@pytest.mark.parametrize("door", ["remember", "edit", "share", "propose"])
+async def test_no_shared_name_turns_up_in_everybodys_talk(pool: asyncpg.Pool, door: str) -> None:
+    who, mug = await remember(pool, ANNA, "Who"), await remember(pool, ANNA, "The mug", owner=SERVER)
+    doors: dict[str, Door] = {
+        "remember": lambda c: concepts.remember(c, of_anna(SERVER, "the")),
+        "edit": lambda c: concepts.edit(c, mug, name="is"),
+        "share": lambda c: trash.share(c, who, SERVER, ANNA.user_id),
+        "propose": lambda c: trash.propose(c, who, SERVER, ANNA.user_id),
+    }
+    with pytest.raises(NotForSharingError):
+        async with viewing(pool, ANNA) as connection:
+            await doors[door](connection)

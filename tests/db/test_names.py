@@ -9,6 +9,7 @@ from db.names import (
     ControlCharactersError,
     InvalidTextError,
     InvisibleTextError,
+    NotForSharingError,
     PingsManyError,
     SeveralLinesError,
     TextField,
@@ -16,6 +17,7 @@ from db.names import (
     check_category,
     check_info,
     check_name,
+    check_shared_name,
     name_key,
 )
 
@@ -104,3 +106,31 @@ def test_info_and_category() -> None:
     with pytest.raises(TextTooLongError) as category:
         check_category("x" * 65)
     assert (category.value.field, category.value.length, category.value.max_length) == (TextField.CATEGORY, 65, 64)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "the",
+        "Me",
+        "IS",
+        "who",
+        "Who is",
+        "der",
+        "quién es",
+        "que",
+        "кто",
+        "https://evil.example",
+        "www.evil",
+        "evil.com",
+    ]
+    + ["discord.gg/abc", "Discord.com", "@mods", "ＷＷＷ.evil"],
+)
+def test_names_that_would_turn_up_in_everybodys_talk_or_lead_elsewhere_are_not_shared(name: str) -> None:
+    with pytest.raises(NotForSharingError):
+        check_shared_name(name)
+
+
+@pytest.mark.parametrize("name", ["Mochi", "The good cup", "小春", "👩\u200d🚀", "R2-D2", "St. Anna", "Will"])
+def test_other_names_may_be_shared(name: str) -> None:
+    check_shared_name(name)

@@ -9,7 +9,7 @@ import pytest
 from db import concepts, corrections
 from db.geometry import WHOLE, Box
 from db.pool import viewing
-from db.recall import recall
+from db.recall import mentioned_in, recall
 from db.types import Calibration, Concept, OwnerId, Region, Sighting, Vector, Verdict, Viewer, server_owner, user_owner
 from tests.support.memory import PACK, ASight, a_concept, a_reference, an_embedding
 
@@ -158,3 +158,22 @@ async def test_ones_own_comes_before_the_servers_of_the_same_name(pool: asyncpg.
     async with viewing(pool, ANNA) as connection:
         mentioned = (await recall(connection, ANNA, (), "mochi")).mentioned
     assert [concept.owner_id for concept in mentioned] == [user_owner(1)]
+
+
+async def test_ones_own_memory_comes_before_what_others_shared(pool: asyncpg.Pool) -> None:
+    own = await remember(pool, "Mochi", an_embedding(1))
+    longer = await remember(pool, "Mochi the cat", an_embedding(2), server_owner(10), BO)
+    async with viewing(pool, ANNA) as connection:
+        of_anna = await mentioned_in(connection, ANNA, "who is mochi the cat?")
+    async with viewing(pool, BO) as connection:
+        of_bo = await mentioned_in(connection, BO, "who is mochi the cat?")
+    assert [concept.concept_id for concept in of_anna] == [own.concept_id]
+    assert [concept.concept_id for concept in of_bo] == [longer.concept_id]
+
+
+async def test_a_word_of_talk_names_nobody_not_even_in_ones_own_memory(pool: asyncpg.Pool) -> None:
+    await remember(pool, "Who", an_embedding(1))
+    rex = await remember(pool, "Rex", an_embedding(2))
+    async with viewing(pool, ANNA) as connection:
+        found = await mentioned_in(connection, ANNA, "Who is Rex?")
+    assert [concept.concept_id for concept in found] == [rex.concept_id]

@@ -122,7 +122,7 @@ def _told(concept: PromptConcept) -> str:
     if not concept.info:
         nothing = f"You haven't told me anything about {concept.name} yet"
         return f"{nothing}, only its category: {concept.category}." if concept.category else f"{nothing}."
-    who = "You told me" if concept.told_by_asker else "I was told"
+    who = "You told me" if concept.told_by_asker else "Another member told this server"
     return f"{who} about {concept.name}: “{' '.join(concept.info.split()).rstrip('.')}”."
 
 
