@@ -20,6 +20,7 @@ from bot.runtime.jobs import make_queue, running_jobs
 from bot.runtime.services import ServiceError, Services, running_services
 from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
 from bot.runtime.trainer_process import running_trainer
+from db.setup.private import keep_private
 from db.setup.redaction import log_warnings
 from db.setup.settings import InvalidSettingError
 
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     log_warnings()
     try:
-        return asyncio.run(_until_terminated(options.run(Settings.read(), options)))
+        settings = Settings.read()
+        keep_private(settings.home)
+        return asyncio.run(_until_terminated(options.run(settings, options)))
     except asyncio.CancelledError:
         return 143
     except InvalidSettingError as problem:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from db.setup.private import keep_private
 from db.setup.redaction import log_warnings
 from db.setup.settings import InvalidSettingError
 from model_worker.api.settings import WorkerSettings, token_to_serve_with
@@ -21,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     log_warnings()
     try:
-        options = _parser(WorkerSettings.read().pack).parse_args(arguments)
+        settings = WorkerSettings.read()
+        options = _parser(settings.pack).parse_args(arguments)
+        keep_private(settings.home)
         return int(options.run(options))
     except InvalidSettingError as problem:
         sys.stderr.write(f"{problem}\n")

@@ -34,6 +34,7 @@ from tests.support.tables import OWNED_TABLES
 def postgres_url() -> Iterator[str]:
     """The administrator's URL of an embedded server's (unmigrated) database, of this test session alone."""
     directory = Path(tempfile.mkdtemp(prefix="keepsake-test-"))
+    directory.chmod(0o711)  # the server reads its settings once more below
     server = EmbeddedPostgres(directory / "postgres")
     try:
         url = server.start()

