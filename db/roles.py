@@ -7,8 +7,8 @@ superuser isn't bound by row-level security. The app's URL is, in this order:
    that only use the memory don't need ``DATABASE_URL`` at all;
 2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from
    theirs (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs to
-   be stored. `db.setup.migrate.migrate` gives the role this password. Without an administrator's password (the
-   embedded server, whose socket only its own user can reach) the role has none either.
+   be stored. `db.setup.migrate.migrate` gives the role this password. Without an administrator's password
+   (a server that lets its machine's users in) the role has none either.
 """
 
 from __future__ import annotations
