@@ -102,8 +102,10 @@ class EmbeddedPostgres:
 
     def _parents(self) -> Iterator[Path]:
         """Return the folders above the data, but those above Postgres's programs: they are needed all the time."""
+        if os.name != "posix" or os.geteuid() != 0:
+            return iter(())  # the server runs as who starts it
         needed = {*POSTGRES_BIN_PATH.parents}
-        return (folder for folder in self._directory.parents if os.name == "posix" and folder not in needed)
+        return (folder for folder in self._directory.parents if folder not in needed)
 
     def _close_socket(self, server: PostgresServer) -> None:
         """Let only the server's user at its socket: the library puts that of a long path where everybody may write."""
