@@ -49,7 +49,8 @@ IS_SOMETHING_GONE = """
         SELECT FROM unnest($2::uuid[]) AS seen (id)
          WHERE NOT EXISTS (SELECT FROM concept WHERE owner_id = $1 AND concept_id = seen.id)
            AND NOT EXISTS (SELECT FROM reference
-                            WHERE owner_id = $1 AND reference_id = seen.id AND origin = 'upload'))
+                            WHERE owner_id = $1 AND reference_id = seen.id AND origin = 'upload')
+           AND NOT EXISTS (SELECT FROM note WHERE owner_id = $1 AND note_id = seen.id))
 """
 
 IN_USE = """
@@ -81,7 +82,7 @@ class Adapter:
     """LoRA weights of one owner: the file, and what it was made from.
 
     ``adapter_id`` is the file's SHA-256 in hexadecimal, ``base`` the fingerprint of the model it adapts. ``saw``
-    holds the ids of the concepts and of the references that it was trained on, ``saw_users`` whose they were.
+    holds the ids of the concepts, notes and references that it was trained on, ``saw_users`` whose they were.
     """
 
     adapter_id: str
@@ -143,7 +144,7 @@ async def store_and_promote(
 async def check_still_given(
     connection: asyncpg.Connection, owner: OwnerId, saw: Sequence[UUID], saw_users: Sequence[int]
 ) -> None:
-    """Raise DataWithdrawnError when one of these concepts and references is gone, or one of these users' consent is.
+    """Raise DataWithdrawnError when a concept, note or reference is gone that was seen, or one of these users' consent.
 
     A reference that is from a message counts as gone: it must not have been seen.
     """

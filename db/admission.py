@@ -96,7 +96,7 @@ async def check_may_put(
         if held + more > MAX_CONCEPTS:
             raise MemoryFullError(MAX_CONCEPTS)
         return
-    rules, acting = await _rules_of(connection, owner_id), await _acting(connection, owner_id)
+    rules, acting = await _rules_of(connection, owner_id), await acting_in(connection, owner_id)
     if not acting.governs:
         _check_may_share(rules, acting)
         if rules.needs_approval and not approved:
@@ -111,7 +111,7 @@ async def check_may_change(connection: asyncpg.Connection, concept: Concept) -> 
     """Check that who acts may change a concept. Raises NotAllowedError, NotRememberedError."""
     if not concept.is_shared:
         return
-    acting = await _acting(connection, concept.owner_id)
+    acting = await acting_in(connection, concept.owner_id)
     if acting.governs:
         return
     made_by = await connection.fetchval(MADE_BY, concept.owner_id, concept.concept_id)
@@ -139,12 +139,12 @@ async def check_fits(connection: asyncpg.Connection, owner_id: OwnerId, concept_
 async def needs_approval(connection: asyncpg.Connection, owner_id: OwnerId) -> bool:
     """Whether what who acts puts into a server's memory waits for its admins."""
     rules = await _rules_of(connection, owner_id)
-    return rules.needs_approval and not (await _acting(connection, owner_id)).governs
+    return rules.needs_approval and not (await acting_in(connection, owner_id)).governs
 
 
 async def check_governs(connection: asyncpg.Connection, owner_id: OwnerId) -> None:
     """Check that who acts governs this server's memory. Raises NotAdminError."""
-    if not (await _acting(connection, owner_id)).governs:
+    if not (await acting_in(connection, owner_id)).governs:
         raise NotAdminError
 
 
@@ -166,7 +166,8 @@ def _check_may_share(rules: ServerSettings, acting: Acting) -> None:
         raise OnlyRolesShareError
 
 
-async def _acting(connection: asyncpg.Connection, owner_id: OwnerId) -> Acting:
+async def acting_in(connection: asyncpg.Connection, owner_id: OwnerId) -> Acting:
+    """Return who acts, as a memory is concerned."""
     row = await connection.fetchrow(WHO_ACTS, owner_id)
     return Acting(row["user_id"], bool(row["governs"]), frozenset(row["roles"]))
 

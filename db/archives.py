@@ -9,7 +9,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db import concepts, pictures
+from db import concepts, notes, pictures
+from db.notes import Note
 from db.rows import to_vector
 from db.sightings import load_answer
 from db.types import (
@@ -61,19 +62,21 @@ class StoredEmbedding:
 
 @dataclass(frozen=True, slots=True)
 class WholeConcept:
-    """A concept with all of its references and their embeddings."""
+    """A concept with all of its references, their embeddings, and its notes."""
 
     concept: Concept
     references: tuple[Reference, ...]
     embeddings: tuple[StoredEmbedding, ...]
+    notes: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arriving:
-    """A concept to be brought in: its avatar in ``new``, the other references beside it, and its history."""
+    """A concept to be brought in: its avatar in ``new``, the other references beside it, its notes and history."""
 
     new: NewConcept
     more: tuple[NewReference, ...]
+    notes: tuple[Note, ...]
     created_at: datetime
     times_recognised: int
     last_seen: datetime | None
@@ -90,6 +93,7 @@ async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> l
                 StoredEmbedding(row["reference_id"], row["embedding_id"], to_vector(row["vector"]))
                 for row in await connection.fetch(GET_EMBEDDINGS, owner_id, concept.concept_id)
             ),
+            tuple(await notes.notes_of(connection, owner_id, concept.concept_id)),
         )
         for concept in found
     ]
@@ -131,4 +135,5 @@ async def _bring_one(connection: asyncpg.Connection, arrival: Arriving) -> None:
     place = (concept.owner_id, concept.concept_id)
     for reference in arrival.more:
         await concepts.add_reference(connection, concept, reference, arrival.new.created_by)
+    await notes.store(connection, concept.owner_id, concept.concept_id, arrival.notes)
     await connection.execute(AS_IT_WAS, *place, arrival.created_at, arrival.times_recognised, arrival.last_seen)

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import asyncpg
 
-from db.admission import check_fits, check_may_change, check_may_put
+from db import notes
+from db.admission import acting_in, check_fits, check_may_change, check_may_put
 from db.errors import LastReferenceError, NameTakenError, NotRememberedError, ReferenceGoneError, refused
 from db.locks import lock_memory, lock_people
 from db.names import check_category, check_info, check_name, check_shared_name, name_key
@@ -193,6 +194,8 @@ async def remember(connection: asyncpg.Connection, new: NewConcept) -> Concept:
             raise NameTakenError(name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
+        said = [notes.new_note(info, new.created_by, new.learned)] if info else []
+        await notes.store(connection, new.owner_id, concept_id, said)
         await store_reference(connection, new.owner_id, concept_id, new.reference, new.created_by)
         await check_fits(connection, new.owner_id, concept_id)
         return await get(connection, new.owner_id, concept_id)
@@ -234,30 +237,45 @@ async def edit(
 ) -> Concept:
     """Change what is given, leave what is None; returns the concept as it is now.
 
+    What is new in the info is said by who acts; what others said goes only where they govern, or in their own memory.
+
     Raises InvalidTextError, NameTakenError and ObjectedError as `remember` does, NotRememberedError when it was
     forgotten meanwhile, NotAllowedError.
     """
     new_name = None if name is None else check_name(name)
-    changes = (
-        new_name,
-        None if new_name is None else name_key(new_name),
-        None if info is None else check_info(info),
-        None if category is None else check_category(category),
-        linked_user,
-    )
     async with connection.transaction():
         if new_name is not None and concept.is_shared:
             check_shared_name(new_name)
         await lock_people(connection, linked_user)
         await lock_memory(connection, concept.owner_id)
         await check_may_change(connection, await get(connection, concept.owner_id, concept.concept_id))
+        said = None if info is None else await _revised(connection, concept, check_info(info))
         try:
-            await connection.execute(CHANGE_CONCEPT, concept.owner_id, concept.concept_id, *changes)
+            await connection.execute(
+                CHANGE_CONCEPT,
+                concept.owner_id,
+                concept.concept_id,
+                new_name,
+                None if new_name is None else name_key(new_name),
+                None if said is None else check_info(notes.joined(said)),
+                None if category is None else check_category(category),
+                linked_user,
+            )
         except asyncpg.UniqueViolationError as error:
             raise NameTakenError(new_name or concept.name) from error
         except asyncpg.PostgresError as error:
             raise refused(error) from error
+        if said is not None:
+            await notes.store(connection, concept.owner_id, concept.concept_id, said)
         return await get(connection, concept.owner_id, concept.concept_id)
+
+
+async def _revised(connection: asyncpg.Connection, concept: Concept, info: str) -> list[notes.Note]:
+    """Return a concept's notes as they are when who acts makes this info of them."""
+    acting = await acting_in(connection, concept.owner_id)
+    known = await notes.notes_of(connection, concept.owner_id, concept.concept_id)
+    may_remove = acting.governs or not concept.is_shared
+    return notes.revised(known, info, notes.new_note("", acting.user_id), may_remove=may_remove)
 
 
 async def forget(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine
+from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine, users_with_mine
 from db.locks import lock_people
 from db.pool import entering
-from db.purging import forget_copies, forget_member
+from db.purging import forget_contributions, forget_copies, forget_member
 from db.rows import count_of
 from db.types import Erased, OwnerId, Viewer
 from db.unlearning import OF_TRAINING, ask_to_train_again, count_adapters, unlearn_member
@@ -26,7 +26,7 @@ DELETE_JOBS = """
 async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
     """Delete everything of the viewer, in one transaction: their memory, what they shared, what is linked to them.
 
-    The pictures of their messages that others keep go, too.
+    What they said, and the pictures of theirs and of their messages, go from others' memories, too.
 
     Only an objection stays: it has to go on holding until they withdraw it.
     """
@@ -35,9 +35,12 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
         await lock_people(connection, viewer.user_id)
         mine = await servers_with_mine(connection, viewer)
         trained = await servers_trained_on(connection, viewer)
-        for memory in sorted({*mine, *await memories_with_copies(connection, viewer)}):
+        kept_by = await users_with_mine(connection, viewer)
+        for memory in sorted({*mine, *kept_by, *await memories_with_copies(connection, viewer)}):
             async with entering(connection, memory):
                 rows["copies of your pictures"] += await forget_copies(connection, memory, viewer.user_id)
+                if memory in kept_by:
+                    await forget_contributions(connection, memory, viewer.user_id)
                 if memory in mine:
                     concepts, adapters = await _erase_in(connection, memory, viewer.user_id)
                     rows["shared concepts"] += concepts

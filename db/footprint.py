@@ -28,6 +28,8 @@ SERVERS_WITH_MINE = """
     UNION
     SELECT owner_id FROM reference WHERE owner_id LIKE 'server:%' AND created_by = $1
     UNION
+    SELECT owner_id FROM note WHERE owner_id LIKE 'server:%' AND author = $1
+    UNION
     SELECT owner_id FROM set_aside
      WHERE owner_id LIKE 'server:%' AND (set_by = $1 OR linked_user = $1 OR people @> to_jsonb($1::bigint))
     UNION
@@ -54,6 +56,15 @@ MEMORIES_WITH_COPIES = """
     SELECT owner_id FROM set_aside WHERE owner_id <> $2 AND sources @> to_jsonb($1::bigint)
 """
 
+USERS_WITH_MINE = """
+    SELECT owner_id FROM note WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND author = $1
+    UNION
+    SELECT owner_id FROM reference WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND created_by = $1
+    UNION
+    SELECT owner_id FROM set_aside
+     WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND people @> to_jsonb($1::bigint)
+"""
+
 SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
 
 
@@ -76,14 +87,23 @@ async def servers_linked_to(connection: asyncpg.Connection, viewer: Viewer) -> l
 
 async def memories_with_copies(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
     """Return the others, users and servers, who keep a picture of a message that the viewer wrote; sorted."""
-    async with erasing(connection):
-        rows = await connection.fetch(MEMORIES_WITH_COPIES, viewer.user_id, viewer.personal)
-    return sorted(OwnerId(row["owner_id"]) for row in rows)
+    return await _memories(connection, MEMORIES_WITH_COPIES, viewer)
+
+
+async def users_with_mine(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the other users who keep what the viewer said or showed of a concept that was shared; sorted."""
+    return await _memories(connection, USERS_WITH_MINE, viewer)
 
 
 async def servers_trained_on(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
     """Return the servers that have an adapter which was trained on something of the viewer's; sorted."""
     return await _servers(connection, SERVERS_TRAINED_ON_ME, viewer)
+
+
+async def _memories(connection: asyncpg.Connection, question: str, viewer: Viewer) -> list[OwnerId]:
+    async with erasing(connection):
+        rows = await connection.fetch(question, viewer.user_id, viewer.personal)
+    return sorted(OwnerId(row["owner_id"]) for row in rows)
 
 
 async def _servers(connection: asyncpg.Connection, question: str, viewer: Viewer) -> list[OwnerId]:

@@ -14,6 +14,8 @@ CONTRIBUTORS = """
     SELECT created_by FROM concept WHERE owner_id = $1
     UNION
     SELECT created_by FROM reference WHERE owner_id = $1
+    UNION
+    SELECT author FROM note WHERE owner_id = $1
 """
 
 MARK_LEFT = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from db import notes
 from db.admission import check_fits, check_may_change
 from db.concepts import get
 from db.errors import CannotMergeError
@@ -71,13 +72,18 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
         await connection.execute(MOVE_CORRECTIONS, *ids)
         await connection.execute(DROP_CONTRADICTIONS, owner, kept.concept_id)
         await connection.execute(MOVE_SIGHTINGS, *ids, viewer.personal)
-        await connection.execute(ADD_UP, owner, kept.concept_id, _both_infos(kept, other), other.concept_id)
+        said = await _said_of_both(connection, kept, other)
+        info = check_info(notes.joined(said))
+        await connection.execute(ADD_UP, owner, kept.concept_id, info, other.concept_id)
         await connection.execute(DELETE_EMPTIED, owner, other.concept_id)
+        await notes.store(connection, owner, kept.concept_id, said)
         await check_fits(connection, owner, kept.concept_id)
         return await get(connection, owner, kept.concept_id)
 
 
-def _both_infos(kept: Concept, other: Concept) -> str:
-    if other.info in kept.info:
-        return kept.info
-    return check_info(f"{kept.info}\n{other.info}".strip())
+async def _said_of_both(connection: asyncpg.Connection, kept: Concept, other: Concept) -> list[notes.Note]:
+    """Return the notes of both, each still said by whoever said it; what the first one says already is left out."""
+    said = await notes.notes_of(connection, kept.owner_id, kept.concept_id)
+    if other.info not in kept.info:
+        said += await notes.notes_of(connection, other.owner_id, other.concept_id)
+    return said

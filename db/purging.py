@@ -22,7 +22,8 @@ DELETE_LINKED_PROPOSALS = "DELETE FROM set_aside WHERE owner_id = $1 AND linked_
 
 SHARED_BY = "SELECT concept_id FROM audit WHERE owner_id = $1 AND actor = $2 AND action = 'shared'"
 
-# What is purged: all, one member's, or what is older. Of others' concepts a member's pictures go.
+# What is purged: all, one member's, or what is older. Of others' concepts a member's pictures and
+# notes go.
 PURGE_CONCEPTS = """
     DELETE FROM concept
      WHERE owner_id = $1
@@ -36,12 +37,16 @@ PURGE_REFERENCES = """
      WHERE owner_id = $1 AND created_by = $2
 """
 
+PURGE_NOTES = "DELETE FROM note WHERE owner_id = $1 AND author = $2"
+
 PURGE_PROPOSALS = """
     DELETE FROM set_aside
      WHERE owner_id = $1
        AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2 OR people @> to_jsonb($2::bigint))
        AND ($3::timestamptz IS NULL OR created_at < $3)
 """
+
+DELETE_CONTRIBUTIONS_SET_ASIDE = "DELETE FROM set_aside WHERE owner_id = $1 AND people @> to_jsonb($2::bigint)"
 
 DELETE_COPIES = "DELETE FROM reference WHERE owner_id = $1 AND source_author = $2"
 
@@ -77,7 +82,7 @@ OF_A_SERVER = (
     "embedding_use",
     "server",
 )
-"""The tables with rows of a server; references and embeddings go with their concepts."""
+"""The tables with rows of a server; references, notes and embeddings go with their concepts."""
 
 
 async def purge(
@@ -89,7 +94,7 @@ async def purge(
 ) -> int:
     """Delete a server's concepts and answers: all, one member's, or those nobody touched since; returns how many.
 
-    Of a member it takes what they shared, what is linked to them, their pictures of others' concepts, their
+    Of a member it takes what they shared, what is linked to them, their pictures and notes of others' concepts, their
     proposals, and the answers they were given on this server. Raises NotAdminError.
     """
     await check_governs(connection, owner_id)
@@ -104,6 +109,7 @@ async def _purge(
         gone = [row["concept_id"] for row in await connection.fetch(PURGE_CONCEPTS, owner_id, member, before)]
         if member is not None:
             await connection.execute(PURGE_REFERENCES, owner_id, member)
+            await connection.execute(PURGE_NOTES, owner_id, member)
         await connection.execute(PURGE_PROPOSALS, owner_id, member, before)
         await _delete_unused_pictures(connection, owner_id)
         await delete_answers(connection, owner_id, member, before)
@@ -156,6 +162,16 @@ async def forget_copies(connection: asyncpg.Connection, owner_id: OwnerId, autho
         await connection.execute(DELETE_COPIES_SET_ASIDE, owner_id, author)
         await _delete_unused_pictures(connection, owner_id)
     return deleted
+
+
+async def forget_contributions(connection: asyncpg.Connection, owner_id: OwnerId, author: int) -> None:
+    """Delete what somebody said and showed of another user's concepts, and what is set aside with it."""
+    async with connection.transaction():
+        await lock_memory(connection, owner_id)
+        await connection.execute(PURGE_NOTES, owner_id, author)
+        await connection.execute(PURGE_REFERENCES, owner_id, author)
+        await _delete_unused_pictures(connection, owner_id)
+        await connection.execute(DELETE_CONTRIBUTIONS_SET_ASIDE, owner_id, author)
 
 
 async def forget_server(connection: asyncpg.Connection, owner_id: OwnerId) -> None:

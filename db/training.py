@@ -1,7 +1,8 @@
 """Training on a memory: what may be used, whether there is something new, and how each run went.
 
-What may be used is what people who consented put there: a concept of theirs with pictures of theirs, and in a user's
-own memory nobody's but the user's. A picture from a message is never used, whoever wrote it and whoever allows it.
+What may be used is what people who consented put there: a concept of theirs with pictures and notes of theirs, and in
+a user's own memory nobody's but the user's. A picture from a message is never used, whoever wrote it and whoever allows
+it.
 """
 
 from __future__ import annotations
@@ -70,9 +71,16 @@ LIST_REFERENCES = f"""
      ORDER BY reference.created_at, reference.reference_id
 """  # noqa: S608 (made of constants)
 
+LIST_NOTES = """
+    SELECT concept_id, note_id, text, author
+      FROM note
+     WHERE owner_id = $1 AND author = ANY ($2::bigint[])
+     ORDER BY place, note_id
+"""
+
 # Corrections of a shared concept are the members' own: here only a user's about their own concepts count.
 LIST_CONCEPTS = """
-    SELECT concept.concept_id, concept.name, concept.info, concept.category, concept.created_by,
+    SELECT concept.concept_id, concept.name, concept.category, concept.created_by,
            count(correction.correction_id) FILTER (WHERE correction.verdict = 'right') AS "right",
            count(correction.correction_id) FILTER (WHERE correction.verdict = 'incorrect') AS incorrect
       FROM concept
@@ -156,7 +164,10 @@ class TrainingRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaterialConcept:
-    """One concept to train on; ``right`` and ``incorrect`` count what its owner said about recognitions of it."""
+    """One concept to train on, with the notes of people who consented; ``note_ids`` and ``authors`` are theirs.
+
+    ``right`` and ``incorrect`` count what its owner said about recognitions of it.
+    """
 
     concept_id: UUID
     name: str
@@ -166,6 +177,8 @@ class MaterialConcept:
     references: tuple[Reference, ...]
     right: int
     incorrect: int
+    note_ids: tuple[UUID, ...]
+    authors: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +190,15 @@ class Material:
 
     @property
     def saw(self) -> tuple[UUID, ...]:
-        """The ids of the concepts and of the references."""
+        """The ids of the concepts, and of their notes and references."""
         return tuple(
             known_id
             for concept in self.concepts
-            for known_id in (concept.concept_id, *(reference.reference_id for reference in concept.references))
+            for known_id in (
+                concept.concept_id,
+                *concept.note_ids,
+                *(reference.reference_id for reference in concept.references),
+            )
         )
 
 
@@ -246,11 +263,18 @@ async def material_of(connection: asyncpg.Connection, owner: OwnerId) -> Materia
     pictures: dict[UUID, list[Reference]] = {}
     for row in await connection.fetch(LIST_REFERENCES, owner, users):
         pictures.setdefault(row["concept_id"], []).append(reference_from(row))
+    said: dict[UUID, list[asyncpg.Record]] = {}
+    for row in await connection.fetch(LIST_NOTES, owner, users):
+        said.setdefault(row["concept_id"], []).append(row)
     rows = await connection.fetch(LIST_CONCEPTS, owner, users)
-    found = tuple(_concept_from(row, pictures[row["concept_id"]]) for row in rows if row["concept_id"] in pictures)
-    whose = {concept.created_by for concept in found} | {
-        reference.created_by for concept in found for reference in concept.references
-    }
+    found = tuple(
+        _concept_from(row, pictures[row["concept_id"]], said.get(row["concept_id"], []))
+        for row in rows
+        if row["concept_id"] in pictures
+    )
+    whose = {concept.created_by for concept in found}
+    whose |= {author for concept in found for author in concept.authors}
+    whose |= {reference.created_by for concept in found for reference in concept.references}
     return Material(found, tuple(sorted(whose)))
 
 
@@ -277,14 +301,18 @@ async def _usable_contributors(connection: asyncpg.Connection, owner: OwnerId) -
     return sorted(await consenting(connection, there))
 
 
-def _concept_from(row: asyncpg.Record, references: Sequence[Reference]) -> MaterialConcept:
+def _concept_from(
+    row: asyncpg.Record, references: Sequence[Reference], said: Sequence[asyncpg.Record]
+) -> MaterialConcept:
     return MaterialConcept(
         concept_id=row["concept_id"],
         name=row["name"],
-        info=row["info"],
+        info="\n".join(note["text"] for note in said),
         category=row["category"],
         created_by=row["created_by"],
         references=tuple(references),
         right=row["right"],
         incorrect=row["incorrect"],
+        note_ids=tuple(note["note_id"] for note in said),
+        authors=tuple(note["author"] for note in said),
     )

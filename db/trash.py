@@ -1,7 +1,7 @@
 """Whole concepts as one document: set aside until undone or approved, and copied from a user to a server.
 
-A snapshot holds the rows of concept, reference, embedding, picture and correction as Postgres writes them, so that
-what comes back is what went, to the last bit.
+A snapshot holds the rows of concept, note, reference, embedding, picture and correction as Postgres writes them, so
+that what comes back is what went, to the last bit.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ TAKE_SNAPSHOT = """
         'concept', to_jsonb(concept) - 'words',
         'reference', (SELECT coalesce(jsonb_agg(to_jsonb(reference)), '[]')
                         FROM reference WHERE owner_id = $1 AND concept_id = $2),
+        'note', (SELECT coalesce(jsonb_agg(to_jsonb(note)), '[]')
+                   FROM note WHERE owner_id = $1 AND concept_id = $2),
         'embedding', (SELECT coalesce(jsonb_agg(to_jsonb(embedding)), '[]')
                         FROM embedding WHERE owner_id = $1 AND concept_id = $2),
         'picture', (SELECT coalesce(jsonb_agg(to_jsonb(picture)), '[]')
@@ -66,6 +68,12 @@ RESTORE_REFERENCES = """
       FROM jsonb_populate_recordset(NULL::reference, $2::jsonb -> 'reference')
 """
 
+RESTORE_NOTES = """
+    INSERT INTO note (owner_id, note_id, concept_id, place, text, author, said_at, meant_at, said_server, said_channel)
+    SELECT $1, note_id, concept_id, place, text, author, said_at, meant_at, said_server, said_channel
+      FROM jsonb_populate_recordset(NULL::note, $2::jsonb -> 'note')
+"""
+
 RESTORE_EMBEDDINGS = """
     INSERT INTO embedding (owner_id, concept_id, reference_id, embedding_id, part, vector)
     SELECT $1, concept_id, reference_id, embedding_id, part, vector
@@ -87,7 +95,14 @@ RESTORE_CORRECTIONS = """
     ON CONFLICT DO NOTHING
 """
 
-RESTORE_REST = (RESTORE_PICTURES, RESTORE_REFERENCES, RESTORE_EMBEDDINGS, RESTORE_AVATAR, RESTORE_CORRECTIONS)
+RESTORE_REST = (
+    RESTORE_NOTES,
+    RESTORE_PICTURES,
+    RESTORE_REFERENCES,
+    RESTORE_EMBEDDINGS,
+    RESTORE_AVATAR,
+    RESTORE_CORRECTIONS,
+)
 
 SET_ASIDE = """
     INSERT INTO set_aside (owner_id, why, name, linked_user, snapshot, set_by, expires_at)

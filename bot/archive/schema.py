@@ -156,6 +156,12 @@ def _vector(given: object) -> Vector:
 
 def _moment(given: object) -> datetime | None:
     """Return a moment; None when there is none, or it isn't one, or it is still to come."""
+    moment = _any_moment(given)
+    return moment if moment is not None and moment <= now() else None
+
+
+def _any_moment(given: object) -> datetime | None:
+    """Return a moment; None when there is none, or it isn't one."""
     if isinstance(given, datetime):
         return given
     try:
@@ -163,7 +169,7 @@ def _moment(given: object) -> datetime | None:
         moment = moment and (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
     except (ValueError, OverflowError):
         return None
-    return moment if moment is not None and moment <= now() else None
+    return moment
 
 
 def now() -> datetime:
@@ -245,8 +251,20 @@ class ArchivedReference(_Part):
     embeddings: Annotated[tuple[ArchivedEmbedding, ...], FailFast()] = ()
 
 
+class ArchivedNote(_Part):
+    """Something that is known of a concept, and when and where it was said. Who imports it says it anew."""
+
+    text: Info
+    said_at: Moment = Field(default_factory=now)
+    meant_at: Annotated[datetime | None, BeforeValidator(_any_moment), _as_iso] = None
+    said: Place = NO_CHANNEL
+
+
 class ArchivedConcept(_Part):
-    """A concept with all of its references and its history."""
+    """A concept with all of its references and its history.
+
+    ``notes`` are what ``info`` is made of; an older archive has none.
+    """
 
     name: Name
     info: Info = ""
@@ -256,6 +274,7 @@ class ArchivedConcept(_Part):
     last_seen: PastMoment = None
     learned: Place = NO_CHANNEL
     linked_user: UserId = None
+    notes: Annotated[tuple[ArchivedNote, ...], FailFast()] = Field(default=(), exclude_if=lambda notes: not notes)
     references: Annotated[tuple[ArchivedReference, ...], FailFast()] = ()
 
 
@@ -279,7 +298,10 @@ class ArchivedAnswer(_Part):
 
 
 class Archive(_Part):
-    """A memory as a whole: `keepsake.json`, and the pictures beside it."""
+    """A memory as a whole: `keepsake.json`, and the pictures beside it.
+
+    ``said_elsewhere`` are notes of concepts that are others'.
+    """
 
     version: Literal[1] = VERSION
     exported_at: Moment = Field(default_factory=now)
@@ -288,6 +310,7 @@ class Archive(_Part):
     concepts: tuple[ArchivedConcept, ...] = ()
     corrections: tuple[ArchivedCorrection, ...] = ()
     answers: tuple[ArchivedAnswer, ...] = ()
+    said_elsewhere: tuple[ArchivedNote, ...] = Field(default=(), exclude_if=lambda notes: not notes)
 
 
 class RapConcept(_Part):

@@ -16,6 +16,7 @@ from bot.archive.schema import (
     ArchivedConcept,
     ArchivedCorrection,
     ArchivedEmbedding,
+    ArchivedNote,
     ArchivedReference,
     ArchiveError,
     ArchiveProblem,
@@ -29,10 +30,11 @@ from bot.service.reports import Learning
 from db import admission, archives, concepts, consent, erasure, footprint, purging, spoken
 from db.archives import Arriving, WholeConcept
 from db.errors import AuthorObjectedError
-from db.names import name_key
+from db.names import check_info, name_key
+from db.notes import Note, joined, new_note
 from db.pool import viewing
 from db.spoken import Spoken
-from db.types import Erased, InPublic, NewConcept, OwnerId, Stored, Viewer
+from db.types import NO_CHANNEL, Erased, InPublic, NewConcept, OwnerId, Stored, Viewer
 from model_worker.api.errors import ImageError
 
 
@@ -108,7 +110,7 @@ async def export(app: App, actor: Actor, largest: int) -> list[Export]:
         servers = await footprint.servers_with_mine(connection, actor.viewer)
     for owner in servers:
         archive = await _shared_archive(app, actor, owner)
-        if archive.concepts:
+        if archive.concepts or archive.said_elsewhere:
             name = f"keepsake-shared-{owner.removeprefix('server:')}"
             files += _named(name, await asyncio.to_thread(write_archives, archive, largest))
     return files
@@ -223,11 +225,31 @@ async def _shared_archive(app: App, actor: Actor, owner: OwnerId) -> Archive:
     async with viewing(app.pool, there) as connection:
         found = await archives.whole_concepts(connection, owner)
     mine = [
-        replace(concept, references=tuple(ref for ref in concept.references if ref.created_by == actor.user_id))
+        replace(
+            concept,
+            references=tuple(ref for ref in concept.references if ref.created_by == actor.user_id),
+            notes=tuple(note for note in concept.notes if note.author == actor.user_id),
+        )
         for concept in found
-        if concept.concept.created_by == actor.user_id
     ]
-    return Archive(concepts=_archived([concept for concept in mine if concept.references]))
+    return Archive(
+        concepts=_archived([_in_own_words(concept, actor) for concept in mine if concept.references]),
+        said_elsewhere=tuple(
+            note for concept in mine if not concept.references for note in map(_archived_note, concept.notes)
+        ),
+    )
+
+
+def _in_own_words(concept: WholeConcept, actor: Actor) -> WholeConcept:
+    """Return a concept of which only the actor's pictures and notes are left, with no more of what others made it."""
+    now = replace(concept.concept, info=joined(concept.notes))
+    if now.created_by != actor.user_id:
+        now = replace(now, category="", times_recognised=0, last_seen=None, learned=NO_CHANNEL, linked_user=None)
+    return replace(concept, concept=now)
+
+
+def _archived_note(note: Note) -> ArchivedNote:
+    return ArchivedNote(text=note.text, said_at=note.said_at, meant_at=note.meant_at, said=note.said)
 
 
 def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
@@ -241,6 +263,7 @@ def _archived(found: Sequence[WholeConcept]) -> tuple[ArchivedConcept, ...]:
             last_seen=concept.concept.last_seen,
             learned=concept.concept.learned,
             linked_user=concept.concept.linked_user,
+            notes=tuple(_archived_note(note) for note in concept.notes),
             references=tuple(
                 ArchivedReference(
                     sha256=reference.picture_sha256,
@@ -293,6 +316,17 @@ async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyR
     )
 
 
+def _said_by(actor: Actor, concept: ArchivedConcept) -> tuple[Note, ...]:
+    """Return the notes of a concept as they are imported: whoever said them once, who imports them says them now."""
+    info = check_info(concept.info)
+    found = [note for note in concept.notes if note.text]
+    if "\n".join(note.text for note in found) != info:
+        found = [ArchivedNote(text=info, said_at=concept.created_at, said=concept.learned)] if info else []
+    return tuple(
+        replace(new_note(note.text, actor.user_id, note.said, note.said_at), meant_at=note.meant_at) for note in found
+    )
+
+
 async def _arriving(app: App, actor: Actor, concept: ArchivedConcept) -> Arriving:
     ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
     references = [
@@ -315,6 +349,7 @@ async def _arriving(app: App, actor: Actor, concept: ArchivedConcept) -> Arrivin
     return Arriving(
         new=new,
         more=tuple(references[1:]),
+        notes=_said_by(actor, concept),
         created_at=concept.created_at,
         times_recognised=concept.times_recognised,
         last_seen=concept.last_seen,

@@ -48,6 +48,7 @@ def of_anna(owner: OwnerId, name: str, seed: int = 40) -> NewConcept:
 def arriving(name: str, count: int = 1) -> Arriving:
     return Arriving(
         new=of_anna(ANNA.personal, name, 50),
+        notes=(),
         more=tuple(a_reference(50 + number) for number in range(1, count)),
         created_at=datetime.now(UTC),
         times_recognised=0,

@@ -54,7 +54,7 @@ async def test_only_what_consenting_people_put_there_is_learned_from(
     assert (pictures[1].picture, pictures[1].width, pictures[1].box) == (more.picture, 16, more.box)
     assert set(found.saw) == {mug.concept_id, lamp.concept_id} | {
         picture.reference_id for concept in found.concepts for picture in concept.references
-    }
+    } | {note_id for concept in found.concepts for note_id in concept.note_ids}
 
 
 async def test_a_concept_with_pictures_of_others_only_is_left_out(

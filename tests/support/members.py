@@ -18,6 +18,7 @@ ELSEWHERE = Viewer(1, 20)
 SERVER = server_owner(10)
 ROWS = {
     "concept": "SELECT to_jsonb(concept) - 'updated_at' FROM concept ORDER BY concept_id",
+    "note": "SELECT to_jsonb(note) FROM note ORDER BY note_id",
     "reference": "SELECT to_jsonb(reference) FROM reference ORDER BY reference_id",
     "embedding": "SELECT to_jsonb(embedding) FROM embedding ORDER BY reference_id",
     "picture": "SELECT to_jsonb(picture) FROM picture ORDER BY picture_sha256",
