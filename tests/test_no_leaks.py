@@ -63,6 +63,7 @@ NOTICED_BY = {
     "correction": Thieves.pry_into_corrections,
     "departure": Thieves.pry_into_departures,
     "embedding_use": Thieves.pry_into_reindexing,
+    "note": Thieves.pry_into_notes,
     "objection": Thieves.object_for_another,
     "person": Thieves.pry_into_consent,
     "picture": Thieves.purge_where_one_is_not,

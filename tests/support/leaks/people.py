@@ -77,7 +77,9 @@ OUTLIVING = """
                     WHERE NOT EXISTS (SELECT FROM concept
                                        WHERE concept.owner_id = adapter.owner_id AND concept_id = seen.id)
                       AND NOT EXISTS (SELECT FROM reference
-                                       WHERE reference.owner_id = adapter.owner_id AND reference_id = seen.id))
+                                       WHERE reference.owner_id = adapter.owner_id AND reference_id = seen.id)
+                      AND NOT EXISTS (SELECT FROM note
+                                       WHERE note.owner_id = adapter.owner_id AND note_id = seen.id))
         OR EXISTS (SELECT FROM unnest(saw_users) AS seen (id)
                     WHERE NOT EXISTS (SELECT FROM person WHERE person.owner_id = 'user:' || seen.id AND may_train))
 """

@@ -22,6 +22,7 @@ from db import (
     footprint,
     membership,
     merging,
+    notes,
     pictures,
     purging,
     rate_limits,
@@ -157,6 +158,16 @@ class Thieves(People):
         self.gets(None, thief, lambda c: sightings.load_answer(c, thief, answer_id))
         self.gets([], thief, lambda c: archives.answers_of(c, victim))
         self.refused(DENIED, thief, lambda c: sightings.store_answer(c, victim, a_jpeg(), 16, 12, []))
+
+    @rule(theft=thefts)
+    @counted
+    def pry_into_notes(self, theft: Theft) -> None:
+        thief = theft.thief
+        for owner in theft.memories:
+            concept_id = self._stolen("concept", owner)
+            self.gets([], thief, lambda c: notes.notes_of(c, owner, concept_id))  # noqa: B023 (at once)
+            planted = [notes.new_note("planted", thief.user_id)]
+            self.refused(DENIED, thief, lambda c: notes.store(c, owner, concept_id, planted))  # noqa: B023
 
     @rule(theft=thefts)
     @counted

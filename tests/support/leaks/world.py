@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from psycopg import sql
 
 from db import concepts
+from db.errors import UserFacingError
 from db.names import name_key
 from db.pool import open_pool, viewing
 from db.roles import app_url
@@ -242,7 +243,7 @@ class Watched(RuleBasedStateMachine):
             self._acting(thief, act, lambda got: hold(False, f"{thief} may do that, and got {got!r}"))
         except error:
             return
-        except asyncpg.PostgresError as problem:
+        except (asyncpg.PostgresError, UserFacingError) as problem:
             raise Leak(f"{thief} got as far as {problem!r}") from problem
 
     def _acting(self, viewer: Viewer, act: Act[Result], judge: Callable[[Result], None]) -> Result:
