@@ -134,7 +134,7 @@ def test_thousands_of_random_operations_leak_nothing(access: Access) -> None:
 
 def test_random_operations_notice_any_table_without_row_level_security(access: Access) -> None:
     unnoticed = [
-        table for table in access.protected if not notices(table, access, lambda: run(SEEDS[0], examples=10, steps=12))
+        table for table in access.protected if not notices(table, access, lambda: run(SEEDS[0], examples=20, steps=12))
     ]
     assert unnoticed == []
 

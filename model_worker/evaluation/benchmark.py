@@ -38,7 +38,7 @@ from model_worker.server.models import Models, MultimodalModel
 
 CLIENTS = (1, 4, 16, 64)
 PICTURES = 16
-TOKEN = "bench"  # noqa: S105 (of a server that lives for seconds)
+TOKEN = "of-a-benchmark-alone"  # noqa: S105 (of a server that lives for seconds)
 MAX_WAITING = 128
 SIDE, MARGIN = 420, 60
 """Pixels of the plot."""

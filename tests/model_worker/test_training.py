@@ -142,7 +142,7 @@ def reference(colour: Colour, seed: int) -> NewReference:
         height=40,
         box=WHOLE,
         embedding_id="tiny/1",
-        embedding=np.ones(4, dtype=np.float32),
+        embedding=np.full(4, 0.5, dtype=np.float32),
     )
 
 
