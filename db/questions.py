@@ -76,7 +76,7 @@ async def recall_for_question(
 
     Without a picture a text may also be about what its words are, or else about who was spoken of last; ``earlier`` has
     what was said before, the oldest first. Unless ``says_all``, a text that names nobody is about nobody private: that
-    its words are somebody's would be said by the name.
+    its words are somebody's would be said by the name, and a name is given to the very message that asks for it.
     """
     async with viewing(pool, viewer) as connection:
         if seen:
@@ -125,5 +125,6 @@ async def _spoken_of(
     found = await mentioned_in(connection, viewer, text)
     found = found or (await search.about(connection, searched, text) if searched else ())
     for said in reversed(earlier):
-        found = found or await mentioned_in(connection, viewer, said)
+        named = () if found else await mentioned_in(connection, viewer, said)
+        found = found or tuple(concept for concept in named if says_all or concept.is_shared)
     return found

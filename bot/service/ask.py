@@ -82,7 +82,7 @@ async def keep(
     detections = found.detections
     if detections is None:
         return AnswerContext(recalled=heard.result, withheld=heard.withheld, more=heard.more)
-    unknown = _unknown_region(detections.regions, found.result.recognised)
+    unknown = _unknown_region(detections.regions, heard.result.recognised)
     answer_id = await questions.keep_answer(
         app.pool,
         actor.viewer,

@@ -16,7 +16,7 @@ from bot.service.app import Actor, App
 from bot.service.reports import Learning
 from bot.ui.cards import BLUE, ActionButton, Card, Interaction, rows
 from bot.ui.live import keep_live
-from db.errors import DatabaseUnavailableError
+from db.errors import DatabaseUnavailableError, RateLimitedError
 from db.types import OwnerId
 from model_worker.api.errors import WorkerUnavailableError
 
@@ -103,8 +103,8 @@ class LearningProgress:
             stands = await learning.look(self._card.app, self._actor, self._owner)
             if self._card.learning_is(stands):
                 await self._shown_by.edit_original_response(view=self._card)
-        except DatabaseUnavailableError:
-            return True
+        except (DatabaseUnavailableError, RateLimitedError):
+            return True  # there may be more to tell next time
         except discord.HTTPException:
             return False  # the message is gone, or it can't be edited any more
         return stands.is_under_way

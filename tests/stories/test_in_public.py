@@ -223,3 +223,14 @@ async def test_a_forward_is_nobodys_question(secret: Server) -> None:
     await secret.bob.forward(asked, secret.channel)
 
     assert len(await secret.answers()) == before
+
+
+async def test_a_name_is_given_to_the_message_that_asks_for_it_and_to_no_later_one(secret: Server) -> None:
+    await secret.bob.send(secret.channel, f"{secret.mention} who is Anna?")
+    answer = (await secret.answers())[-1]
+
+    await secret.bob.send(secret.channel, "and when?", reply_to=answer)
+
+    later = (await secret.answers())[-1]
+    assert later.id != answer.id
+    assert "Anna" not in later.content
