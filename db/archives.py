@@ -60,7 +60,7 @@ class StoredEmbedding:
     vector: Vector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WholeConcept:
     """A concept with all of its references, their embeddings, and its notes."""
 
@@ -87,13 +87,13 @@ async def whole_concepts(connection: asyncpg.Connection, owner_id: OwnerId) -> l
     found = await concepts.list_concepts(connection, owner_id, limit=1_000_000)
     return [
         WholeConcept(
-            concept,
-            tuple(await pictures.references(connection, concept)),
-            tuple(
+            concept=concept,
+            references=tuple(await pictures.references(connection, concept)),
+            embeddings=tuple(
                 StoredEmbedding(row["reference_id"], row["embedding_id"], to_vector(row["vector"]))
                 for row in await connection.fetch(GET_EMBEDDINGS, owner_id, concept.concept_id)
             ),
-            tuple(await notes.notes_of(connection, owner_id, concept.concept_id)),
+            notes=tuple(await notes.notes_of(connection, owner_id, concept.concept_id)),
         )
         for concept in found
     ]

@@ -175,6 +175,35 @@ def test_a_variable_is_called_what_it_is() -> None:
     assert nameless == []
 
 
+def test_arguments_are_given_by_name_not_as_a_row_of_stars() -> None:
+    stars = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files_in(*ROOMS)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and any(isinstance(part, ast.Starred) and isinstance(part.value, ast.Tuple) for part in node.args)
+    ]
+    assert stars == []
+
+
+def test_what_has_four_fields_or_more_is_made_by_keyword() -> None:
+    """All but a viewer, who is written everywhere, like coordinates: a user, and the server they are on."""
+    positional = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in files_in(*ROOMS)
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.ClassDef) and node.name != "Viewer" and _is_positional_dataclass(node)
+    ]
+    assert positional == []
+
+
+def _is_positional_dataclass(node: ast.ClassDef) -> bool:
+    fields = [part for part in node.body if isinstance(part, ast.AnnAssign)]
+    decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+    is_dataclass = any(text.split("(")[0] == "dataclass" for text in decorators)
+    return is_dataclass and len(fields) >= 4 and not any("kw_only=True" in text for text in decorators)
+
+
 SQL = ("SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "TRUNCATE ", "ALTER TABLE ", "CREATE ")
 
 

@@ -40,7 +40,9 @@ class Ask(commands.Cog):
         asked = Asked(interaction.channel_id or 0, is_spoiler=image is not None and image.is_spoiler())
         audience = Audience.OTHERS if show else Audience.ASKER
         place = InResponse(interaction, ephemeral=not show)
-        await answer(self._app, actor_of(interaction), Question(question, picture, audience=audience), asked, place)
+        await answer(
+            self._app, actor_of(interaction), Question(text=question, picture=picture, audience=audience), asked, place
+        )
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -68,7 +70,7 @@ async def setup(bot: Any) -> None:
         actor = actor_of(interaction)
         await check_author(app, actor, message.author.id)
         picture, source = await attachments.read(attachment), attachments.source_of(message)
-        question = Question(texts.answers.WHO_IS_THIS, picture, source=source)
+        question = Question(text=texts.answers.WHO_IS_THIS, picture=picture, source=source)
         asked = Asked(interaction.channel_id or 0, is_spoiler=attachment.is_spoiler())
         await answer(app, actor, question, asked, InResponse(interaction, ephemeral=True))
 

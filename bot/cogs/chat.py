@@ -57,7 +57,7 @@ class Chat(commands.Cog):
             return  # it may read here, but not write; or the message is gone
         try:
             audience = Audience.ASKER if message.guild is None else Audience.OTHERS
-            question = Question(self._text_of(message), history=self._turns(earlier), audience=audience)
+            question = Question(text=self._text_of(message), history=self._turns(earlier), audience=audience)
             asked = Asked(message.channel.id, message.id, shown is not None and shown.picture.is_spoiler())
             await answer(self._app, actor_of(message), await _with_picture(question, shown), asked, InReply(first))
         except Exception as error:

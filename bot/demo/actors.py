@@ -23,7 +23,7 @@ class UnexpectedAnswerError(AssertionError):
     """Something in the demo was not as it should be."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Said:
     """What the bot said in answer to one action, with its pictures and the message its buttons are on."""
 
@@ -37,7 +37,7 @@ class Said:
     """A model's own words, of a pack whose words nobody foresees."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Transcript:
     """What happened, line by line; the bot's pictures beside it."""
 
@@ -141,7 +141,9 @@ class Participant:
             self._transcript.write(f"> {' '.join(f'[{label}]' for label in labels)}")
         self._transcript.write("")
         last = present[-1]
-        return Said(text, pictures, getattr(last, "message", last), files, last, labels)
+        return Said(
+            text=text, pictures=pictures, message=getattr(last, "message", last), files=files, card=last, labels=labels
+        )
 
 
 def expect(said: Said, *, has: Sequence[str] = (), lacks: Sequence[str] = (), never: Sequence[str] = ()) -> None:

@@ -32,7 +32,7 @@ async def play(settings: Settings, folder: Path, progress: Progress, *, finetune
     settings = settings.model_copy(update={"home": home, "database_url": None})
     try:
         async with running_services(settings, progress) as services:
-            transcript = Transcript(folder, settings.pack == "starter")
+            transcript = Transcript(folder=folder, is_exact=settings.pack == "starter")
             if not finetune:
                 return await _play(services.app, transcript, progress, started)
             async with running_trainer(settings, services):

@@ -26,7 +26,7 @@ from model_worker.api.certainty import certainty, place_in_picture
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked, what was said before (oldest first), the picture as it was sent, and who will read the answer.
 

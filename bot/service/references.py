@@ -16,7 +16,7 @@ from model_worker.api.protocol import ReferenceView
 log = logging.getLogger("keepsake.references")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyReference:
     """A picture (JPEG) made ready to be remembered; ``former`` is as the pack sees it that its owner's memory goes by.
 
@@ -69,10 +69,10 @@ async def make_ready(
     async with viewing(app.pool, actor.viewer) as connection:
         used = await reindexing.in_use(connection, [owner])
     if not used or used[0] == view.calibration.embedding_id:
-        return ReadyReference(jpeg, view, None, source)
+        return ReadyReference(jpeg=jpeg, view=view, former=None, source=source)
     try:
         former = await app.worker.refer(jpeg, view.region.box, exact=True, embedding_id=used[0])
     except UnknownEmbedderError as lacking:
         log.warning("%s", lacking)
-        return ReadyReference(jpeg, view, None, source)
-    return ReadyReference(jpeg, view, former, source)
+        return ReadyReference(jpeg=jpeg, view=view, former=None, source=source)
+    return ReadyReference(jpeg=jpeg, view=view, former=former, source=source)

@@ -93,7 +93,9 @@ def _verified(writer: MultimodalModel, guesses: Sequence[tuple[Query, Guess]]) -
 def _pair(query: Query, guess: Guess) -> ImagePair:
     reference = query.known[guess.name]
     return ImagePair(
-        cropped(query.photo.picture, guess.box), cropped(reference.picture, reference.reference.box), guess.name
+        region=cropped(query.photo.picture, guess.box),
+        reference=cropped(reference.picture, reference.reference.box),
+        name=guess.name,
     )
 
 

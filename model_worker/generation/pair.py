@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImagePair:
     """A region of a picture, cut out, and a reference of what recall took it for."""
 

@@ -173,7 +173,12 @@ class Worker:
             raise RequestError(404, "A picture isn't here (any more): send it again.")
         shown = pictures[asked.picture]
         pairs = [
-            ImagePair(cropped(shown, item.box), pictures[item.reference], item.name, item.category)
+            ImagePair(
+                region=cropped(shown, item.box),
+                reference=pictures[item.reference],
+                name=item.name,
+                category=item.category,
+            )
             for item in asked.candidates
         ]
         return _answer(VerifyAnswer(probabilities=tuple(await asyncio.gather(*(queue.do(pair) for pair in pairs)))))

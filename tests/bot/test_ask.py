@@ -97,7 +97,7 @@ async def test_a_question_with_a_picture_takes_three_transactions(
     pool: asyncpg.Pool, writer: FakeWriter, verification: Verification | None
 ) -> None:
     async with knowing_red(pool, writer, verification) as known:
-        await known.words(Question("who is this?", of(YELLOW)))
+        await known.words(Question(text="who is this?", picture=of(YELLOW)))
 
     assert known.pool.transactions == 3
     assert known.client.open_transactions == 0
@@ -106,7 +106,7 @@ async def test_a_question_with_a_picture_takes_three_transactions(
 async def test_a_question_without_a_picture_takes_no_more(pool: asyncpg.Pool) -> None:
     history = (Turn(role="user", text="Tell me of Red"), Turn(role="assistant", text="Gladly."))
     async with knowing_red(pool, FakeWriter(sees_pictures=True)) as known:
-        for question in (Question("What does Red hate?"), Question("And what else?", history=history)):
+        for question in (Question(text="What does Red hate?"), Question(text="And what else?", history=history)):
             await known.words(question)
             assert known.pool.transactions == 2  # there is nothing to keep
     assert known.client.open_transactions == 0
@@ -114,18 +114,20 @@ async def test_a_question_without_a_picture_takes_no_more(pool: asyncpg.Pool) ->
 
 async def test_a_picture_is_sent_once_and_goes_by_its_name_from_then_on(pool: asyncpg.Pool) -> None:
     async with knowing_red(pool, FakeWriter(sees_pictures=True)) as known:
-        await known.words(Question("who is this?", of(RED)))  # it was sent to be remembered, the avatar is new
+        await known.words(
+            Question(text="who is this?", picture=of(RED))
+        )  # it was sent to be remembered, the avatar is new
         assert known.client.sent() == 1
-        await known.words(Question("who is this?", of(BLUE)))
+        await known.words(Question(text="who is this?", picture=of(BLUE)))
         assert known.client.sent() == 1
         assert known.client.asked.count("GET /pictures") == 1
-        await known.words(Question("and this?", of(BLUE)))
+        await known.words(Question(text="and this?", picture=of(BLUE)))
         assert known.client.sent() == 0
 
 
 async def test_what_is_kept_is_the_picture_that_the_worker_made(pool: asyncpg.Pool) -> None:
     async with knowing_red(pool, FakeWriter()) as known:
-        reply = await ask(known.app, ANNA, Question("who is this?", of(RED)))
+        reply = await ask(known.app, ANNA, Question(text="who is this?", picture=of(RED)))
         assert reply.context.answer_id is not None
         answer = await answer_of(known.app, ANNA, reply.context.answer_id)
 

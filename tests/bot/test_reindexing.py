@@ -89,7 +89,7 @@ async def remember_shades(app: App, colour: str) -> None:
 
 async def told(app: App, actor: Actor, colour: str) -> list[str]:
     """Who is recognised in a picture of this colour."""
-    reply = await ask(app, actor, Question("who is this?", of(colour)))
+    reply = await ask(app, actor, Question(text="who is this?", picture=of(colour)))
     return [match.concept.name for match in reply.context.recalled.recognised]
 
 
@@ -222,7 +222,7 @@ async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.P
 async def test_a_word_about_an_answer_from_before_the_move_counts(pool: asyncpg.Pool) -> None:
     await remember_colours(pool)
     async with with_pack(pool, new()) as app:
-        reply = await ask(app, ANNA, Question("who is this?", of("red")))
+        reply = await ask(app, ANNA, Question(text="who is this?", picture=of("red")))
         assert reply.context.answer_id is not None
         await move_all(app)
 

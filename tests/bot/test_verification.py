@@ -49,7 +49,7 @@ class Set:
     writer: FakeLooker
 
     async def told(self, colour: tuple[int, int, int]) -> list[tuple[str, float]]:
-        reply = await ask(self.app, ANNA, Question("who is this?", of(colour)))
+        reply = await ask(self.app, ANNA, Question(text="who is this?", picture=of(colour)))
         return [(match.concept.name, round(match.probability, 2)) for match in reply.context.recalled.recognised]
 
 

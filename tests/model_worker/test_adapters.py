@@ -48,7 +48,14 @@ def adapter_for(writer: ImageTextWriter, seed: int, **changed: object) -> Adapte
         weights[f"base_model.model.{name}.lora_A.weight"] = torch.randn(RANK, width)
         weights[f"base_model.model.{name}.lora_B.weight"] = torch.randn(height, RANK)
     manifest = Manifest(
-        writer.adapters.base, "0" * 64, "test", "tiny", RANK, RANK, writer.adapters.modules, {"score": 1.0}
+        base=writer.adapters.base,
+        data="0" * 64,
+        recipe="test",
+        pack="tiny",
+        rank=RANK,
+        alpha=RANK,
+        modules=writer.adapters.modules,
+        metrics={"score": 1.0},
     )
     return AdapterFile(replace(manifest, **changed), weights)  # type: ignore[arg-type]
 
@@ -88,7 +95,7 @@ def test_owners_share_a_batch_and_each_hears_their_own_adapter(writer: ImageText
 
 
 def test_verification_is_always_the_base_models(writer: ImageTextWriter) -> None:
-    pair = ImagePair(CUP, CAT, "Mochi")
+    pair = ImagePair(region=CUP, reference=CAT, name="Mochi")
     before = writer.verify([pair])
     write(writer, [asked("Who is this?", held(writer, 1))])
     assert writer.verify([pair]) == before

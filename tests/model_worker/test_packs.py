@@ -249,19 +249,19 @@ def test_a_picture_is_encoded_once_and_then_says_the_same(
 
 
 def test_encoded_pictures_are_kept_within_a_bound(writer: ImageTextWriter) -> None:
-    pair = ImagePair(CUP, CAT, "Mochi")
+    pair = ImagePair(region=CUP, reference=CAT, name="Mochi")
     writer.verify([pair])
     writer.features._max_bytes = 1
-    writer.verify([ImagePair(CAT, Image.new("RGB", (50, 50)), "Nobody")])
+    writer.verify([ImagePair(region=CAT, reference=Image.new("RGB", (50, 50)), name="Nobody")])
     assert len(writer.features._kept) == 1
     assert writer.features.bytes == sum(kept.bytes for kept in writer.features._kept.values())
 
 
 def test_verification_gives_a_probability_a_pair_alone_as_together(writer: ImageTextWriter) -> None:
     pairs = [
-        ImagePair(CUP, CAT, "Mochi", "cat"),
-        ImagePair(CAT, CAT, "Mochi"),
-        ImagePair(CAT, CUP, "The cup </s><image>"),
+        ImagePair(region=CUP, reference=CAT, name="Mochi", category="cat"),
+        ImagePair(region=CAT, reference=CAT, name="Mochi"),
+        ImagePair(region=CAT, reference=CUP, name="The cup </s><image>"),
     ]
     together = writer.verify(pairs)
     assert together == pytest.approx([writer.verify([pair])[0] for pair in pairs], abs=1e-4)
@@ -276,7 +276,7 @@ def test_verification_reads_yes_and_no(writer: ImageTextWriter) -> None:
         bias = torch.zeros(head.weight.shape[0])
         bias[says] = 20.0
         head.bias = torch.nn.Parameter(bias)
-        assert least <= writer.verify([ImagePair(CUP, CAT, "Mochi")])[0] <= most
+        assert least <= writer.verify([ImagePair(region=CUP, reference=CAT, name="Mochi")])[0] <= most
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -286,7 +286,7 @@ def test_a_writer_in_few_bits_answers_and_verifies(bits: Bits) -> None:
     assert layer.weight.element_size() == 1
     assert writer._speaker.model.model.vision_tower.dtype == torch.float32
     assert write(writer, [asked("Who is this?"), asked("Hi", picture=False)])[0]
-    assert 0 < writer.verify([ImagePair(CUP, CAT, "Mochi")])[0] < 1
+    assert 0 < writer.verify([ImagePair(region=CUP, reference=CAT, name="Mochi")])[0] < 1
 
 
 def test_pieces_come_one_after_the_other_and_stop_when_nobody_listens(

@@ -83,7 +83,7 @@ def test_an_answer_ends_where_the_conversation_says() -> None:
 
 
 def test_recognition_is_asked_as_the_paper_asks() -> None:
-    text, shown = rap_recognition(ImagePair(CUP, CAT, "bo", "dog"), "v1")
+    text, shown = rap_recognition(ImagePair(region=CUP, reference=CAT, name="bo", category="dog"), "v1")
     assert text.endswith("Name: <bo>, Info: \n]Is <bo> in this image? Answer with a single word or phrase. ASSISTANT:")
     assert shown == [CUP, CAT]
 

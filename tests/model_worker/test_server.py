@@ -107,7 +107,7 @@ async def test_a_picture_is_looked_at_for_the_askers_categories(pool: asyncpg.Po
         await remember(app, anna, "Mochi", a_picture(), category="tabby cat")
         await remember(app, Actor(user_id=2, server_id=10, channel_id=100), "Rex", a_picture("blue"), category="dog")
 
-        await ask(app, anna, Question("who is this?", a_picture()))
+        await ask(app, anna, Question(text="who is this?", picture=a_picture()))
 
     assert worker.perceiver.categories == [["tabby cat"]]  # and nobody else's
 

@@ -33,7 +33,7 @@ async def remembered(app: App) -> None:
     await add_picture(app, ANNA, done.concept, pictures.png(pictures.cat_again()))
     card = await memories.card(app, ANNA, done.concept.owner_id, done.concept.concept_id)
     await memories.choose_avatar(app, ANNA, done.concept, card.references[1].reference_id)
-    reply = await ask(app, ANNA, Question("Who is this?", pictures.png(pictures.cat_and_cup())))
+    reply = await ask(app, ANNA, Question(text="Who is this?", picture=pictures.png(pictures.cat_and_cup())))
     assert reply.context.answer_id is not None
     answer = await feedback.answer_of(app, ANNA, reply.context.answer_id)
     for match, verdict in zip(reply.context.recalled.recognised, (Verdict.RIGHT, Verdict.INCORRECT), strict=True):

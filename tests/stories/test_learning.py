@@ -213,7 +213,7 @@ def actor_at(viewer: Viewer) -> Actor:
 
 
 async def answer_for(app: App, viewer: Viewer) -> str:
-    reply = await ask(app, actor_at(viewer), Question("how are you?"))
+    reply = await ask(app, actor_at(viewer), Question(text="how are you?"))
     return "".join([piece async for piece in reply.words])
 
 
@@ -288,7 +288,7 @@ async def test_no_answer_fails_because_of_an_adapter(
     writes = Learned(adapters=held, breaks=trouble == "breaks")
     caplog.set_level(logging.WARNING, "keepsake.worker-client")
     async with answering(pool, writes) as app:
-        reply = await ask(app, actor_at(ANNA), Question("how are you?"))
+        reply = await ask(app, actor_at(ANNA), Question(text="how are you?"))
         if trouble == "gone":
             await privacy.set_may_train(app, actor_at(ANNA), may=False)
         assert "".join([piece async for piece in reply.words]) == "the base"

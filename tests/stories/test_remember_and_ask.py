@@ -236,7 +236,7 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
         async with viewing(pool, actor.viewer) as connection:
             assert await concepts.count(connection, actor.personal_memory) == 1
 
-        reply = await _ask_until_it_is_back(app, actor, Question("Who is this?", CAT_AGAIN[1]))
+        reply = await _ask_until_it_is_back(app, actor, Question(text="Who is this?", picture=CAT_AGAIN[1]))
         assert [item.concept.name for item in reply.context.recalled.recognised] == ["Mochi"]
     finally:
         await client.close()
@@ -302,11 +302,11 @@ async def test_the_database_goes_away_and_the_bot_goes_on_when_it_is_back(runnin
         await remember(app, actor, "Mochi", CAT[1])
         await asyncio.to_thread(database.stop)
         with pytest.raises(DatabaseUnavailableError):
-            await ask(app, actor, Question("Who is this?", CAT_AGAIN[1]))
+            await ask(app, actor, Question(text="Who is this?", picture=CAT_AGAIN[1]))
 
         await asyncio.to_thread(database.start)
 
-        reply = await ask(app, actor, Question("Who is this?", CAT_AGAIN[1]))
+        reply = await ask(app, actor, Question(text="Who is this?", picture=CAT_AGAIN[1]))
         assert [match.concept.name for match in reply.context.recalled.recognised] == ["Mochi"]
     finally:
         pool.terminate()

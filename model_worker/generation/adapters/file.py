@@ -22,7 +22,7 @@ LONGEST_HEADER = 16 * 1024 * 1024
 SAMPLES = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """What an adapter says of itself.
 
@@ -101,7 +101,12 @@ def _manifest_from(data: dict[str, Any]) -> Manifest:
     if not (1 <= rank <= 1024 and 1 <= alpha <= 4096):
         raise ValueError("its rank can't be used")
     return Manifest(
-        *(str(data["base"]), str(data["data"]), str(data["recipe"]), str(data["pack"]), rank, alpha),
-        tuple(str(item) for item in data["modules"]),
-        {str(name): float(value) for name, value in data["metrics"].items()},
+        base=str(data["base"]),
+        data=str(data["data"]),
+        recipe=str(data["recipe"]),
+        pack=str(data["pack"]),
+        rank=rank,
+        alpha=alpha,
+        modules=tuple(str(item) for item in data["modules"]),
+        metrics={str(name): float(value) for name, value in data["metrics"].items()},
     )

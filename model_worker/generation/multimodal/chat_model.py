@@ -36,7 +36,7 @@ class Prompted:
         return lengths
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatModel:
     """``ask`` prompts with a batch of questions and at most so many earlier turns, ``verify`` with pairs of pictures.
 
@@ -76,8 +76,8 @@ def load_chat_model(writing: ImageTextWriting) -> ChatModel:
         return Prompted(inputs, [picture for conversation in conversations for picture in pictures_in(conversation)])
 
     return ChatModel(
-        model,
-        processor.tokenizer,
+        model=model,
+        tokenizer=processor.tokenizer,
         ask=lambda asked, turns: prompted([messages_for(item, turns) for item in asked]),
         verify=lambda pairs: prompted([messages_to_verify(pair) for pair in pairs]),
         pixels=lambda picture: processor.image_processor([picture], return_tensors="pt").to(device(), dtype()),

@@ -53,8 +53,8 @@ def load_llava(writing: LlavaWriting) -> ChatModel:
         return Prompted(processor(images=pictures or None, text=texts, padding=True, return_tensors="pt"), pictures)
 
     return ChatModel(
-        model,
-        processor.tokenizer,
+        model=model,
+        tokenizer=processor.tokenizer,
         ask=lambda asked, turns: prompted([rap_prompt(item, writing.conversation, turns) for item in asked]),
         verify=lambda pairs: prompted([rap_recognition(pair, writing.conversation) for pair in pairs]),
         stop=STOP[writing.conversation],

@@ -199,7 +199,7 @@ class ImageTextWriter:
     def _try_features(self) -> bool:
         """Try whether this model's pictures can be encoded one by one."""
         pictures = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
-        prompted = self._speaker.verify([ImagePair(pictures[0], pictures[1], "it")])
+        prompted = self._speaker.verify([ImagePair(region=pictures[0], reference=pictures[1], name="it")])
         can = can_be_kept(self._speaker.model, self.features, prompted.inputs.to(device(), dtype()), prompted.pictures)
         self.features.hits = self.features.misses = 0
         return can
