@@ -1,4 +1,4 @@
-"""The bot's way to the model worker: HTTP, and three ways it can fail."""
+"""The bot's way to the model worker: HTTP, with the messages of `model_worker.api.protocol`."""
 
 from __future__ import annotations
 
@@ -51,14 +51,12 @@ BUSY_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150.0
 """Shorter than the worker keeps a connection, longer than the simulated Discord waits for timers to end."""
 
-
 NO_PICTURES: Mapping[str, bytes] = MappingProxyType({})
 
 GetAdapter = Callable[[], Awaitable[bytes | None]]
 """Returns an adapter's file, None when it is gone."""
 NOT_WITH_ADAPTER = frozenset({404, 500})
 """How the worker answers a question for an adapter that it lacks, or that breaks it."""
-
 
 MessageType = TypeVar("MessageType", bound=Message)
 
@@ -82,9 +80,9 @@ class WorkerClient:
     async def perceive(
         self, picture: bytes, embedding_id: str | None = None, categories: Sequence[str] = ()
     ) -> Perception:
-        """Return what the worker sees in a picture (any format it reads).
+        """Return what the worker finds in a picture (any format it reads).
 
-        ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than
+        ``categories`` are what to search for in particular; ``embedding_id`` asks for the embedder of another pack than
         the worker's own.
 
         Raises UnknownEmbedderError, ImageError, and any other WorkerError, as everything here.
@@ -97,7 +95,7 @@ class WorkerClient:
     ) -> ReferenceView:
         """Return what of a picture is remembered; `fetch_picture` returns the picture itself, as it is stored.
 
-        ``box`` says where to look in it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
+        ``box`` says where to search it, or, if ``exact``, that this very box is the thing; ``embedding_id`` is as
         in `perceive`.
         """
         request = ReferRequest(picture=_sha256(picture), box=box, exact=exact, embedding_id=embedding_id)
@@ -179,7 +177,7 @@ class WorkerClient:
             return str(problem)
 
     async def sees_pictures(self) -> bool:
-        """Whether the pack's writer looks at pictures itself; asked once a session."""
+        """Whether the pack's writer sees pictures itself; asked once a session."""
         ready = await self._once_ready()
         return ready is not None and ready.sees_pictures
 

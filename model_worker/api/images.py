@@ -27,7 +27,7 @@ LONGEST_SIDE = 30_000
 MOST_STRETCHED = 20
 """The longer side in shorter ones: of a thinner strip little is left at the size that is looked at."""
 WORKING_SIDE = 2048
-"""Larger pictures are made smaller at once: nothing here looks at more."""
+"""Larger pictures are made smaller at once: no model here takes more."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
 BACKGROUND = (128, 128, 128)
 JPEG_QUALITIES = (88, 80, 70, 55, 40)

@@ -157,7 +157,7 @@ class MatchCurve(Table):
 
 
 class TextWriting(Table):
-    """The starter's text model, which is told what was seen."""
+    """The starter's text model, which is told in words what was found."""
 
     kind: Literal["text"] = "text"
 
@@ -246,7 +246,9 @@ class Pack(Table):
         if isinstance(self.embedder, OnePass) and not isinstance(self.regions, Windows):
             raise ValueError("a one-pass embedder takes its regions from windows")
         if self.verification is not None and not isinstance(self.writer, ImageTextWriting | LlavaWriting):
-            raise ValueError(f"a writer of kind {self.writer.kind} can't verify: it has to look at pictures here")
+            raise ValueError(
+                f"a writer of kind {self.writer.kind} can't verify: its model has to see pictures, and run here"
+            )
         return self
 
     @property

@@ -88,7 +88,7 @@ class Tag(Message):
 class PerceiveRequest(Message):
     """Asks what is in a picture that was sent before.
 
-    ``categories`` are what to look for in particular; ``embedding_id`` asks for the embedder of another pack than the
+    ``categories`` are what to search for in particular; ``embedding_id`` asks for the embedder of another pack than the
     worker's own.
     """
 

@@ -38,7 +38,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     learning.set_defaults(run=_learning)
     for command in (identify, scenes, verification, words, learning):
         command.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
-        command.add_argument("--pack", default=pack)
+        command.add_argument("--pack", default=pack, help="whose models are measured (default: %(default)s)")
 
 
 def add_calibrate_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
@@ -46,7 +46,7 @@ def add_calibrate_arguments(parser: argparse.ArgumentParser, pack: str) -> None:
     parser.add_argument("photos", type=Path, help="a folder with a folder a thing")
     parser.add_argument("--plot", type=Path, metavar="OUT", help="draw the reliability (PNG)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the result here, too")
-    parser.add_argument("--pack", default=pack)
+    parser.add_argument("--pack", default=pack, help="whose embedder is calibrated (default: %(default)s)")
     parser.set_defaults(run=_calibrate)
 
 

@@ -20,7 +20,7 @@ from bot.service.worker_client import WorkerClient
 from model_worker.api.packs import Verification
 from model_worker.api.protocol import Turn
 from model_worker.server.models import Models
-from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
+from tests.support.fake_models import FakePerceiver, FakeVerifier, FakeWriter
 from tests.support.served import TOKEN, served
 from tests.support.transactions import CountingPool
 
@@ -88,7 +88,7 @@ VERIFIED = Verification(uncertain=(0.2, 0.95), accept=0.5)
 WRITERS = {
     "blind": (FakeWriter(), None),
     "seeing": (FakeWriter(sees_pictures=True), None),
-    "verifying": (FakeLooker(yes=0.9), VERIFIED),
+    "verifying": (FakeVerifier(yes=0.9), VERIFIED),
 }
 
 

@@ -25,7 +25,7 @@ from model_worker.api.protocol import Candidate, VerifyRequest
 from model_worker.evaluation.identification import EmptyFolderError
 from model_worker.evaluation.verification import evaluate_verification
 from model_worker.server.models import Models
-from tests.support.fake_models import FakeLooker, FakePerceiver, FakeWriter
+from tests.support.fake_models import FakePerceiver, FakeVerifier, FakeWriter
 from tests.support.served import TOKEN, served
 
 ANNA = Actor(user_id=1, server_id=10, channel_id=100)
@@ -46,7 +46,7 @@ def of(colour: tuple[int, int, int]) -> bytes:
 @dataclass
 class Set:
     app: App
-    writer: FakeLooker
+    writer: FakeVerifier
 
     async def told(self, colour: tuple[int, int, int]) -> list[tuple[str, float]]:
         reply = await ask(self.app, ANNA, Question(text="who is this?", picture=of(colour)))
@@ -54,7 +54,7 @@ class Set:
 
 
 @asynccontextmanager
-async def knowing_red(pool: asyncpg.Pool, writer: FakeLooker, by: Verification | None = UNSURE) -> AsyncIterator[Set]:
+async def knowing_red(pool: asyncpg.Pool, writer: FakeVerifier, by: Verification | None = UNSURE) -> AsyncIterator[Set]:
     models = Models(pack="fake", perceiver=FakePerceiver(), writer=writer, verification=by)
     async with served(load=lambda: models) as worker:
         app = App(pool=pool, worker=worker.client)
@@ -63,39 +63,39 @@ async def knowing_red(pool: asyncpg.Pool, writer: FakeLooker, by: Verification |
 
 
 async def test_what_recall_is_unsure_of_is_confirmed(pool: asyncpg.Pool) -> None:
-    async with knowing_red(pool, FakeLooker(yes=0.9)) as known:
+    async with knowing_red(pool, FakeVerifier(yes=0.9)) as known:
         assert await known.told(YELLOW) == [("Red", 0.9)]
         assert await known.told(GREENISH) == [("Red", 0.9)]  # recall alone would have left it out
 
-    [(name, region, reference), _] = known.writer.looked_at
+    [(name, region, reference), _] = known.writer.verified
     assert name == "Red"
     assert np.allclose(region, YELLOW, atol=3)
     assert np.allclose(reference, RED, atol=3)
 
 
 async def test_what_recall_is_unsure_of_is_rejected(pool: asyncpg.Pool) -> None:
-    async with knowing_red(pool, FakeLooker(yes=0.1)) as known:
+    async with knowing_red(pool, FakeVerifier(yes=0.1)) as known:
         assert await known.told(YELLOW) == []
         assert await known.told(GREENISH) == []
 
 
 async def test_the_sure_and_the_hopeless_are_not_asked_about(pool: asyncpg.Pool) -> None:
-    async with knowing_red(pool, FakeLooker(yes=0.1)) as known:
+    async with knowing_red(pool, FakeVerifier(yes=0.1)) as known:
         assert await known.told(RED) == [("Red", 0.99)]
         known.writer.yes = 0.9
         assert await known.told(LIME) == []
-    assert known.writer.looked_at == []
+    assert known.writer.verified == []
 
 
 async def test_a_pack_that_does_not_verify_goes_by_recall_alone(pool: asyncpg.Pool) -> None:
-    async with knowing_red(pool, FakeLooker(yes=0.1), by=None) as known:
+    async with knowing_red(pool, FakeVerifier(yes=0.1), by=None) as known:
         assert await known.told(YELLOW) == [("Red", 0.89)]
         assert await known.told(GREENISH) == []
-    assert known.writer.looked_at == []
+    assert known.writer.verified == []
 
 
 async def test_a_writer_that_fails_leaves_it_to_recall(pool: asyncpg.Pool) -> None:
-    async with knowing_red(pool, FakeLooker(broken=True)) as known:
+    async with knowing_red(pool, FakeVerifier(broken=True)) as known:
         assert await known.told(YELLOW) == [("Red", 0.89)]
         assert await known.told(GREENISH) == []
 
@@ -103,7 +103,7 @@ async def test_a_writer_that_fails_leaves_it_to_recall(pool: asyncpg.Pool) -> No
 async def test_the_wire_takes_no_nonsense() -> None:
     unknown = "0" * 64
     async with served(
-        load=lambda: Models(pack="fake", perceiver=FakePerceiver(), writer=FakeLooker(), verification=UNSURE)
+        load=lambda: Models(pack="fake", perceiver=FakePerceiver(), writer=FakeVerifier(), verification=UNSURE)
     ) as worker:
         request = VerifyRequest(picture=unknown, candidates=(Candidate(box=WHOLE, reference=unknown, name="Red"),))
         with pytest.raises(WorkerRefusedError, match="isn't here"):
@@ -151,7 +151,7 @@ def photos(folder: Path) -> Path:
     return folder
 
 
-class Judge(FakeLooker):
+class Judge(FakeVerifier):
     """Says yes where the colours are near, as a good writer would, or, if it is bad, where they aren't."""
 
     bad = False

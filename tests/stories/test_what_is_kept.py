@@ -24,8 +24,6 @@ from tests.support.tables import OWNED_TABLES
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
 
 README = Path(__file__).parents[2] / "README.md"
-BY_ITSELF = timedelta(minutes=5)
-"""How long what is due may still wait for the job that deletes it."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Models that see and write at once, for tests of the HTTP interface alone: what is true of any pack is tried with
+"""Models that perceive and write at once, for tests of the HTTP interface alone: what is true of any pack is tried with
 them, fast and with timing under control. The only fake in the tests besides Discord itself.
 """
 
@@ -19,13 +19,13 @@ from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
 
 
-@dataclass(frozen=True)
-class FakeSight:
+@dataclass(frozen=True, slots=True)
+class FakeDetections:
     regions: tuple[Region, ...]
     tags: tuple[Tag, ...]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FakePerceiver:
     """Its embedding is the picture's mean colour; it notes the sizes of its batches.
 
@@ -46,13 +46,15 @@ class FakePerceiver:
 
     def perceive(
         self, pictures: Sequence[Image.Image], categories: Sequence[Sequence[str]] | None = None
-    ) -> list[FakeSight]:
+    ) -> list[FakeDetections]:
         self.batches.append(len(pictures))
         self.categories = [] if categories is None else [list(category) for category in categories]
         time.sleep(self.pause)
         if self.broken:
             raise RuntimeError("out of memory, say")
-        return [FakeSight((self.refer(picture),), (Tag(label="picture", probability=0.9),)) for picture in pictures]
+        return [
+            FakeDetections((self.refer(picture),), (Tag(label="picture", probability=0.9),)) for picture in pictures
+        ]
 
     def embed(self, picture: Image.Image, box: Box) -> Region:
         return self.refer(picture, box)
@@ -69,7 +71,7 @@ class FakeFeatures:
     misses: int = 0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class FakeWriter:
     """Says the question back, word by word."""
 
@@ -94,21 +96,21 @@ class FakeWriter:
             yield pieces
 
 
-@dataclass
-class FakeLooker(FakeWriter):
-    """Looks at pairs of pictures, too, and notes them: the name, and the mean colours of region and reference."""
+@dataclass(kw_only=True)
+class FakeVerifier(FakeWriter):
+    """Verifies pairs of pictures, too, and notes them: the name, and the mean colours of region and reference."""
 
     sees_pictures: bool = True
     yes: float = 0.9
     broken: bool = False
     features: FakeFeatures = field(default_factory=FakeFeatures)
-    looked_at: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    verified: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
     def verify(self, pairs: Sequence[ImagePair]) -> list[float]:
         if self.broken:
             raise RuntimeError("out of memory, say")
         for pair in pairs:
-            self.looked_at.append((pair.name, _mean_colour(pair.region), _mean_colour(pair.reference)))
+            self.verified.append((pair.name, _mean_colour(pair.region), _mean_colour(pair.reference)))
         return [self.yes] * len(pairs)
 
 
