@@ -81,3 +81,11 @@ class FileTooLargeError(AttachmentError):
 
 class FileNotFetchedError(AttachmentError):
     """Discord didn't give the file: it is gone, or its address expired."""
+
+
+class ArchiveBusyError(UserFacingError):
+    """Other people's archives are being read, and it takes long."""
+
+
+class ImportExpiredError(UserFacingError):
+    """The file was read too long ago, or has been imported."""

@@ -34,10 +34,14 @@ from model_worker.api.images import LARGEST_BYTES
 
 MAX_ENTRIES = 20_000
 """Files in one archive."""
-MAX_BYTES = 600_000_000
-"""Of all files in one archive, once they are unpacked."""
-LARGEST_JSON = 50_000_000
-"""Bytes."""
+MAX_BYTES = 120_000_000
+"""Of all files in one archive, once they are unpacked: pictures don't get much larger by that."""
+LARGEST_JSON = 40_000_000
+"""Bytes: the embeddings of a full memory, which aren't read, are most of it."""
+MAX_VALUES = 2_000_000
+"""In one JSON: each takes some hundred bytes of memory, however short it is in the file."""
+SEPARATORS = (b",", b"[", b"{", b":")
+"""There are at least as many of these as there are values; those in texts count, too."""
 STRUCTURE = {
     "model_type": ProblemKind.NOT_AN_OBJECT,
     "dataclass_type": ProblemKind.NOT_AN_OBJECT,
@@ -298,6 +302,8 @@ def _checked(archive: Archive, problems: Sequence[ArchiveProblem]) -> Archive:
 def _json(data: bytes, file: str) -> object:
     if len(data) > LARGEST_JSON:
         raise ArchiveError.of(ProblemKind.FILE_TOO_LARGE, file=file)
+    if sum(map(data.count, SEPARATORS)) > MAX_VALUES:
+        raise ArchiveError.of(ProblemKind.TOO_MUCH, file=file)
     try:
         content: object = json.loads(data.decode("utf-8-sig"))
     except ValueError as error:

@@ -32,6 +32,8 @@ from db.names import InvalidTextError, check_category, check_info, check_name
 from db.types import NO_CHANNEL, Channel, Source, Vector, Verdict
 
 VERSION: Final = 1
+LARGEST_FILE = 50_000_000
+"""Bytes of an archive: more than one part of an export has."""
 MAX_PROBLEMS = 10
 LONGEST_VECTOR = 8192
 LARGEST_COUNT = 2_000_000_000
@@ -44,6 +46,7 @@ FORMER_VERDICTS = {"not_them": Verdict.INCORRECT}
 class ProblemKind(StrEnum):
     """What is wrong with a file that was to be imported."""
 
+    TOO_MUCH = "too_much"
     NESTED_TOO_DEEPLY = "nested_too_deeply"
     NOT_A_ZIP = "not_a_zip"
     TOO_MANY_FILES = "too_many_files"

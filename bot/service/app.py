@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import asyncpg
 
+from bot.archive.bounded import ArchiveReader
 from bot.service.worker_client import WorkerClient
 from db.types import Channel, OwnerId, Viewer
 
@@ -23,6 +24,7 @@ class App:
     pool: asyncpg.Pool
     worker: WorkerClient
     min_concepts_to_train: int | None = None
+    archives: ArchiveReader = field(default_factory=ArchiveReader)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
-from bot.archive.reader import read_archive
 from bot.archive.schema import (
-    MAX_PROBLEMS,
     Archive,
     ArchivedAnswer,
     ArchivedConcept,
@@ -18,24 +16,18 @@ from bot.archive.schema import (
     ArchivedEmbedding,
     ArchivedNote,
     ArchivedReference,
-    ArchiveError,
-    ArchiveProblem,
-    ProblemKind,
 )
 from bot.archive.writer import write_archives
 from bot.service import learning, permissions
 from bot.service.app import Actor, App
-from bot.service.references import ReadyReference, make_ready
 from bot.service.reports import Learning
-from db import admission, archives, concepts, consent, erasure, footprint, purging, spoken
-from db.archives import Arriving, WholeConcept
+from db import archives, consent, erasure, footprint, purging, spoken
+from db.archives import WholeConcept
 from db.errors import AuthorObjectedError
-from db.names import check_info, name_key
-from db.notes import Note, joined, new_note
+from db.notes import Note, joined
 from db.pool import viewing
 from db.spoken import Spoken
-from db.types import NO_CHANNEL, Erased, InPublic, NewConcept, OwnerId, Stored, Viewer
-from model_worker.api.errors import ImageError
+from db.types import NO_CHANNEL, Erased, InPublic, OwnerId, Stored, Viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,19 +47,6 @@ class Export:
 
     name: str
     data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ImportPlan:
-    """What an import would do: what is new, and what is left as it is because its name is there already."""
-
-    new: tuple[ArchivedConcept, ...]
-    known: tuple[str, ...]
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures would be stored."""
-        return sum(len(concept.references) for concept in self.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,43 +93,6 @@ async def export(app: App, actor: Actor, largest: int) -> list[Export]:
             name = f"keepsake-shared-{owner.removeprefix('server:')}"
             files += _named(name, await asyncio.to_thread(write_archives, archive, largest))
     return files
-
-
-async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
-    """Return what importing this file would do, without doing it.
-
-    What it says of corrections is not among that: recall goes by them, and their vectors could be anybody's invention.
-
-    Raises ArchiveError when something in it can't be used, LimitReachedError, RateLimitedError, and a WorkerError when
-    the worker can't look at its pictures.
-    """
-    async with viewing(app.pool, actor.viewer) as connection:
-        await permissions.count_use(connection, actor, permissions.IMPORTS)
-    archive = await asyncio.to_thread(read_archive, data)
-    problems = await _unreadable_pictures(app, archive.concepts)
-    if problems:
-        raise ArchiveError(problems)
-    async with viewing(app.pool, actor.viewer) as connection:
-        mine = await concepts.list_concepts(connection, actor.personal_memory, limit=1_000_000)
-        keys = {name_key(concept.name) for concept in mine}
-        new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
-        await admission.check_may_put(connection, actor.personal_memory, len(new))
-    known = tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys)
-    return ImportPlan(new, known)
-
-
-async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
-    """Import what was planned: all of it or nothing; returns how many concepts.
-
-    Embeddings are made anew from the pictures: those in a file could be anybody's invention.
-
-    Raises NameTakenError when the memory changed meanwhile, LimitReachedError, WorkerUnavailableError,
-    WorkerBusyError, WorkerRefusedError.
-    """
-    arriving = [await _arriving(app, actor, concept) for concept in plan.new]
-    async with viewing(app.pool, actor.viewer) as connection:
-        await archives.bring_in(connection, arriving)
-    return len(arriving)
 
 
 async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
@@ -289,68 +231,3 @@ def _named(name: str, parts: Sequence[bytes]) -> list[Export]:
     if len(parts) == 1:
         return [Export(f"{name}.zip", parts[0])]
     return [Export(f"{name}-{number}-of-{len(parts)}.zip", part) for number, part in enumerate(parts, start=1)]
-
-
-async def _unreadable_pictures(app: App, found: Sequence[ArchivedConcept]) -> tuple[ArchiveProblem, ...]:
-    """Return which pictures the worker can't read; each distinct one is sent to it once."""
-    problems: list[ArchiveProblem] = []
-    looked_at: set[str] = set()
-    for concept in found:
-        for reference in concept.references:
-            if reference.sha256 in looked_at:
-                continue
-            looked_at.add(reference.sha256)
-            try:
-                await app.worker.check_picture(reference.content)
-            except ImageError as error:
-                kind = ProblemKind.PICTURE_UNREADABLE
-                problems.append(ArchiveProblem(kind=kind, concept=concept.name, cause=error))
-                if len(problems) == MAX_PROBLEMS:
-                    return tuple(problems)
-    return tuple(problems)
-
-
-async def _ready(app: App, actor: Actor, reference: ArchivedReference) -> ReadyReference:
-    return await make_ready(
-        app, actor, actor.personal_memory, reference.content, reference.box, exact=True, source=reference.source
-    )
-
-
-def _said_by(actor: Actor, concept: ArchivedConcept) -> tuple[Note, ...]:
-    """Return the notes of a concept as they are imported: whoever said them once, who imports them says them now."""
-    info = check_info(concept.info)
-    found = [note for note in concept.notes if note.text]
-    if "\n".join(note.text for note in found) != info:
-        found = [ArchivedNote(text=info, said_at=concept.created_at, said=concept.learned)] if info else []
-    return tuple(
-        replace(new_note(note.text, actor.user_id, note.said, note.said_at), meant_at=note.meant_at) for note in found
-    )
-
-
-async def _arriving(app: App, actor: Actor, concept: ArchivedConcept) -> Arriving:
-    ordered = sorted(concept.references, key=lambda reference: not reference.is_avatar)
-    references = [
-        replace(
-            (await _ready(app, actor, reference)).reference,
-            created_at=reference.created_at,
-        )
-        for reference in ordered
-    ]
-    new = NewConcept(
-        owner_id=actor.personal_memory,
-        name=concept.name,
-        info=concept.info,
-        category=concept.category,
-        created_by=actor.user_id,
-        reference=references[0],
-        learned=concept.learned,
-        linked_user=concept.linked_user,
-    )
-    return Arriving(
-        new=new,
-        more=tuple(references[1:]),
-        notes=_said_by(actor, concept),
-        created_at=concept.created_at,
-        times_recognised=concept.times_recognised,
-        last_seen=concept.last_seen,
-    )

@@ -23,6 +23,8 @@ EXPORTED = "This is everything I keep about you. Nobody else can see this messag
 IMPORT_HINT = "A zip that I exported, or a zip with a RAP memory file and its pictures."
 NOTHING_NEW = "There is nothing new in it: you have all of that already."
 
+NOT_IMPORTED = "-# Corrections (“right”, “not them”) and answers stay out: what I recognise people by, I make myself."
+
 
 def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
     """Return what an import would do."""
@@ -37,7 +39,7 @@ def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
         lines.append(
             f"- You already have {plural(len(known), 'name')}, and I'd leave them as they are: {names_of(known)}"
         )
-    return "\n".join([*lines, "Nothing has changed so far. I import all of it or nothing."])
+    return "\n".join([*lines, NOT_IMPORTED, "Nothing has changed so far. I import all of it or nothing."])
 
 
 def imported(count: int) -> str:
@@ -62,6 +64,7 @@ def _concept(item: ArchiveProblem) -> str:
 
 
 SENTENCES: dict[ProblemKind, Callable[[ArchiveProblem, str], str]] = {
+    ProblemKind.TOO_MUCH: lambda _, __: "That file takes more time or memory to read than I have for a single one.",
     ProblemKind.NESTED_TOO_DEEPLY: lambda _, __: "That file is nested too deeply to be a memory.",
     ProblemKind.NOT_A_ZIP: lambda _, __: "That isn't a zip file that I can read, or not all of it arrived.",
     ProblemKind.TOO_MANY_FILES: lambda item, _: (

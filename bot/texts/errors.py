@@ -297,6 +297,16 @@ def _(error: ArchiveError) -> str:
 
 
 @for_error.register
+def _(_error: bot.ArchiveBusyError) -> str:
+    return "Other people's files are waiting to be read just now. Please try again in a minute."
+
+
+@for_error.register
+def _(_error: bot.ImportExpiredError) -> str:
+    return "I don't have that file any more, or it is imported already. Please send it again."
+
+
+@for_error.register
 def _(_error: worker.WorkerError) -> str:
     return "The model server couldn't do that. Please try again in a moment."
 

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 
 import discord
 
+from bot.archive.schema import LARGEST_FILE
 from bot.errors import FileNotFetchedError, FileTooLargeError
 from db.types import Source
 from model_worker.api.images import LARGEST_BYTES
-
-LARGEST_FILE = 50_000_000
-"""Bytes of an archive: more than one part of an export has."""
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".heic", ".heif", ".avif")
 

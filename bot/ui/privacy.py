@@ -8,9 +8,11 @@ import discord
 from discord import ui
 
 from bot import texts
-from bot.service import privacy
+from bot.archive.schema import LARGEST_FILE
+from bot.service import importing, privacy
 from bot.service.app import Actor, App
-from bot.service.privacy import Export, ImportPlan, Report
+from bot.service.importing import ImportPlan
+from bot.service.privacy import Export, Report
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.cards import ActionButton, Card, ChoiceMenu, FileField, Form, Interaction, Item, TextField, rows, whisper
@@ -119,7 +121,7 @@ class PrivacyCard(LearningCard):
     async def export(self, interaction: Interaction) -> None:
         """Send them everything that is stored about them."""
         await interaction.response.defer(ephemeral=True, thinking=True)
-        largest = min(interaction.filesize_limit, attachments.LARGEST_FILE) - MARGIN
+        largest = min(interaction.filesize_limit, LARGEST_FILE) - MARGIN
         exports = await privacy.export(self.app, actor_of(interaction), largest)
         for group in _groups(exports, largest):
             files = [discord.File(io.BytesIO(export.data), export.name) for export in group]
@@ -146,7 +148,7 @@ class ImportForm(Form):
         """Show the plan."""
         await interaction.response.defer()
         data = await attachments.read_file(self._file.file)
-        plan = await privacy.plan_import(self._card.app, actor_of(interaction), data)
+        plan = await importing.plan_import(self._card.app, actor_of(interaction), data)
         await ImportPlanCard(self._card, plan).show(interaction)
 
 
@@ -158,7 +160,7 @@ class ImportPlanCard(Card):
         self._opened_from = opened_from
         self._plan = plan
         self.add(
-            ui.TextDisplay(texts.archives.plan([concept.name for concept in plan.new], plan.pictures, plan.known)),
+            ui.TextDisplay(texts.archives.plan(plan.new, plan.pictures, plan.known)),
             ui.ActionRow(
                 *([ActionButton("Import", self.carry_out, GREEN, custom_id="yes")] if plan.new else []),
                 ActionButton("Back", opened_from.again, custom_id="back"),
@@ -168,7 +170,7 @@ class ImportPlanCard(Card):
     async def carry_out(self, interaction: Interaction) -> None:
         """Do it."""
         await interaction.response.defer()
-        count = await privacy.carry_out(self._opened_from.app, actor_of(interaction), self._plan)
+        count = await importing.carry_out(self._opened_from.app, actor_of(interaction), self._plan)
         await self._opened_from.again(interaction)
         await whisper(interaction, texts.archives.imported(count))
 

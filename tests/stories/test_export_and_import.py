@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from bot.demo import pictures
-from bot.service import feedback, memories, privacy
+from bot.service import feedback, importing, memories, privacy
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
 from bot.service.remember import add_picture, remember
@@ -84,11 +84,11 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
     pool = await open_pool(app_url(empty_database_url), largest=2)
     elsewhere = App(pool=pool, worker=app.worker)
     try:
-        plan = await privacy.plan_import(elsewhere, ANNA, files[0].data)
+        plan = await importing.plan_import(elsewhere, ANNA, files[0].data)
         assert (len(plan.new), plan.pictures, plan.known) == (2, 3, ())
         with psycopg.connect(empty_database_url) as administrator:
             assert administrator.execute("SELECT count(*) FROM concept").fetchone() == (0,)
-        assert await privacy.carry_out(elsewhere, ANNA, plan) == 2
+        assert await importing.carry_out(elsewhere, ANNA, plan) == 2
 
         before, after = await everything(app.pool), await everything(pool)
         assert after[0] == before[0]
@@ -96,7 +96,7 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
         assert (len(before[2]), len(after[2])) == (5, 3)
         assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=False))
 
-        again = await privacy.plan_import(elsewhere, ANNA, files[0].data)
+        again = await importing.plan_import(elsewhere, ANNA, files[0].data)
         assert (again.new, len(again.known)) == ((), 2)
     finally:
         pool.terminate()
@@ -108,7 +108,7 @@ async def test_a_memory_too_large_for_one_file_comes_in_several(app: App) -> Non
     assert len(files) > 1
     assert all(len(file.data) <= 350_000 for file in files)
     await privacy.erase(app, ANNA)
-    plan = await privacy.plan_import(app, ANNA, files[0].data)
+    plan = await importing.plan_import(app, ANNA, files[0].data)
     assert plan.new
 
 
@@ -118,5 +118,5 @@ async def test_what_was_shared_is_exported_apart(app: App) -> None:
     await remember(app, Actor(user_id=2, server_id=10), "The cat", pictures.png(pictures.cat()), share=True)
     files = await privacy.export(app, ANNA, LARGEST)
     assert [file.name for file in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
-    plan = await privacy.plan_import(app, ANNA, files[1].data)
-    assert [concept.name for concept in plan.new] == ["The cup"]
+    plan = await importing.plan_import(app, ANNA, files[1].data)
+    assert plan.new == ("The cup",)

@@ -1,0 +1,161 @@
+"""Reading a stranger's archive within bounds: in a process of its own, one at a time for the whole bot.
+
+What that process says is believed no more than the file was: every line and picture has a largest size, and is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from pydantic import ValidationError
+
+from bot.archive.child import Cause, Head, Problem
+from bot.archive.reader import MAX_BYTES, MAX_ENTRIES
+from bot.archive.schema import READING, Archive, ArchivedConcept, ArchiveError, ArchiveProblem, ProblemKind
+from bot.errors import ArchiveBusyError, ImportExpiredError
+from db.names import InvalidTextError
+from model_worker.api.settings import child_environment
+
+MAX_SECONDS = 30
+MAX_SECONDS_TO_WAIT = 60
+"""For the archives that came before."""
+LONGEST_LINE = 4_000_000
+"""Bytes: a concept with ten pictures and a long text has some ten thousand, the list of all pictures two million."""
+ROOT = Path(__file__).parents[2]
+MAX_HELD = 4
+"""Archives that wait for their owner to say yes; one more, and the oldest has to be sent again."""
+FEW_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A thread's stack counts as memory that the process may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveReader:
+    """Reads archives, one after the other, and holds the last few of them till their owners decide."""
+
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _held: OrderedDict[UUID, tuple[ArchivedConcept, ...]] = field(default_factory=OrderedDict)
+
+    def hold(self, concepts: tuple[ArchivedConcept, ...]) -> UUID:
+        """Hold what was read; returns under which key."""
+        key = uuid4()
+        self._held[key] = concepts
+        while len(self._held) > MAX_HELD:
+            self._held.popitem(last=False)
+        return key
+
+    def take(self, key: UUID) -> tuple[ArchivedConcept, ...]:
+        """Return what was held, and hold it no longer. Raises ImportExpiredError."""
+        try:
+            return self._held.pop(key)
+        except KeyError as error:
+            raise ImportExpiredError from error
+
+    async def read(self, data: bytes) -> Archive:
+        """Read what may be imported of an archive: concepts with their pictures, without embeddings and corrections.
+
+        Raises ArchiveError with what is wrong with it, ArchiveBusyError when too many wait to be read.
+        """
+        try:
+            async with asyncio.timeout(MAX_SECONDS_TO_WAIT):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise ArchiveBusyError from error
+        try:
+            async with asyncio.timeout(MAX_SECONDS), _child() as child:
+                return await _exchange(child, data)
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValidationError) as error:
+            raise ArchiveError.of(ProblemKind.TOO_MUCH) from error
+        finally:
+            self._turn.release()
+
+
+@asynccontextmanager
+async def _child() -> AsyncIterator[Process]:
+    """Start the process that reads; it is gone with the block."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot.archive.child",
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+        limit=LONGEST_LINE,
+        cwd=ROOT,
+        env=child_environment(FEW_THREADS),
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _exchange(child: Process, data: bytes) -> Archive:
+    """Give the process the file, and take what it says of it."""
+    assert child.stdin is not None and child.stdout is not None  # noqa: S101, PT018 (they are pipes)
+    giving = asyncio.create_task(_give(child.stdin, data))
+    try:
+        return await _taken(child.stdout)
+    finally:
+        giving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await giving
+
+
+async def _give(pipe: StreamWriter, data: bytes) -> None:
+    with contextlib.suppress(ConnectionError):  # it ended early, and says why, or not
+        pipe.write(data)
+        await pipe.drain()
+        pipe.close()
+
+
+async def _taken(pipe: StreamReader) -> Archive:
+    head = Head.model_validate_json(await pipe.readuntil(b"\n"))
+    if head.problems:
+        raise ArchiveError(tuple(_problem(said) for said in head.problems))
+    if len(head.pictures) > MAX_ENTRIES or sum(size for _, size in head.pictures) > MAX_BYTES:
+        raise ArchiveError.of(ProblemKind.TOO_MUCH)
+    concepts = [await _concept(pipe) for _ in range(min(head.concepts, MAX_ENTRIES))]
+    pictures = {digest: await _picture(pipe, digest, size) for digest, size in head.pictures}
+    return Archive(concepts=tuple(_with_pictures(concept, pictures) for concept in concepts))
+
+
+async def _concept(pipe: StreamReader) -> ArchivedConcept:
+    return ArchivedConcept.model_validate_json(await pipe.readuntil(b"\n"), context=READING)
+
+
+async def _picture(pipe: StreamReader, digest: str, size: int) -> bytes:
+    content = await pipe.readexactly(size)
+    if sha256(content).hexdigest() != digest:
+        raise ArchiveError.of(ProblemKind.TOO_MUCH)
+    return content
+
+
+def _with_pictures(concept: ArchivedConcept, pictures: Mapping[str, bytes]) -> ArchivedConcept:
+    references = [item.model_copy(update={"content": pictures.get(item.sha256, b"")}) for item in concept.references]
+    return concept.model_copy(update={"references": tuple(references)})
+
+
+def _problem(said: Problem) -> ArchiveProblem:
+    cause = None if said.cause is None else _cause(said.cause)
+    given = {name: getattr(said, name) for name in Problem.model_fields if name != "cause"}
+    return ArchiveProblem(**given, cause=cause)
+
+
+def _cause(said: Cause) -> InvalidTextError:
+    kinds = {kind.__name__: kind for kind in InvalidTextError.__subclasses__()}
+    kind = kinds.get(said.error, InvalidTextError)
+    return kind(**{given.name: getattr(said, given.name) for given in fields(kind)})
