@@ -3,8 +3,9 @@
 ``DATABASE_URL`` is the administrator's: it may create tables and roles. The app never works through it: a
 superuser isn't bound by row-level security. The app's URL is, in this order:
 
-1. ``KEEPSAKE_APP_DATABASE_URL``, for a login role of your own (``GRANT keepsake_app TO it``); then processes
-   that only use the memory don't need ``DATABASE_URL`` at all;
+1. ``KEEPSAKE_APP_DATABASE_URL``: of ``keepsake_app`` with a password of your choice, which migrating gives it, or of a
+   login role of your own (``GRANT keepsake_app TO it``). With it neither the bot nor a trainer needs
+   ``DATABASE_URL``: migrating is then a step of its own (`keepsake-db migrate`), and so is its secret;
 2. ``DATABASE_URL`` with the role ``keepsake_app`` in place of the administrator, and a password derived from
    theirs (HMAC-SHA-256). Every machine that knows ``DATABASE_URL`` derives the same one, so nothing needs to
    be stored. `db.setup.migrate.migrate` gives the role this password. Without an administrator's password
@@ -19,6 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from db.errors import DatabaseSetupError
 from db.locks import LOCK_APP_ROLE
@@ -65,8 +67,8 @@ def open_app_role(database_url: str) -> None:
     url = app_url(database_url)
     if why_not_log_in(url) is None:
         return
-    if DatabaseSettings.read().app_database_url is None:
-        _give_login(database_url)
+    if conninfo_to_dict(url).get("user") == APP_ROLE:
+        _give_login(database_url, conninfo_to_dict(url).get("password"))
     reason = why_not_log_in(url)
     if reason is not None:
         raise DatabaseSetupError(
@@ -99,13 +101,12 @@ def why_not_log_in(url: str) -> str | None:
     return None
 
 
-def _give_login(database_url: str) -> None:
+def _give_login(database_url: str, password: object) -> None:
     with psycopg.connect(database_url, connect_timeout=10) as connection:
         connection.execute(LOCK_APP_ROLE)
-        password = _app_password(database_url)
         command = sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(APP_ROLE))
         if password is not None:
             # Hashed here, so that the password itself never stands in the server's log.
-            scrambled = connection.pgconn.encrypt_password(password.encode(), APP_ROLE.encode(), b"scram-sha-256")
+            scrambled = connection.pgconn.encrypt_password(str(password).encode(), APP_ROLE.encode(), b"scram-sha-256")
             command += sql.SQL(" PASSWORD {}").format(sql.Literal(scrambled.decode()))
         connection.execute(command)

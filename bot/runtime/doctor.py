@@ -92,8 +92,9 @@ async def _discord(settings: Settings) -> list[Finding]:
 
 async def _database(settings: Settings) -> list[Finding]:
     try:
-        if settings.database_url is not None:
-            return await asyncio.to_thread(_inspected, settings, settings.database_url.get_secret_value())
+        url = settings.database_url or settings.app_database_url
+        if url is not None:
+            return await asyncio.to_thread(_inspected, settings, url.get_secret_value())
         return await asyncio.to_thread(_inspected_embedded, settings)
     except DatabaseSetupError as problem:
         return [Finding.wrong("database", redacted(problem))]

@@ -18,7 +18,7 @@ from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.pool import open_pool
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
-from db.setup.migrate import migrate
+from db.setup.migrate import check_migrated, migrate
 from db.setup.redaction import redacted
 from model_worker.api.packs import PackError, load_pack
 from model_worker.api.recipes import recipe_of
@@ -46,21 +46,30 @@ async def running_services(settings: Settings, progress: Progress) -> AsyncItera
     Raises ServiceError.
     """
     async with AsyncExitStack() as stack:
-        url = await _migrated_database(settings, stack, progress)
+        url = await _database(settings, stack, progress)
         pool = await _pool(url, stack)
         process = await _worker_process(settings, stack, progress) if settings.worker_url is None else None
         client = _worker_client(settings, process)
         stack.push_async_callback(client.close)
         app = App(pool=pool, worker=client, min_concepts_to_train=_min_concepts_to_train(settings.pack))
-        yield Services(app, app_url(url), process)
+        yield Services(app, url, process)
 
 
-async def _migrated_database(settings: Settings, stack: AsyncExitStack, progress: Progress) -> str:
-    """Return the administrator's URL of the database, once it runs and has all migrations."""
+async def _database(settings: Settings, stack: AsyncExitStack, progress: Progress) -> str:
+    """Return the app role's URL of a database that has all migrations: no other is kept while the bot runs.
+
+    With the app role's URL alone nothing is migrated: that was a step of its own (`keepsake-db migrate`).
+    """
     progress("database: starting")
     try:
-        url = await _database_url(settings, stack)
-        applied = await asyncio.to_thread(migrate, url)
+        if settings.database_url is None and settings.app_database_url is not None:
+            url = settings.app_database_url.get_secret_value()
+            await asyncio.to_thread(check_migrated, url)
+            applied: list[str] = []
+        else:
+            administrators = await _administrators_url(settings, stack)
+            applied = await asyncio.to_thread(migrate, administrators)
+            url = app_url(administrators)
     except (DatabaseSetupError, DatabaseUnavailableError) as problem:
         raise ServiceError(redacted(f"database: {problem.__cause__ or problem}")) from problem
     progress(f"database: ready{f' ({len(applied)} migrations applied)' if applied else ''}")
@@ -69,14 +78,14 @@ async def _migrated_database(settings: Settings, stack: AsyncExitStack, progress
 
 async def _pool(url: str, stack: AsyncExitStack) -> asyncpg.Pool:
     try:
-        pool = await open_pool(app_url(url))
+        pool = await open_pool(url)
     except (DatabaseSetupError, DatabaseUnavailableError) as problem:
         raise ServiceError(redacted(f"database: {problem.__cause__ or problem}")) from problem
     stack.push_async_callback(_close, pool)
     return pool
 
 
-async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:
+async def _administrators_url(settings: Settings, stack: AsyncExitStack) -> str:
     """Return the administrator's URL of the database that is set, or of the embedded one, started."""
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()

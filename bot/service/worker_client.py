@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 from pydantic import ValidationError
 
 from db.geometry import Box
@@ -46,6 +47,8 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
 REQUEST_SECONDS = 300.0
 """For a request as a whole, a streamed answer too: a worker that dribbles holds nobody for longer."""
+LONGEST_ANSWER = 1_000_000
+"""Bytes of a streamed answer, some hundred times what a writer may write."""
 PART_BYTES = 64 * 1024
 BUSY_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150.0
@@ -130,7 +133,7 @@ class WorkerClient:
         if pictures and await self.sees_pictures():
             await self._send_missing(pictures)
         async with self._answering(request, adapter) as response:
-            async for line in response.content:
+            async for line in _lines(response):
                 said = _read(AnswerLine, line)
                 if said.error is not None:
                     raise error_from_wire(said.error)
@@ -288,6 +291,20 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int = LARGEST_MESSA
             response.close()
             raise WorkerUnavailableError(detail=f"it answered more than {max_bytes:,} bytes")
     return b"".join(parts)
+
+
+async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield the lines of an answer. Raises WorkerUnavailableError when one, or all of them, are longer than any."""
+    left = LONGEST_ANSWER
+    try:
+        async for line in response.content:
+            left -= len(line)
+            if left < 0:
+                raise ValueError("too many lines")
+            yield line
+    except (ValueError, LineTooLong) as error:
+        response.close()
+        raise WorkerUnavailableError(detail=f"it answered more than {LONGEST_ANSWER:,} bytes") from error
 
 
 def _sha256(picture: bytes) -> str:

@@ -14,7 +14,7 @@ from psycopg.abc import Query
 from db import job_queue
 from db.errors import DatabaseSetupError, MigrationError
 from db.locks import LOCK_MIGRATIONS
-from db.roles import open_app_role
+from db.roles import open_app_role, why_not_log_in
 from db.setup.redaction import redacted
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
@@ -113,6 +113,16 @@ def status(url: str, folder: Path = MIGRATIONS) -> Status:
         raise DatabaseSetupError(f"The database can't be asked: {_first_line(error)}") from error
     pending = _still_to_apply(migrations, applied)
     return Status(tuple(entry.name for entry in applied), tuple(migration.name for migration in pending))
+
+
+def check_migrated(app_url: str) -> None:
+    """Check that a database has all migrations, through the app role's URL. Raises DatabaseSetupError if it hasn't."""
+    pending = status(app_url).pending
+    if pending:
+        raise DatabaseSetupError(f"Migrations are missing ({', '.join(pending)}): run `keepsake-db migrate`.")
+    reason = why_not_log_in(app_url)
+    if reason is not None:
+        raise DatabaseSetupError(f"The app role can't be used: {reason}.")
 
 
 def read_migrations(folder: Path = MIGRATIONS) -> list[Migration]:

@@ -76,8 +76,8 @@ class DatabaseSettings(EnvironmentSettings):
     app_database_url: PostgresUrl | None = variable(
         "KEEPSAKE_APP_DATABASE_URL",
         without="`DATABASE_URL` with the role `keepsake_app`",
-        description="the URL of a login role of your own that was granted `keepsake_app`; "
-        "a trainer that has it needs no `DATABASE_URL`",
+        description="the URL of `keepsake_app` with a password of your choice, or of a role of yours that was "
+        "granted it; with it bot and trainer need no `DATABASE_URL`, and `keepsake-db migrate` is a step of its own",
     )
     administrator_password: SecretStr | None = variable(
         "PGPASSWORD",

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import LineTooLong
 
 from model_worker.api.errors import WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
@@ -25,6 +26,10 @@ log = logging.getLogger("keepsake.worker")
 MAX_TURNS = 8
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 60.0
+REQUEST_SECONDS = 300.0
+"""For an answer as a whole: a server that dribbles holds a place in the batch for no longer."""
+LONGEST_ANSWER = 4_000_000
+"""Bytes on the wire: each word comes in an envelope of some hundred bytes."""
 CANCEL_SECONDS = 0.1
 
 
@@ -60,7 +65,7 @@ class ServedWriter:
     async def _write_all(
         self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event], pieces: queue.Queue[Pieces | None]
     ) -> None:
-        timeout = aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, headers=self._headers) as session:
             writing = [
                 self._until_cancelled(self._write_one(session, index, item, pieces), event)
@@ -89,16 +94,23 @@ class ServedWriter:
             "stream": True,
         }
         try:
-            async with session.post(f"{self._writing.url.rstrip('/')}/chat/completions", json=body) as response:
-                if response.status >= 400:
-                    log.warning("The writer answered %s: %s", response.status, (await response.text())[:300])
+            address = f"{self._writing.url.rstrip('/')}/chat/completions"
+            # A redirect would carry the pictures, and perhaps the key, to somebody whom the host never named.
+            async with session.post(address, json=body, allow_redirects=False) as response:
+                if response.status >= 300:
+                    said = (await response.content.read(300)).decode(errors="replace")
+                    log.warning("The writer answered %s: %s", response.status, said)
                     pieces.put([(index, WriterUnavailableError() if response.status >= 500 else WriterRefusedError())])
                     return
+                left = LONGEST_ANSWER
                 async for line in response.content:
+                    left -= len(line)
+                    if left < 0:
+                        raise ValueError("it answers without end")
                     piece = _piece_of(line)
                     if piece:
                         pieces.put([(index, piece)])
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, LineTooLong, TimeoutError, ValueError) as error:
             log.warning("The writer can't be reached: %s", error)
             pieces.put([(index, WriterUnavailableError())])
 

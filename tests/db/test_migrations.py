@@ -23,7 +23,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url, derived_app_url, why_not_log_in
 from db.setup import cli, health
 from db.setup.embedded import EmbeddedPostgres
-from db.setup.migrate import MIGRATIONS, migrate, read_migrations, status
+from db.setup.migrate import MIGRATIONS, check_migrated, migrate, read_migrations, status
 from db.types import Viewer, user_owner
 from tests.support.memory import a_concept
 
@@ -215,6 +215,24 @@ def test_with_passwords_the_app_role_gets_its_own(directory: Path) -> None:
         assert why_not_log_in(app_url(rotated)) is not None
         migrate(rotated)
         assert why_not_log_in(app_url(rotated)) is None
+
+
+def test_the_app_role_gets_the_password_that_its_own_url_says(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then who runs the bot needs no administrator's URL, and migrating is a step of its own."""
+    with EmbeddedPostgres(directory) as server:
+        url = server.start()
+        apps = with_login(url, "keepsake_app:chosen")
+        monkeypatch.setenv("KEEPSAKE_APP_DATABASE_URL", apps)
+
+        with pytest.raises(DatabaseSetupError):
+            check_migrated(apps)
+        migrate(url)
+        check_migrated(apps)
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DELETE FROM schema_migration WHERE version = 11")
+        with pytest.raises(DatabaseSetupError, match="keepsake-db migrate"):
+            check_migrated(apps)
 
 
 def with_login(url: str, login: str) -> str:

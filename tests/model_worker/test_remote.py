@@ -20,7 +20,7 @@ from bot.demo import pictures
 from model_worker.api.errors import WorkerError, WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
 from model_worker.api.protocol import GenerateRequest, PromptConcept
-from model_worker.generation.remote import ServedWriter
+from model_worker.generation.remote import LONGEST_ANSWER, ServedWriter
 from model_worker.generation.types import GenerationInput
 
 
@@ -35,6 +35,7 @@ class Served:
     max_at_once: int = 0
     stopped: int = 0
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.01
     raw: bytes | None = None
 
@@ -43,7 +44,7 @@ class Served:
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization"))
         if self.status != 200:
-            return web.json_response({"error": "no"}, status=self.status)
+            return web.json_response({"error": "no"}, status=self.status, headers=self.headers)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         self.at_once += 1
@@ -168,6 +169,21 @@ def test_a_server_that_refuses_gives_an_error(served: Served, status: int, error
 def test_a_server_that_speaks_something_else_gives_an_error(served: Served, raw: bytes) -> None:
     served.raw = raw
     assert said(a_writer(served), [asked("Who is this?")]) == [WriterUnavailableError]
+
+
+CHUNK = b'data: {"choices": [{"delta": {"content": "on"}}]}\n\n'
+
+
+@pytest.mark.parametrize("raw", [CHUNK * (LONGEST_ANSWER // len(CHUNK) + 1), b"data: " + b" " * 1_000_000])
+def test_a_server_that_answers_without_end_gives_an_error(served: Served, raw: bytes) -> None:
+    served.raw = raw
+    assert said(a_writer(served), [asked("Who is this?")]) == [WriterUnavailableError]
+
+
+def test_a_server_that_sends_elsewhere_is_not_followed(served: Served) -> None:
+    served.status, served.headers = 307, {"Location": f"{served.url}/chat/completions"}
+    assert said(a_writer(served), [asked("Who is this?")]) == [WriterRefusedError]
+    assert len(served.bodies) == 1
 
 
 def test_a_server_that_is_not_there_gives_an_error() -> None:

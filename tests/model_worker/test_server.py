@@ -300,7 +300,9 @@ async def test_a_box_outside_the_picture_is_not_even_sent() -> None:
             await worker.client.refer(a_picture(), Box(left=0.5, top=0, right=0.2, bottom=1))
 
 
-async def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
+@pytest.mark.parametrize("says", [b" " * 65536, b'{"text": "on and on"}\n' * 4096])
+@pytest.mark.parametrize("asks", ["health", "generate"])
+async def test_an_answer_that_is_too_long_is_not_read_to_its_end(asks: str, says: bytes) -> None:
     sent = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -308,18 +310,18 @@ async def test_an_answer_that_is_too_long_is_not_read_to_its_end() -> None:
         response = web.StreamResponse()
         await response.prepare(request)
         while sent < 100 * LARGEST_MESSAGE:
-            await response.write(b" " * 65536)
-            sent += 65536
+            await response.write(says)
+            sent += len(says)
         return response
 
     app = web.Application()
-    app.add_routes([web.get("/health", endless)])
+    app.add_routes([web.get("/health", endless), web.post("/generate", endless)])
     server = TestServer(app)
     await server.start_server()
     client = WorkerClient(str(server.make_url("")), TOKEN)
     try:
         with pytest.raises(WorkerUnavailableError, match=r"more than|connection"):
-            await client.health()
+            await (client.health() if asks == "health" else said(client, "and then?"))
     finally:
         await client.close()
         await server.close()

@@ -10,9 +10,12 @@ from typing import Any
 
 import asyncpg
 import psutil
+import psycopg
 import pytest
+from pydantic import SecretStr
 
 from bot.client import Keepsake
+from bot.runtime.services import ServiceError, running_services
 from bot.runtime.settings import Settings
 from bot.runtime.trainer_process import TrainerProcess
 from bot.runtime.worker_process import WorkerProcess
@@ -26,6 +29,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
+from db.types import Viewer
 from model_worker.api.errors import WorkerBusyError, WorkerUnavailableError
 from tests.support.discord import BOTH, CAT, CAT_AGAIN, CUP, STRANGER, Server, labels
 
@@ -241,6 +245,33 @@ async def test_the_worker_dies_and_the_bot_goes_on_when_it_is_back(pool: asyncpg
     finally:
         await client.close()
         await process.stop()
+
+
+async def test_a_bot_with_the_app_roles_url_alone_migrates_nothing_and_starts_no_database(
+    database_url: str, running_worker: Any, tmp_path: Path
+) -> None:
+    settings = Settings(
+        app_database_url=SecretStr(app_url(database_url)),
+        worker_url=running_worker.url,
+        worker_token=SecretStr(running_worker.token),
+        home=tmp_path / "home",
+    )
+
+    async with (
+        running_services(settings, progress=lambda _: None) as services,
+        viewing(services.app.pool, Viewer(1)) as connection,
+    ):
+        assert await connection.fetchval("SELECT current_user") == "keepsake_app"
+
+    assert not (tmp_path / "home").exists()
+    with psycopg.connect(database_url, autocommit=True) as administrator:
+        administrator.execute("UPDATE schema_migration SET version = 99 WHERE version = 11")
+        try:
+            with pytest.raises(ServiceError, match="newer"):
+                async with running_services(settings, progress=lambda _: None):
+                    pass
+        finally:
+            administrator.execute("UPDATE schema_migration SET version = 11 WHERE version = 99")
 
 
 async def test_the_worker_and_the_trainer_are_given_no_secret_that_is_not_theirs(
