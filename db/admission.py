@@ -60,9 +60,9 @@ COUNT_CONCEPTS = "SELECT count(*) FROM concept WHERE owner_id = $1"
 
 # What waits for the admins counts, too: else nobody would have to stop proposing.
 COUNT_OF_MEMBER = """
-    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1 AND created_by = $2)
-         + (SELECT count(*) FROM set_aside
-             WHERE owner_id = $1 AND set_by = $2 AND why = 'proposed' AND expires_at > now())
+    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1 AND created_by = $2::bigint)
+         + (SELECT count(*) FROM proposal
+             WHERE owner_id = $1 AND concept_owner_id = 'user:' || $2 AND expires_at > now())
 """
 
 COUNT_REFERENCES = "SELECT count(*) FROM reference WHERE owner_id = $1 AND concept_id = $2"

@@ -6,7 +6,7 @@ import asyncpg
 
 from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine, users_with_mine
 from db.locks import lock_people
-from db.pool import entering
+from db.pool import entering, opening_trash
 from db.purging import forget_contributions, forget_copies, forget_member
 from db.rows import count_of
 from db.types import Erased, OwnerId, Viewer
@@ -15,7 +15,7 @@ from db.unlearning import OF_TRAINING, ask_to_train_again, count_adapters, unlea
 OF_A_USER = (*OF_TRAINING, "correction", "sighting", "answer", "embedding", "reference", "concept", "picture")
 """The tables of a user's memory, in an order in which the numbers of a receipt are all counted."""
 
-REST_OF_A_USER = ("spoken", "set_aside", "person", "rate", "embedding_use")
+REST_OF_A_USER = ("spoken", "person", "rate", "embedding_use")
 
 DELETE_JOBS = """
     DELETE FROM procrastinate_jobs
@@ -45,8 +45,9 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
                     concepts, adapters = await _erase_in(connection, memory, viewer.user_id)
                     rows["shared concepts"] += concepts
                     rows["shared adapters"] += adapters
-        for table in (*OF_A_USER, *REST_OF_A_USER):
-            rows[table] = await _delete_own(connection, table, viewer)
+        async with opening_trash(connection):
+            for table in (*OF_A_USER, *REST_OF_A_USER):
+                rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = count_of(await connection.execute(DELETE_JOBS, viewer.personal))
         await ask_to_train_again(connection, trained)
     return Erased(rows, len(mine))

@@ -65,6 +65,12 @@ class ProposalGoneError(NotRememberedError):
     """What was proposed was approved, declined or withdrawn meanwhile."""
 
 
+class ProposalChangedError(UserFacingError):
+    """What was proposed was changed since whoever decides about it looked at it."""
+
+    name: str
+
+
 class UndoExpiredError(NotRememberedError):
     """What was forgotten can't be brought back any more, or was already."""
 

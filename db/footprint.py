@@ -8,30 +8,31 @@ from db.pool import erasing
 from db.types import OwnerId, Stored, Viewer
 
 COUNT_STORED = """
-    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1) AS concepts,
-           (SELECT count(*) FROM reference WHERE owner_id = $1) AS references,
+    SELECT (SELECT count(*) FROM concept WHERE owner_id = $1 AND forgotten_at IS NULL) AS concepts,
+           (SELECT count(*) FROM reference WHERE owner_id = $1 AND NOT is_forgotten) AS references,
            (SELECT count(*) FROM picture WHERE owner_id = $1) AS pictures,
            (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM picture WHERE owner_id = $1)
              + (SELECT coalesce(sum(octet_length(jpeg)), 0) FROM answer WHERE owner_id = $1) AS picture_bytes,
            (SELECT count(*) FROM answer WHERE owner_id = $1) AS answers,
            (SELECT count(*) FROM correction WHERE owner_id = $1) AS corrections,
-           (SELECT count(*) FROM set_aside WHERE owner_id = $1) AS forgotten,
+           (SELECT count(*) FROM concept WHERE owner_id = $1 AND forgotten_at IS NOT NULL) AS forgotten,
            (SELECT count(*) FROM adapter WHERE owner_id = $1)
              + (SELECT count(*) FROM adapter WHERE owner_id LIKE 'server:%' AND $2 = ANY (saw_users)) AS adapters,
-           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2) AS shared,
-           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2) AS linked,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND created_by = $2
+                                             AND forgotten_at IS NULL) AS shared,
+           (SELECT count(*) FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $2
+                                             AND forgotten_at IS NULL) AS linked,
            (SELECT count(*) FROM reference WHERE owner_id <> $1 AND source_author = $2) AS copies
 """
 
 SERVERS_WITH_MINE = """
-    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND $1 IN (created_by, linked_user)
+    SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND $1 IN (created_by, linked_user, forgotten_by)
     UNION
     SELECT owner_id FROM reference WHERE owner_id LIKE 'server:%' AND created_by = $1
     UNION
     SELECT owner_id FROM note WHERE owner_id LIKE 'server:%' AND author = $1
     UNION
-    SELECT owner_id FROM set_aside
-     WHERE owner_id LIKE 'server:%' AND (set_by = $1 OR linked_user = $1 OR people @> to_jsonb($1::bigint))
+    SELECT owner_id FROM proposal WHERE person = $1
     UNION
     SELECT owner_id FROM audit WHERE actor = $1
     UNION
@@ -45,24 +46,19 @@ SERVERS_WITH_MINE = """
 SERVERS_WITH_ME = """
     SELECT owner_id FROM concept WHERE owner_id LIKE 'server:%' AND linked_user = $1
     UNION
-    SELECT owner_id FROM set_aside WHERE owner_id LIKE 'server:%' AND linked_user = $1
+    SELECT owner_id FROM proposal WHERE person = $1
 """
 
 MEMORIES_WITH_COPIES = """
     SELECT owner_id FROM reference WHERE owner_id <> $2 AND source_author = $1
     UNION
     SELECT owner_id FROM answer WHERE owner_id <> $2 AND source_author = $1
-    UNION
-    SELECT owner_id FROM set_aside WHERE owner_id <> $2 AND sources @> to_jsonb($1::bigint)
 """
 
 USERS_WITH_MINE = """
     SELECT owner_id FROM note WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND author = $1
     UNION
     SELECT owner_id FROM reference WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND created_by = $1
-    UNION
-    SELECT owner_id FROM set_aside
-     WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND people @> to_jsonb($1::bigint)
 """
 
 SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"

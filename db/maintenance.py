@@ -9,12 +9,13 @@ import asyncpg
 
 from db.pool import as_caretaker, without_viewer
 from db.rows import count_of
+from db.trash import delete_forgotten
 from db.types import OwnerId
 
 DELETE_DUE = {
     "answer": "DELETE FROM answer WHERE expires_at < now()",
     "spoken": "DELETE FROM spoken WHERE expires_at < now()",
-    "set_aside": "DELETE FROM set_aside WHERE expires_at < now()",
+    "proposal": "DELETE FROM proposal WHERE expires_at < now()",
     "rate": "DELETE FROM rate WHERE next_at < now()",
 }
 
@@ -40,6 +41,8 @@ async def delete_what_is_due(pool: asyncpg.Pool) -> dict[str, int]:
     async with without_viewer(pool) as connection, as_caretaker(connection):
         for table, statement in DELETE_DUE.items():
             deleted[table] = count_of(await connection.execute(statement))
+    async with without_viewer(pool) as connection:
+        deleted["concept"] = await delete_forgotten(connection)
     return deleted
 
 

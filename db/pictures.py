@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from db.errors import ReferenceGoneError, refused
+from db.pool import opening_trash
 from db.rows import box_from, source_columns, source_from
 from db.types import Concept, Embedded, NewReference, OwnerId, Reference
 
@@ -174,6 +175,8 @@ async def store_reference(
 async def delete_unused_pictures(connection: asyncpg.Connection, owner_id: OwnerId, pictures: Sequence[str]) -> None:
     """Delete those of these pictures (SHA-256) that no reference of their owner uses (any more).
 
-    The caller holds the lock of the owner's memory: a reference may be about to use one.
+    What was forgotten and can still be undone uses them, too. The caller holds the lock of the owner's memory: a
+    reference may be about to use one.
     """
-    await connection.execute(DELETE_UNUSED_PICTURES, owner_id, pictures)
+    async with opening_trash(connection):
+        await connection.execute(DELETE_UNUSED_PICTURES, owner_id, pictures)

@@ -201,6 +201,20 @@ async def entering(connection: asyncpg.Connection, memory: OwnerId) -> AsyncIter
 
 
 @asynccontextmanager
+async def opening_trash(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """See and change what was forgotten, too: to forget, to undo, or to delete for good."""
+    async with _set(connection, "keepsake.trash", "on"):
+        yield
+
+
+@asynccontextmanager
+async def deciding(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """See what is proposed where the viewer decides about it, in its owner's memory."""
+    async with _set(connection, "keepsake.deciding", "on"):
+        yield
+
+
+@asynccontextmanager
 async def _set(connection: asyncpg.Connection, name: str, value: str) -> AsyncIterator[None]:
     """Make a setting for the body, and give it back what it was.
 

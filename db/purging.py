@@ -12,13 +12,13 @@ from db.footprint import memories_with_copies
 from db.locks import lock_memory, lock_people
 from db.membership import mark_returned
 from db.pictures import delete_unused_pictures
-from db.pool import as_caretaker, entering
+from db.pool import as_caretaker, entering, opening_trash
 from db.rows import count_of
 from db.types import OwnerId, Viewer, user_owner
 
 DELETE_LINKED = "DELETE FROM concept WHERE owner_id = $1 AND linked_user = $2 RETURNING concept_id"
 
-DELETE_LINKED_PROPOSALS = "DELETE FROM set_aside WHERE owner_id = $1 AND linked_user = $2"
+DELETE_LINKED_PROPOSALS = "DELETE FROM proposal WHERE owner_id = $1 AND person = $2"
 
 SHARED_BY = "SELECT concept_id FROM audit WHERE owner_id = $1 AND actor = $2 AND action = 'shared'"
 
@@ -27,7 +27,7 @@ SHARED_BY = "SELECT concept_id FROM audit WHERE owner_id = $1 AND actor = $2 AND
 PURGE_CONCEPTS = """
     DELETE FROM concept
      WHERE owner_id = $1
-       AND ($2::bigint IS NULL OR created_by = $2 OR linked_user = $2)
+       AND ($2::bigint IS NULL OR $2 IN (created_by, linked_user, forgotten_by))
        AND ($3::timestamptz IS NULL OR greatest(created_at, updated_at, last_seen) < $3)
     RETURNING concept_id
 """
@@ -40,19 +40,15 @@ PURGE_REFERENCES = """
 PURGE_NOTES = "DELETE FROM note WHERE owner_id = $1 AND author = $2"
 
 PURGE_PROPOSALS = """
-    DELETE FROM set_aside
+    DELETE FROM proposal
      WHERE owner_id = $1
-       AND ($2::bigint IS NULL OR set_by = $2 OR linked_user = $2 OR people @> to_jsonb($2::bigint))
+       AND ($2::bigint IS NULL OR concept_owner_id = 'user:' || $2::bigint OR person = $2)
        AND ($3::timestamptz IS NULL OR created_at < $3)
 """
-
-DELETE_CONTRIBUTIONS_SET_ASIDE = "DELETE FROM set_aside WHERE owner_id = $1 AND people @> to_jsonb($2::bigint)"
 
 DELETE_COPIES = "DELETE FROM reference WHERE owner_id = $1 AND source_author = $2"
 
 DELETE_ANSWERED_COPIES = "DELETE FROM answer WHERE owner_id = $1 AND source_author = $2"
-
-DELETE_COPIES_SET_ASIDE = "DELETE FROM set_aside WHERE owner_id = $1 AND sources @> to_jsonb($2::bigint)"
 
 PICTURES = "SELECT picture_sha256 FROM picture WHERE owner_id = $1"
 
@@ -75,7 +71,7 @@ OF_A_SERVER = (
     "training_run",
     "concept",
     "picture",
-    "set_aside",
+    "proposal",
     "audit",
     "departure",
     "rate",
@@ -104,7 +100,7 @@ async def purge(
 async def _purge(
     connection: asyncpg.Connection, owner_id: OwnerId, member: int | None, before: datetime | None
 ) -> list[UUID]:
-    async with connection.transaction():
+    async with opening_trash(connection):
         await lock_memory(connection, owner_id)
         gone = [row["concept_id"] for row in await connection.fetch(PURGE_CONCEPTS, owner_id, member, before)]
         if member is not None:
@@ -118,7 +114,7 @@ async def _purge(
 
 async def forget_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
     """Purge a member, and take their name and what they shared out of the logs; returns how many concepts."""
-    async with connection.transaction():
+    async with opening_trash(connection):
         shared = [row["concept_id"] for row in await connection.fetch(SHARED_BY, owner_id, user_id)]
         gone = await _purge(connection, owner_id, user_id, None)
         await connection.execute(FORGET_SUBJECTS, owner_id, [*shared, *gone])
@@ -130,7 +126,7 @@ async def forget_member(connection: asyncpg.Connection, owner_id: OwnerId, user_
 
 async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
     """Delete what is linked to a user from a server's memory, whoever shared it; returns how many concepts."""
-    async with connection.transaction():
+    async with opening_trash(connection):
         await lock_memory(connection, owner_id)
         gone = [row["concept_id"] for row in await connection.fetch(DELETE_LINKED, owner_id, user_id)]
         await connection.execute(DELETE_LINKED_PROPOSALS, owner_id, user_id)
@@ -141,7 +137,7 @@ async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_
 
 async def delete_copies(connection: asyncpg.Connection, viewer: Viewer) -> int:
     """Delete the pictures of the viewer's own messages that others keep, wherever they are; returns how many."""
-    async with connection.transaction():
+    async with opening_trash(connection):
         await lock_people(connection, viewer.user_id)
         deleted = 0
         for owner in await memories_with_copies(connection, viewer):
@@ -153,30 +149,28 @@ async def delete_copies(connection: asyncpg.Connection, viewer: Viewer) -> int:
 async def forget_copies(connection: asyncpg.Connection, owner_id: OwnerId, author: int) -> int:
     """Delete the pictures of somebody's messages that an owner keeps, whoever took them; returns how many references.
 
-    What is set aside with one goes as a whole, as do answers to such a picture.
+    Answers to such a picture go as a whole.
     """
-    async with connection.transaction():
+    async with opening_trash(connection):
         await lock_memory(connection, owner_id)
         deleted = count_of(await connection.execute(DELETE_COPIES, owner_id, author))
         await connection.execute(DELETE_ANSWERED_COPIES, owner_id, author)
-        await connection.execute(DELETE_COPIES_SET_ASIDE, owner_id, author)
         await _delete_unused_pictures(connection, owner_id)
     return deleted
 
 
 async def forget_contributions(connection: asyncpg.Connection, owner_id: OwnerId, author: int) -> None:
-    """Delete what somebody said and showed of another user's concepts, and what is set aside with it."""
-    async with connection.transaction():
+    """Delete what somebody said and showed of another user's concepts."""
+    async with opening_trash(connection):
         await lock_memory(connection, owner_id)
         await connection.execute(PURGE_NOTES, owner_id, author)
         await connection.execute(PURGE_REFERENCES, owner_id, author)
         await _delete_unused_pictures(connection, owner_id)
-        await connection.execute(DELETE_CONTRIBUTIONS_SET_ASIDE, owner_id, author)
 
 
 async def forget_server(connection: asyncpg.Connection, owner_id: OwnerId) -> None:
     """Delete everything of a server: its memory, settings and audit log, and what was answered there."""
-    async with connection.transaction():
+    async with opening_trash(connection):
         await lock_memory(connection, owner_id)
         await delete_answers(connection, owner_id)
         for table in OF_A_SERVER:

@@ -303,16 +303,35 @@ class ServerSettings:
     quiet_to: int = 6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
-    """A concept out of the way of recall: forgotten and still to be undone, or proposed to a server."""
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A concept that was forgotten and can still be brought back."""
 
     owner_id: OwnerId
-    set_aside_id: UUID
+    concept_id: UUID
     name: str
-    set_by: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """A concept that its owner wants to share with a server (``owner_id``), undecided.
+
+    ``person`` is whose account it is linked to. ``seen`` stands for what of it is shown to whoever decides: when it is
+    another one, something has changed.
+    """
+
+    owner_id: OwnerId
+    proposal_id: UUID
+    concept: Concept
+    person: int | None
+    seen: str
     created_at: datetime
     expires_at: datetime
+
+    @property
+    def proposed_by(self) -> int:
+        """Whose memory the concept is in."""
+        return int(self.concept.owner_id.removeprefix("user:"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

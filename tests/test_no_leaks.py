@@ -30,6 +30,7 @@ from db import (
     membership,
     merging,
     pictures,
+    proposals,
     purging,
     recall,
     search,
@@ -50,7 +51,7 @@ from tests.support.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 
 pytestmark = pytest.mark.slow
 
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2, 3, 4)
 EXAMPLES, STEPS = 22, 30
 LEAST_OPERATIONS = 5000
 LEAST_OF_A_RULE = 5
@@ -68,10 +69,10 @@ NOTICED_BY = {
     "person": Thieves.pry_into_consent,
     "picture": Thieves.purge_where_one_is_not,
     "promotion": Thieves.pry_into_adapters,
+    "proposal": Thieves.pry_into_proposals,
     "rate": Thieves.use_up_anothers_limit,
     "reference": Thieves.pry_into_pictures,
     "server": Thieves.pry_into_settings,
-    "set_aside": Thieves.pry_into_proposals,
     "sighting": Thieves.rename_what_another_was_shown,
     "spoken": Thieves.pry_into_conversations,
     "training_run": Thieves.pry_into_training,
@@ -197,7 +198,7 @@ async def pried_open(pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch) -> asy
                 await learn(connection, owner)
     of_people = (consent, erasure, footprint, unlearning)
     of_servers = (membership, purging, servers)
-    memory = (archives, search, concepts, pictures, corrections, merging, recall, sightings, trash)
+    memory = (archives, search, concepts, pictures, corrections, merging, proposals, recall, sightings, trash)
     for module in (*memory, *of_people, *of_servers, adapters, training):
         for name, value in list(vars(module).items()):
             if name.isupper() and isinstance(value, str) and FILTER.search(value):
@@ -210,7 +211,7 @@ def test_there_are_filters_to_take_away() -> None:
         concepts.LIST_CONCEPTS,
         recall.RECOGNISED_IN,
         search.SCORED,
-        trash.TAKE_SNAPSHOT,
+        trash.FIND_FORGOTTEN,
         adapters.IN_USE,
     ):
         assert FILTER.search(statement)
@@ -238,7 +239,7 @@ async def test_row_level_security_alone_holds_the_line(pried_open: asyncpg.Pool)
             await archives.corrections_of(connection, BO.personal),
             await archives.answers_of(connection, BO),
             await servers.audit_log(connection, server_owner(700000000007002)),
-            await trash.take(connection, mine[0]),
+            await proposals.proposals_of(connection, BO),
             await adapters.in_use(connection, all_owners),
             [await adapters.weights_of(connection, BO.personal, adapter_id) for adapter_id in of_anna],
             await adapters.history(connection, BO.personal, 100),

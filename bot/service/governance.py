@@ -6,16 +6,15 @@ import csv
 import io
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from bot.errors import InvalidNumberError, NumberField
 from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.permissions import governed_by
 from bot.service.reports import Learning, StopReason
-from db import concepts, membership, purging, servers, trash
-from db.pool import viewing
-from db.types import AuditEntry, Concept, ServerSettings, SetAside, Viewer, server_owner
+from db import concepts, membership, pictures, proposals, purging, servers, sharing
+from db.pool import deciding, viewing
+from db.types import AuditEntry, Proposal, Reference, ServerSettings, Viewer, server_owner
 
 LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
@@ -27,8 +26,16 @@ class ServerCard:
 
     settings: ServerSettings
     concepts: int
-    proposals: tuple[SetAside, ...]
+    proposals: tuple[Proposal, ...]
     learning: Learning
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What somebody wants to share, as whoever decides about it sees it: with all pictures."""
+
+    proposal: Proposal
+    references: tuple[Reference, ...]
 
 
 async def overview(app: App, actor: Actor) -> ServerCard:
@@ -38,7 +45,7 @@ async def overview(app: App, actor: Actor) -> ServerCard:
         return ServerCard(
             settings=await servers.settings_of(connection, owner),
             concepts=await concepts.count(connection, owner),
-            proposals=tuple(await trash.proposals(connection, owner)),
+            proposals=tuple(await proposals.proposals_to(connection, owner)),
             learning=await learning.learning_of(app, connection, owner),
         )
 
@@ -90,19 +97,31 @@ async def resume_learning(app: App, actor: Actor) -> None:
     await change(app, actor, "resumed learning", trains=True)
 
 
-async def approve(app: App, actor: Actor, set_aside_id: UUID) -> Concept:
-    """Take a proposal into the server's memory. Raises NotRememberedError, NameTakenError, ObjectedError."""
+async def waiting(app: App, actor: Actor, limit: int) -> list[Waiting]:
+    """Return what waits for an admin, the oldest first."""
+    owner = governed_by(actor)
+    async with permissions.looking(app, actor) as connection, deciding(connection):
+        return [
+            Waiting(proposal, tuple(await pictures.references(connection, proposal.concept)))
+            for proposal in (await proposals.proposals_to(connection, owner))[:limit]
+        ]
+
+
+async def approve(app: App, actor: Actor, proposal: Proposal) -> None:
+    """Take a proposal into the server's memory, as it was seen.
+
+    Raises ProposalGoneError, ProposalChangedError, NameTakenError, ObjectedError.
+    """
     async with permissions.changing(app, actor) as connection:
-        return await trash.approve(connection, governed_by(actor), set_aside_id)
+        await sharing.approve(connection, governed_by(actor), proposal.proposal_id, proposal.seen)
 
 
-async def decline(app: App, actor: Actor, set_aside_id: UUID) -> str:
-    """Delete a proposal; returns its name. Raises NotRememberedError."""
+async def decline(app: App, actor: Actor, proposal: Proposal) -> None:
+    """Delete a proposal, as it was seen. Raises ProposalGoneError, ProposalChangedError."""
     owner = governed_by(actor)
     async with permissions.changing(app, actor) as connection:
-        name = await trash.decline(connection, owner, set_aside_id)
+        await sharing.decline(connection, owner, proposal.proposal_id, proposal.seen)
         await servers.note(connection, owner, actor.user_id, "declined a proposal")
-        return name
 
 
 async def purge_member(app: App, actor: Actor, user_id: int) -> int:

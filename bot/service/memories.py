@@ -8,9 +8,9 @@ from uuid import UUID
 from bot.errors import NoServerError, UnknownNameError
 from bot.service import permissions
 from bot.service.app import Actor, App
-from db import admission, concepts, merging, pictures, search, trash
+from db import admission, concepts, merging, pictures, search, sharing, trash
 from db.errors import NotAllowedError, NotYoursError, RateLimitedError
-from db.types import Concept, OwnerId, Reference, SetAside
+from db.types import Concept, Forgotten, OwnerId, Reference
 
 PAGE = 5
 
@@ -148,7 +148,7 @@ async def edit(
         )
 
 
-async def forget(app: App, actor: Actor, concept: Concept) -> SetAside:
+async def forget(app: App, actor: Actor, concept: Concept) -> Forgotten:
     """Forget a concept with all that belongs to it; for ten minutes it can be undone.
 
     Raises NotAllowedError, NotRememberedError.
@@ -157,13 +157,13 @@ async def forget(app: App, actor: Actor, concept: Concept) -> SetAside:
         return await trash.forget_for_now(connection, concept, actor.user_id)
 
 
-async def undo(app: App, actor: Actor, owner: OwnerId, set_aside_id: UUID) -> Concept:
+async def undo(app: App, actor: Actor, owner: OwnerId, concept_id: UUID) -> Concept:
     """Remember again what was forgotten.
 
     Raises NotRememberedError when it is too late, NameTakenError, ObjectedError.
     """
     async with permissions.changing(app, actor) as connection:
-        return await trash.undo(connection, owner, set_aside_id)
+        return await trash.undo(connection, owner, concept_id)
 
 
 async def choose_avatar(app: App, actor: Actor, concept: Concept, reference_id: UUID) -> None:
@@ -185,7 +185,7 @@ async def share(app: App, actor: Actor, concept: Concept) -> Concept | None:
     Raises NotAllowedError, LimitReachedError, NameTakenError, NotRememberedError, ObjectedError.
     """
     async with permissions.changing(app, actor) as connection:
-        return await trash.share(connection, concept, permissions.server_memory_of(actor), actor.user_id)
+        return await sharing.share(connection, concept, permissions.server_memory_of(actor))
 
 
 async def unshare(app: App, actor: Actor, concept: Concept) -> None:
@@ -196,7 +196,7 @@ async def unshare(app: App, actor: Actor, concept: Concept) -> None:
     async with permissions.changing(app, actor) as connection:
         if concept.created_by != actor.user_id:
             raise NotYoursError(concept.name)
-        await trash.unshare(connection, concept, actor.personal_memory)
+        await sharing.unshare(connection, concept, actor.personal_memory)
 
 
 async def merge(app: App, actor: Actor, kept: Concept, other: Concept) -> Concept:

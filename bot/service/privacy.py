@@ -21,13 +21,13 @@ from bot.archive.writer import write_archives
 from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.reports import Learning
-from db import archives, consent, erasure, footprint, purging, spoken
+from db import archives, consent, erasure, footprint, proposals, purging, spoken
 from db.archives import WholeConcept
 from db.errors import AuthorObjectedError
 from db.notes import Note, joined
 from db.pool import viewing
 from db.spoken import Spoken
-from db.types import NO_CHANNEL, Erased, InPublic, OwnerId, Stored, Viewer
+from db.types import NO_CHANNEL, Erased, InPublic, OwnerId, Proposal, Stored, Viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Report:
     may_train: bool
     objects: bool
     in_public: InPublic
+    proposals: tuple[Proposal, ...]
     learning: Learning
 
 
@@ -71,6 +72,7 @@ async def report(app: App, actor: Actor) -> Report:
             may_train=await consent.may_train(connection, actor.viewer),
             objects=await consent.objects(connection, actor.user_id),
             in_public=await consent.in_public(connection, actor.viewer),
+            proposals=tuple(await proposals.proposals_of(connection, actor.viewer)),
             learning=await learning.learning_of(app, connection, actor.personal_memory),
         )
 
@@ -131,6 +133,12 @@ async def delete_copies(app: App, actor: Actor) -> int:
     """Delete the pictures of the actor's messages that others keep; returns how many."""
     async with viewing(app.pool, actor.viewer) as connection:
         return await purging.delete_copies(connection, actor.viewer)
+
+
+async def withdraw_proposal(app: App, actor: Actor, proposal: Proposal) -> None:
+    """Don't propose something any more. Raises ProposalGoneError."""
+    async with permissions.changing(app, actor) as connection:
+        await proposals.withdraw(connection, proposal.owner_id, proposal.proposal_id)
 
 
 async def check_author(app: App, actor: Actor, author: int) -> None:

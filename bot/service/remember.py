@@ -11,7 +11,7 @@ from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
 from bot.service.references import make_ready
 from bot.service.retrieval import Detections, retrieve
-from db import admission, concepts, questions, sightings, trash
+from db import admission, concepts, questions, sharing, sightings
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
@@ -86,10 +86,10 @@ async def remember(
     async with viewing(app.pool, actor.viewer) as connection:
         alike = await _look_alike(connection, actor, owner, ready.in_use)
         concept = await concepts.remember(connection, new)
-        waits = share and not concept.is_shared and actor.server_memory is not None
-        if waits and actor.server_memory is not None:
-            await trash.propose(connection, concept, actor.server_memory, actor.user_id)
-    return Remembered(concept, waits, alike)
+        if not share or concept.is_shared or actor.server_memory is None:
+            return Remembered(concept, False, alike)
+        shared = await sharing.share(connection, concept, actor.server_memory)
+        return Remembered(shared or concept, shared is None, alike)
 
 
 async def remember_part(

@@ -72,6 +72,11 @@ def _(_error: memory.ProposalGoneError) -> str:
 
 
 @for_error.register
+def _(error: memory.ProposalChangedError) -> str:
+    return f"“{quoted(error.name)}” was changed since you looked. Please look at it again."
+
+
+@for_error.register
 def _(_error: memory.UndoExpiredError) -> str:
     return "It's too late: that can't be undone any more."
 

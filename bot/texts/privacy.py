@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from bot.texts.formatting import plural
+from bot.texts.formatting import day, plural, quoted
 from db.types import Erased, InPublic, Stored
 
 RULES = (
@@ -32,6 +32,7 @@ DELETE_EVERYTHING = (
 )
 DELETE_WORD = "DELETE"
 NOT_DELETED = f"I deleted nothing: you have to type {DELETE_WORD}."
+WITHDRAW_HINT = "Withdraw what you proposed…"
 NOTHING_STORED = "- Nothing yet"
 
 
@@ -49,6 +50,11 @@ def what_is_stored(stored: Stored) -> str:
         (stored.adapters, f"{plural(stored.adapters, 'version')} of what I learned from you"),
     ]
     return "\n".join(f"- {line}" for count, line in lines if count) or NOTHING_STORED
+
+
+def proposal(name: str, server: str, since: datetime) -> str:
+    """Return a line about something that the admins of a server haven't decided about."""
+    return f"- **{quoted(name)}** waits for the admins of {quoted(server)}, {day(since)}"
 
 
 def copies_deleted(count: int) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from bot.texts.formatting import ago, day, plural, quoted
-from db.types import AuditEntry, ServerSettings, SetAside, WhoMayShare
+from bot.texts.formatting import ago, day, plural, quoted, shortened
+from bot.texts.memories import NOTHING_SAID, title
+from db.types import AuditEntry, Proposal, ServerSettings, WhoMayShare
 
-WAITING = "## Waiting for approval\nMembers want to share these. Approve to let everyone on this server see them."
+WAITING = "## Waiting for approval\nA member wants to share this. Approve to let everyone on this server see it."
+NOTHING_WAITS = "## Waiting for approval\nNothing waits any more."
 NOTHING_HAPPENED = "Nothing so far."
+LONGEST_PROPOSAL = 3000
+"""Characters of what is known of it, after escaping: of 4,000 for a card."""
 AUDIT_EXPORTED = "This is the whole log, the latest first."
 PURGE = (
     "## Purge this server's memory\nThis deletes what you choose below for good, with pictures and answers. "
@@ -32,9 +36,27 @@ def governed(settings: ServerSettings, concepts: int, proposals: int) -> str:
     )
 
 
-def proposal(set_aside: SetAside) -> str:
-    """Return a line about what somebody wants to share."""
-    return f"**{quoted(set_aside.name)}** by <@{set_aside.set_by}>, {day(set_aside.created_at)}"
+def proposal(waiting: Proposal) -> str:
+    """Return what somebody wants to share: its name, all that is known of it, who it is, and who asks."""
+    said = "\n".join(f"> {line}" for line in quoted(waiting.concept.info).splitlines()) or f"> {NOTHING_SAID}"
+    person = f" · this is <@{waiting.person}>" if waiting.person else ""
+    asked = f"-# <@{waiting.proposed_by}> asks, {day(waiting.created_at)}{person}"
+    return f"{title(waiting.concept)}\n{shortened(said, LONGEST_PROPOSAL)}\n{asked}"
+
+
+def more_wait(count: int) -> str:
+    """Say how many proposals wait besides those that are shown."""
+    return f"-# {plural(count, 'more proposal')} waiting"
+
+
+def approved(name: str, server: str) -> str:
+    """Tell who proposed something that the admins approved it."""
+    return f"The admins of {quoted(server)} approved **{quoted(name)}**: everyone there can see it now."
+
+
+def declined(name: str, server: str) -> str:
+    """Tell who proposed something that the admins declined it."""
+    return f"The admins of {quoted(server)} declined **{quoted(name)}**. It stays yours alone."
 
 
 def purge_member(user_id: int) -> str:

@@ -27,7 +27,7 @@ from bot.ui.cards import Form, Interaction, info_field, name_field
 from bot.ui.errors import explained
 from bot.ui.stream import QUIET
 from db.spoken import Spoken
-from db.types import Answer, Concept, Match, SetAside, Verdict
+from db.types import Answer, Concept, Forgotten, Match, Verdict
 
 MAX_JUDGED = 4
 LAST_ROW = 4
@@ -130,26 +130,26 @@ class NameForm(Form):
 
 class Undo(
     discord.ui.DynamicItem[discord.ui.Button[Any]],
-    template=r"keepsake:undo:(?P<owner>user|server):(?P<set_aside>[0-9a-f]{32})",
+    template=r"keepsake:undo:(?P<owner>user|server):(?P<concept>[0-9a-f]{32})",
 ):
     """“undo”: remembers again what was forgotten."""
 
-    def __init__(self, owner: str, set_aside_id: UUID) -> None:
+    def __init__(self, owner: str, concept_id: UUID) -> None:
         self._owner = owner
-        self._set_aside_id = set_aside_id
-        super().__init__(discord.ui.Button(label="undo", custom_id=f"keepsake:undo:{owner}:{set_aside_id.hex}"))
+        self._concept_id = concept_id
+        super().__init__(discord.ui.Button(label="undo", custom_id=f"keepsake:undo:{owner}:{concept_id.hex}"))
 
     @classmethod
-    def alone(cls, gone: SetAside) -> discord.ui.View:
+    def alone(cls, gone: Forgotten) -> discord.ui.View:
         """Return the button for something that was forgotten."""
         view = discord.ui.View(timeout=None)
-        view.add_item(cls(gone.owner_id.partition(":")[0], gone.set_aside_id))
+        view.add_item(cls(gone.owner_id.partition(":")[0], gone.concept_id))
         return view
 
     @classmethod
     async def from_custom_id(cls, _: Interaction, __: discord.ui.Item[Any], match: re.Match[str], /) -> Self:
         """Make the button of a custom id, as Discord sends it back."""
-        return cls(match["owner"], UUID(match["set_aside"]))
+        return cls(match["owner"], UUID(match["concept"]))
 
     @explained
     async def callback(self, interaction: Interaction) -> None:
@@ -157,7 +157,7 @@ class Undo(
         await interaction.response.defer(ephemeral=True, thinking=True)
         actor = actor_of(interaction)
         owner = actor.personal_memory if self._owner == "user" else server_memory_of(actor)
-        concept = await memories.undo(app_of(interaction), actor, owner, self._set_aside_id)
+        concept = await memories.undo(app_of(interaction), actor, owner, self._concept_id)
         await interaction.edit_original_response(content=texts.memories.brought_back(concept))
 
 

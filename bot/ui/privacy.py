@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 
 import discord
 from discord import ui
@@ -18,12 +19,14 @@ from bot.ui.actor import actor_of
 from bot.ui.cards import ActionButton, Card, ChoiceMenu, FileField, Form, Interaction, Item, TextField, rows, whisper
 from bot.ui.feedback_buttons import delete_messages
 from bot.ui.learning import LearningCard
-from db.types import InPublic, OwnerId
+from db.types import InPublic, OwnerId, server_owner
 
 RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
 MARGIN = 100_000
 """Bytes of a message beside its files."""
+MAX_PROPOSALS = 10
+"""That are listed, the oldest first."""
 MAX_FILES = 10
 """Files of one message."""
 
@@ -31,7 +34,8 @@ MAX_FILES = 10
 async def show_privacy(interaction: Interaction, app: App) -> None:
     """Show what is stored about who asks."""
     report = await privacy.report(app, actor_of(interaction))
-    await PrivacyCard(app, report).show(interaction)
+    guilds = {server_owner(guild.id): guild.name for guild in interaction.client.guilds}
+    await PrivacyCard(app, report, guilds).show(interaction)
 
 
 class PrivacyCard(LearningCard):
@@ -39,9 +43,10 @@ class PrivacyCard(LearningCard):
 
     learned_title = "What I learned"
 
-    def __init__(self, app: App, report: Report) -> None:
+    def __init__(self, app: App, report: Report, server_names: Mapping[OwnerId, str]) -> None:
         super().__init__(app, report.learning, may_learn=report.may_train)
         self._report = report
+        self._server_names = server_names
         consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
         objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
         self.add(
@@ -51,6 +56,7 @@ class PrivacyCard(LearningCard):
             *([self.learning_line] if report.may_train else []),
             *rows(self._buttons()),
             ui.ActionRow(self._in_public_menu()),
+            *self._proposals(),
             ui.TextDisplay(texts.privacy.RULES),
         )
 
@@ -81,6 +87,29 @@ class PrivacyCard(LearningCard):
             for choice, label in texts.privacy.IN_PUBLIC_CHOICES.items()
         ]
         return ChoiceMenu(texts.privacy.IN_PUBLIC_HINT, options, self.choose_in_public, custom_id="in_public")
+
+    def _proposals(self) -> list[Item]:
+        """Return what they proposed to servers and is undecided, to be withdrawn."""
+        waiting = self._report.proposals[:MAX_PROPOSALS]
+        if not waiting:
+            return []
+        servers = [self._server_names.get(proposal.owner_id, "a server that I left") for proposal in waiting]
+        lines = [
+            texts.privacy.proposal(proposal.concept.name, server, proposal.created_at)
+            for proposal, server in zip(waiting, servers, strict=True)
+        ]
+        options = [
+            discord.SelectOption(label=proposal.concept.name, value=str(number), description=server[:100])
+            for number, (proposal, server) in enumerate(zip(waiting, servers, strict=True))
+        ]
+        menu = ChoiceMenu(texts.privacy.WITHDRAW_HINT, options, self.withdraw_proposal, custom_id="withdraw")
+        return [ui.TextDisplay("\n".join(lines)), ui.ActionRow(menu)]
+
+    async def withdraw_proposal(self, interaction: Interaction, chosen: list[str]) -> None:
+        """Don't propose something any more."""
+        await interaction.response.defer()
+        await privacy.withdraw_proposal(self.app, actor_of(interaction), self._report.proposals[int(chosen[0])])
+        await self.again(interaction)
 
     async def choose_in_public(self, interaction: Interaction, chosen: list[str]) -> None:
         """Store what may be said of their memory where others can read."""

@@ -57,14 +57,16 @@ async def test_what_is_due_is_deleted_by_a_job_of_the_queue(
     mochi = await remember(pool, ANNA, "Mochi", shared=False)
     async with viewing(pool, ANNA) as connection:
         await trash.forget_for_now(connection, mochi, 1)
-    wind_back(database_url, "UPDATE set_aside SET expires_at = now() - interval '1 second'")
+    wind_back(database_url, "UPDATE concept SET forgotten_at = now() - interval '11 minutes'")
     queue = make_queue(app_url(database_url), without_worker, None)
 
     async with running_jobs(queue):
         await queue.configure_task("delete_what_is_due").defer_async(timestamp=0)
         for _ in range(100):
             async with await psycopg.AsyncConnection.connect(database_url) as administrator:
-                row = await (await administrator.execute("SELECT count(*) FROM set_aside")).fetchone()
+                row = await (
+                    await administrator.execute("SELECT count(*) FROM concept WHERE forgotten_at IS NOT NULL")
+                ).fetchone()
             if row == (0,):
                 break
             await asyncio.sleep(0.1)

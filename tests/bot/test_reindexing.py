@@ -212,7 +212,7 @@ async def test_what_comes_back_from_before_the_move_is_moved_too(pool: asyncpg.P
     async with with_pack(pool, new()) as app:
         await move_all(app)
 
-        await memories.undo(app, ANNA, MINE, aside.set_aside_id)
+        await memories.undo(app, ANNA, MINE, aside.concept_id)
         assert [move.owner_id for move in await memories_to_reindex(app)] == [MINE]
         await move_all(app)
 

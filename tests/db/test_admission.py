@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
-from db import admission, archives, concepts, merging, pictures, servers, trash
+from db import admission, archives, concepts, merging, pictures, proposals, servers, sharing, trash
 from db.archives import Arriving
 from db.errors import (
     ApprovalNeededError,
@@ -66,15 +66,15 @@ async def doors_of_the_server(pool: asyncpg.Pool) -> dict[str, Door]:
         [first, _] = await pictures.references(connection, mug)
     return {
         "remember": lambda c: concepts.remember(c, of_anna(SERVER, "The lamp")),
-        "share": lambda c: trash.share(c, mochi, SERVER, ANNA.user_id),
-        "propose": lambda c: trash.propose(c, mochi, SERVER, ANNA.user_id),
-        "undo": lambda c: trash.undo(c, SERVER, gone.set_aside_id),
+        "share": lambda c: sharing.share(c, mochi, SERVER),
+        "propose": lambda c: proposals.propose(c, mochi, SERVER),
+        "undo": lambda c: trash.undo(c, SERVER, gone.concept_id),
         "add a picture": lambda c: concepts.add_reference(c, mug, a_reference(31), ANNA.user_id),
         "remove a picture": lambda c: concepts.remove_reference(c, mug, first.reference_id),
         "edit": lambda c: concepts.edit(c, mug, info="defaced"),
         "merge": lambda c: merging.merge(c, ANNA, mug, cup),
         "forget": lambda c: trash.forget_for_now(c, cup, ANNA.user_id),
-        "unshare": lambda c: trash.unshare(c, cup, ANNA.personal),
+        "unshare": lambda c: sharing.unshare(c, cup, ANNA.personal),
     }
 
 
@@ -130,19 +130,20 @@ async def test_every_door_into_a_servers_memory_has_its_rules(
 async def test_who_governs_is_held_by_the_size_of_the_memory_alone(pool: asyncpg.Pool) -> None:
     mochi = await remember(pool, ANNA, "Mochi")
     async with viewing(pool, ANNA) as connection:
-        proposed = await trash.propose(connection, mochi, SERVER, ANNA.user_id)
+        await proposals.propose(connection, mochi, SERVER)
+        [proposed] = await proposals.proposals_of(connection, ANNA)
     await remember(pool, BO, "The mug", owner=SERVER)
     await govern(pool, max_per_server=1)
 
     with pytest.raises(NotAdminError):
         async with viewing(pool, ANNA) as connection:
-            await trash.approve(connection, SERVER, proposed.set_aside_id)
+            await sharing.approve(connection, SERVER, proposed.proposal_id, proposed.seen)
     with pytest.raises(ServerFullError):
         async with viewing(pool, ADMIN) as connection:
-            await trash.approve(connection, SERVER, proposed.set_aside_id)
+            await sharing.approve(connection, SERVER, proposed.proposal_id, proposed.seen)
     await govern(pool, max_per_server=2, locked=True)
     async with viewing(pool, ADMIN) as connection:
-        await trash.approve(connection, SERVER, proposed.set_aside_id)
+        await sharing.approve(connection, SERVER, proposed.proposal_id, proposed.seen)
 
     assert await names(pool, ANNA, SERVER) == ["Mochi", "The mug"]
 
@@ -155,7 +156,7 @@ async def test_nothing_is_put_past_the_admins_approval(pool: asyncpg.Pool) -> No
             await doors["remember"](connection)
     async with viewing(pool, ANNA) as connection:
         assert await doors["share"](connection) is None
-        assert [waiting.name for waiting in await trash.proposals(connection, SERVER)] == ["Mochi"]
+        assert [waiting.concept.name for waiting in await proposals.proposals_of(connection, ANNA)] == ["Mochi"]
 
 
 async def test_of_nine_shares_at_once_a_limit_of_one_lets_one_through(pool: asyncpg.Pool) -> None:
@@ -165,7 +166,7 @@ async def test_of_nine_shares_at_once_a_limit_of_one_lets_one_through(pool: asyn
     async def share(concept: Concept) -> bool:
         try:
             async with viewing(pool, ANNA) as connection:
-                return await trash.share(connection, concept, SERVER, ANNA.user_id) is not None
+                return await sharing.share(connection, concept, SERVER) is not None
         except MemberLimitError:
             return False
 
@@ -183,8 +184,8 @@ async def doors_of_oneself(pool: asyncpg.Pool) -> dict[str, Door]:
     return {
         "remember": lambda c: concepts.remember(c, of_anna(ANNA.personal, "The lamp")),
         "import": lambda c: archives.bring_in(c, [arriving("The lamp")]),
-        "undo": lambda c: trash.undo(c, ANNA.personal, gone.set_aside_id),
-        "unshare": lambda c: trash.unshare(c, mug, ANNA.personal),
+        "undo": lambda c: trash.undo(c, ANNA.personal, gone.concept_id),
+        "unshare": lambda c: sharing.unshare(c, mug, ANNA.personal),
         "add a picture": lambda c: concepts.add_reference(c, kept, a_reference(34), ANNA.user_id),
     }
 
@@ -204,7 +205,7 @@ async def test_ones_own_memory_has_room_for_so_many(
         await doors[door](connection)
 
 
-@pytest.mark.parametrize("door", ["remember", "import", "undo", "unshare", "add a picture"])
+@pytest.mark.parametrize("door", ["remember", "import", "unshare", "add a picture"])
 async def test_the_pictures_of_a_memory_have_a_quota_in_bytes(
     pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch, door: str
 ) -> None:
@@ -256,8 +257,8 @@ async def test_no_shared_name_turns_up_in_everybodys_talk(pool: asyncpg.Pool, do
     doors: dict[str, Door] = {
         "remember": lambda c: concepts.remember(c, of_anna(SERVER, "the")),
         "edit": lambda c: concepts.edit(c, mug, name="is"),
-        "share": lambda c: trash.share(c, who, SERVER, ANNA.user_id),
-        "propose": lambda c: trash.propose(c, who, SERVER, ANNA.user_id),
+        "share": lambda c: sharing.share(c, who, SERVER),
+        "propose": lambda c: proposals.propose(c, who, SERVER),
     }
     with pytest.raises(NotForSharingError):
         async with viewing(pool, ANNA) as connection:

@@ -8,7 +8,7 @@ import contextlib
 import asyncpg
 import pytest
 
-from db import concepts, consent, trash
+from db import concepts, consent, proposals, sharing
 from db.errors import ObjectedError
 from db.pool import viewing
 from db.types import Viewer, server_owner
@@ -40,10 +40,10 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
         await remember(pool, BO, "Anna", owner=SERVER, person=1)
     with pytest.raises(ObjectedError):
         async with viewing(pool, BO) as connection:
-            await trash.propose(connection, private, SERVER, 2)
+            await proposals.propose(connection, private, SERVER)
     with pytest.raises(ObjectedError):
         async with viewing(pool, BO) as connection:
-            await trash.restore(connection, SERVER, await trash.take(connection, private), "Anna")
+            await sharing.copy(connection, private, SERVER)
     async with viewing(pool, BO) as connection:
         [lamp] = await concepts.find(connection, BO, "The lamp")
         with pytest.raises(ObjectedError):

@@ -29,7 +29,7 @@ async def test_only_what_is_due_is_taken_care_of(pool: asyncpg.Pool, database_ur
     assert set((await delete_what_is_due(pool)).values()) == {0}
     run_as_administrator(database_url, "UPDATE answer SET expires_at = now() WHERE owner_id = 'user:2'")
     run_as_administrator(database_url, "UPDATE rate SET next_at = now()")
-    assert await delete_what_is_due(pool) == {"answer": 1, "spoken": 0, "set_aside": 0, "rate": 1}
+    assert await delete_what_is_due(pool) == {"answer": 1, "spoken": 0, "proposal": 0, "rate": 1, "concept": 0}
     assert user_owner(1) == ANNA.personal
 
 

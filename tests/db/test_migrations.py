@@ -261,10 +261,9 @@ async def test_an_administrator_who_is_no_superuser(directory: Path) -> None:
 
 
 def test_what_was_said_before_the_words_changed_is_still_said(directory: Path, folder: Path) -> None:
-    """Also of what is set aside, and where forced row-level security binds the administrator."""
+    """Also of what was proposed, and where forced row-level security binds the administrator."""
     for later in sorted(folder.glob("*.sql"))[5:]:
         later.unlink()
-    snapshot = '{"concept": {}, "correction": [{"verdict": "not_them", "n": 1}, {"verdict": "right", "n": 2}]}'
     with EmbeddedPostgres(directory) as server:
         url = server.start()
         managed = _managed(url)
@@ -286,8 +285,8 @@ def test_what_was_said_before_the_words_changed_is_still_said(directory: Path, f
             )
             connection.execute(
                 "INSERT INTO set_aside (owner_id, why, name, snapshot, set_by, expires_at) "
-                "VALUES ('user:1', 'forgotten', 'b', %s, 1, now() + interval '1 hour')",
-                (snapshot,),
+                "SELECT 'server:10', 'proposed', 'a', jsonb_build_object('concept', to_jsonb(concept), 'correction', "
+                "'[]'::jsonb), 1, now() + interval '1 hour' FROM concept"
             )
 
         migrate(managed)
@@ -296,13 +295,15 @@ def test_what_was_said_before_the_words_changed_is_still_said(directory: Path, f
             connection.execute("SELECT set_config('keepsake.personal', 'user:1', true)")
             connection.execute("SELECT set_config('keepsake.shared', 'server:10', true)")
             verdicts = connection.execute("SELECT verdict FROM correction ORDER BY verdict").fetchall()
-            kept = connection.execute("SELECT snapshot -> 'correction' FROM set_aside").fetchone()
+            kept = connection.execute(
+                "SELECT proposal.owner_id, name FROM proposal JOIN concept USING (concept_id)"
+            ).fetchall()
             limits = connection.execute("SELECT max_per_member, max_per_server FROM server").fetchone()
             unbound = connection.execute(
                 "SELECT relname FROM pg_class WHERE relrowsecurity AND NOT relforcerowsecurity"
             ).fetchall()
     assert verdicts == [("incorrect",), ("right",)]
-    assert kept == ([{"verdict": "incorrect", "n": 1}, {"verdict": "right", "n": 2}],)
+    assert kept == [("server:10", "a")]
     assert limits == (7, 70)
     assert unbound == []
 

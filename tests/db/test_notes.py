@@ -6,7 +6,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from db import concepts, consent, erasure, merging, notes, purging, training, trash
+from db import concepts, consent, erasure, merging, notes, proposals, purging, sharing, training, trash
 from db.names import TextTooLongError
 from db.pool import viewing
 from db.types import Concept, Viewer
@@ -56,7 +56,7 @@ async def test_authors_stay_through_merging_sharing_approval_and_undo(pool: asyn
     async with viewing(pool, governing(ANNA)) as connection:
         merged = await merging.merge(connection, ANNA, mug, lamp)
         gone = await trash.forget_for_now(connection, merged, 1)
-        back = await trash.undo(connection, SERVER, gone.set_aside_id)
+        back = await trash.undo(connection, SERVER, gone.concept_id)
 
     expected = [(1, "blue"), (2, "bought in Lisbon"), (1, "Anna's secret"), (2, "broken once")]
     assert await said(pool, BO, back) == expected
@@ -84,17 +84,18 @@ async def test_erasing_and_purging_take_what_somebody_said_wherever_it_lies(
 ) -> None:
     lamp = await lamp_of_both(pool)
     async with viewing(pool, BO) as connection:
-        await trash.unshare(connection, lamp, BO.personal)
+        await sharing.unshare(connection, lamp, BO.personal)
     other = await remember(pool, BO, "The mug", "blue", owner=SERVER)
     await edit(pool, governing(ANNA), other, "blue\nAnna's secret")
     async with viewing(pool, BO) as connection:
-        await trash.propose(connection, other, SERVER, 2)
+        [own] = await concepts.list_concepts(connection, BO.personal)
+        await proposals.propose(connection, own, SERVER)
 
     async with viewing(pool, Viewer(1)) as connection:
         await erasure.erase(connection, Viewer(1))
 
     with psycopg.connect(database_url) as administrator:
-        for table in ("concept", "note", "set_aside"):
+        for table in ("concept", "note"):
             found = administrator.execute(f"SELECT {table}::text FROM {table}".encode()).fetchall()
             assert not [row for (row,) in found if "secret" in row]
         assert administrator.execute(INFO_IS_ITS_NOTES.encode()).fetchone() == (2, 2)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from db import concepts, consent, erasure, footprint, merging, pictures, purging, training, trash
+from db import concepts, consent, erasure, footprint, merging, pictures, proposals, purging, sharing, training, trash
 from db.adapters import check_still_given
 from db.errors import AuthorObjectedError, DataWithdrawnError
-from db.pool import viewing
+from db.pool import opening_trash, viewing
 from db.types import Concept, Source, Viewer
 from tests.support.members import ANNA, BO, SERVER, answer, governing, remember, rows
 from tests.support.memory import a_reference
@@ -37,9 +37,11 @@ async def test_the_origin_stays_through_undo_sharing_approval_and_merging(pool: 
 
     async with viewing(pool, governing(ANNA)) as connection:
         gone = await trash.forget_for_now(connection, mochi, 1)
-        mochi = await trash.undo(connection, ANNA.personal, gone.set_aside_id)
-        proposal = await trash.propose(connection, mochi, SERVER, 1)
-        shared = await trash.approve(connection, SERVER, proposal.set_aside_id)
+        mochi = await trash.undo(connection, ANNA.personal, gone.concept_id)
+        await proposals.propose(connection, mochi, SERVER)
+        [proposal] = await proposals.proposals_of(connection, ANNA)
+        await sharing.approve(connection, SERVER, proposal.proposal_id, proposal.seen)
+        [shared] = await concepts.list_concepts(connection, SERVER)
         merged = await merging.merge(connection, ANNA, other, mochi)
 
     assert await sources(pool, ANNA, shared) == [FROM_CLEO]
@@ -81,7 +83,7 @@ async def test_the_author_of_a_message_takes_its_pictures_out_of_everybodys_memo
     async with viewing(pool, BO) as connection:
         await trash.forget_for_now(connection, forgotten, 2)
     async with viewing(pool, Viewer(3)) as connection:
-        assert (await footprint.stored(connection, Viewer(3))).copies == 2
+        assert (await footprint.stored(connection, Viewer(3))).copies == 3
         assert await connection.fetchval("SELECT count(*) FROM reference") == 0
 
     async with viewing(pool, Viewer(3)) as connection:
@@ -93,7 +95,8 @@ async def test_the_author_of_a_message_takes_its_pictures_out_of_everybodys_memo
     assert len(hashes) == 3
     async with viewing(pool, BO) as connection:
         assert await connection.fetchval("SELECT count(*) FROM answer") == 0
-        assert await connection.fetchval("SELECT count(*) FROM set_aside") == 0
+        async with opening_trash(connection):
+            assert await connection.fetchval("SELECT count(*) FROM reference WHERE is_forgotten") == 0
 
 
 async def test_nobody_but_they_themselves_keeps_a_picture_of_who_objects(pool: asyncpg.Pool) -> None:

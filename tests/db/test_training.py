@@ -6,7 +6,7 @@ import asyncpg
 import psycopg
 import pytest
 
-from db import concepts, corrections, membership, servers, training, trash
+from db import concepts, corrections, membership, servers, sharing, training
 from db.geometry import WHOLE
 from db.pool import viewing
 from db.training import Changes, Material, RunState
@@ -189,7 +189,7 @@ async def test_what_comes_into_a_memory_is_new_there_however_old_it_is(pool: asy
     await remember(pool, ANNA, "The mug", owner=SERVER)
     await learn(pool, ANNA, "one", owner=SERVER)
     async with viewing(pool, ANNA) as connection:
-        await trash.restore(connection, SERVER, await trash.take(connection, mochi), "Mochi")
+        await sharing.copy(connection, mochi, SERVER)
     async with viewing(pool, ANNA) as connection:
         found = await training.changes_since_last_run(connection, SERVER)
     assert (found.concepts, found.total) == (1, 2)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import asyncpg
 import psycopg
 
-from db import adapters, concepts, consent, erasure, merging, purging, training, trash
+from db import adapters, concepts, consent, erasure, merging, purging, sharing, training, trash
 from db.pool import viewing
 from db.training import RunState
 from db.types import Concept, Viewer, server_owner
@@ -46,7 +46,7 @@ async def test_forgetting_unlearns_and_undoing_does_not_bring_it_back(pool: asyn
     assert await in_use(pool, ANNA) == before
 
     async with viewing(pool, ANNA) as connection:
-        await trash.undo(connection, ANNA.personal, gone.set_aside_id)
+        await trash.undo(connection, ANNA.personal, gone.concept_id)
     assert await in_use(pool, ANNA) == before
 
 
@@ -94,7 +94,7 @@ async def test_merging_unlearns_the_one_that_is_no_more(pool: asyncpg.Pool, moch
 async def test_the_same_concept_elsewhere_is_another_matter(pool: asyncpg.Pool, mochi: Concept) -> None:
     """A shared copy has the ids of the user's own."""
     async with viewing(pool, ANNA) as connection:
-        await trash.restore(connection, SERVER, await trash.take(connection, mochi), "Mochi")
+        await sharing.copy(connection, mochi, SERVER)
     own, shared = await learn(pool, ANNA, "mine"), await learn(pool, ANNA, "ours", owner=SERVER)
     async with viewing(pool, ANNA) as connection:
         await concepts.forget(connection, SERVER, mochi.concept_id)

@@ -317,7 +317,12 @@ async def test_admins_govern_who_shares(server: Server, admin: Any) -> None:
 
     shown = (await admin.slash(server.channel, "server memory")).response
     await press(admin, shown, "waiting")
-    await admin.click(shown.message, label="Agree")
+    for words in ("Mochi", "vacuum", f"<@{server.alice.id}> asks"):
+        assert words in said(shown)
+    assert len(shown.message.attachments) == 1
+    await admin.click(shown.message, label="Approve")
+    assert "Nothing waits" in said(shown)
+    assert "approved **Mochi**" in told_in_private(server.alice)[-1]
     seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
     assert "Mochi" in seen.response.content
 
@@ -327,6 +332,36 @@ async def test_admins_govern_who_shares(server: Server, admin: Any) -> None:
     exported = await press(admin, shown, "export")
     [file] = told(exported).attachments
     assert b"shared" in await file.read()
+
+
+def told_in_private(member: Any) -> list[str]:
+    """What the bot wrote to somebody directly, the oldest first."""
+    return [message.content for message in member.user.dm_channel.history() if message.author.bot]
+
+
+async def test_what_waits_for_the_admins_is_withdrawn_or_declined(server: Server, admin: Any) -> None:
+    governing = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, governing, "approval")
+    await server.remember_cat(share=True)
+    await server.alice.slash(server.channel, "remember", name="The cup", image=CUP, share=True)
+
+    card = (await server.alice.slash(server.channel, "privacy")).response
+    assert "**Mochi** waits for the admins of Kitchen" in said(card)
+    await server.alice.select(card.message, ["0"], custom_id="withdraw")
+    assert "Mochi" not in said(card)
+    assert await server.memory_of(server.alice) == ["Mochi", "The cup"]
+
+    governing = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, governing, "waiting")
+    assert "The cup" in said(governing)
+    await server.alice.slash(server.channel, "edit", name="The cup", info="an insult, since you looked")
+    await admin.click(governing.message, label="Approve")
+    await press(admin, governing, "back")
+    await press(admin, governing, "waiting")
+    assert "an insult" in said(governing)
+    await admin.click(governing.message, label="Decline")
+    assert "declined **The cup**" in told_in_private(server.alice)[-1]
+    assert "Nothing here yet" in said(await memories(server, server.bob, server=True))
 
 
 async def test_admins_govern_where_and_how_long(server: Server, admin: Any) -> None:

@@ -99,7 +99,7 @@ async def _(kept: Kept) -> None:
     await press(place.bob, shown, "forget")
     await press(place.bob, shown, "yes")
 
-    await kept.after(timedelta(minutes=10), "set_aside")
+    await kept.after(timedelta(minutes=10), "concept", "forgotten_at")
     assert "Mochi" not in kept.everything()
     assert kept.count("concept") == 0
 
@@ -122,7 +122,7 @@ async def _(kept: Kept) -> None:
     await place.alice.select(shown.message, [second[0].hex], custom_id="remove")
     assert (kept.count("picture"), kept.count("embedding")) == (1, 1)
     await place.alice.slash(place.channel, "forget", name="Mochi")
-    await kept.after(timedelta(minutes=10), "set_aside")
+    await kept.after(timedelta(minutes=10), "concept", "forgotten_at")
     assert (kept.count("picture"), kept.count("embedding")) == (0, 0)
 
 
@@ -132,12 +132,32 @@ async def _(kept: Kept) -> None:
     await place.remember_cat()
     await place.alice.slash(place.channel, "forget", name="Mochi")
     assert "Mochi" not in said((await kept.ask(place.alice)).response)
-    assert timedelta(minutes=9) < kept.lasts("set_aside") <= timedelta(minutes=10)
+    assert kept.count("concept", "forgotten_at > now() - interval '1 minute'") == 1
 
-    await kept.after(timedelta(minutes=9), "set_aside")
+    await kept.after(timedelta(minutes=9), "concept", "forgotten_at")
     assert "vacuum" in kept.everything()
-    await kept.after(timedelta(minutes=1), "set_aside")
+    await kept.after(timedelta(minutes=1), "concept", "forgotten_at")
     assert "vacuum" not in kept.everything()
+
+
+@line("what you proposed")
+async def _(kept: Kept) -> None:
+    place = kept.server
+    shown = (await kept.admin.slash(place.channel, "server memory")).response
+    await press(kept.admin, shown, "approval")
+    for way in ("withdraw", "forget", "by itself"):
+        await place.remember_cat(share=True)
+        [row] = kept.rows("SELECT owner_id, concept_owner_id FROM proposal")
+        assert row == (f"server:{place.env.guild.id}", f"user:{place.alice.id}")
+        assert timedelta(days=29) < kept.lasts("proposal") <= timedelta(days=30)
+        if way == "withdraw":
+            await place.alice.select((await kept.privacy(place.alice)).message, ["0"], custom_id="withdraw")
+        elif way == "by itself":
+            await kept.after(timedelta(days=30), "proposal")
+        if way != "forget":
+            assert kept.count("concept", f"owner_id = 'user:{place.alice.id}' AND forgotten_at IS NULL") == 1
+        await place.alice.slash(place.channel, "forget", name="Mochi")
+        assert kept.count("proposal") == 0
 
 
 @line("answers to pictures")
@@ -218,7 +238,7 @@ async def _(kept: Kept) -> None:
     await place.bob.click(seen.response.message, label="right")
     assert kept.rows("SELECT owner_id FROM correction") == [(f"user:{place.bob.id}",)]
     await place.alice.slash(place.channel, "forget", name="Mochi")
-    await kept.after(timedelta(minutes=10), "set_aside")
+    await kept.after(timedelta(minutes=10), "concept", "forgotten_at")
     assert kept.count("correction") == 0
 
 

@@ -24,12 +24,14 @@ from db import (
     membership,
     merging,
     pictures,
+    proposals,
     purging,
     rate_limits,
     recall,
     reindexing,
     search,
     servers,
+    sharing,
     sightings,
     spoken,
     training,
@@ -57,11 +59,13 @@ from tests.support.leaks.world import (
     USERS,
     Aside,
     Known,
+    Proposed,
     Watched,
     counted,
     hold,
     is_server,
     secret,
+    secret_of_proposal,
     viewers,
 )
 from tests.support.memory import PACK, ASight, a_concept, a_jpeg, a_reference
@@ -75,7 +79,8 @@ OUTLIVING = """
     SELECT count(*) FROM adapter
      WHERE EXISTS (SELECT FROM unnest(saw) AS seen (id)
                     WHERE NOT EXISTS (SELECT FROM concept
-                                       WHERE concept.owner_id = adapter.owner_id AND concept_id = seen.id)
+                                       WHERE concept.owner_id = adapter.owner_id AND concept_id = seen.id
+                                         AND forgotten_at IS NULL)
                       AND NOT EXISTS (SELECT FROM reference
                                        WHERE reference.owner_id = adapter.owner_id AND reference_id = seen.id)
                       AND NOT EXISTS (SELECT FROM note
@@ -221,14 +226,14 @@ class People(Watched):
         owner = self._place(viewer, shared)
         known = self.pick(data, owner)
         if known:
-            self._edit(viewer, owner, known, owner, "edited")
+            self._edit(viewer, owner, known, secret(owner), "edited")
 
-    def _edit(self, viewer: Viewer, owner: OwnerId, known: Known, readers: OwnerId, word: str) -> Concept:
-        """Write what a concept says anew: from now on it is the readers' to know."""
+    def _edit(self, viewer: Viewer, owner: OwnerId, known: Known, marker: str, word: str) -> Concept:
+        """Write what a concept says anew: from now on it is for those to know whose marker that is."""
         found = self.concept(viewer, owner, known)
         self.world.edits += 1  # a name that nobody has yet
-        name = f"{word} {self.world.edits} {secret(readers)}"
-        info, category = f"{secret(readers)} {word}", f"{word} {secret(readers)}"
+        name = f"{word} {self.world.edits} {marker}"
+        info, category = f"{marker} {word}", f"{word} {marker}"
         edited = self.as_viewer(viewer, lambda c: concepts.edit(c, found, name=name, info=info, category=category))
         known.name, known.info, known.category = name, info, category
         return edited
@@ -278,9 +283,9 @@ class People(Watched):
         found = self.concept(viewer, owner, known)
         gone = self.as_viewer(viewer, lambda c: trash.forget_for_now(c, found, viewer.user_id))
         del self.world.of(owner)[known.concept_id]
-        aside = Aside(owner=owner, set_aside_id=gone.set_aside_id, by=viewer.user_id, known=known)
-        self.world.undoable.append(aside)
-        self.world.loot["forgotten", owner] = gone.set_aside_id
+        assert gone.concept_id == known.concept_id
+        self.world.undoable.append(Aside(owner=owner, by=viewer.user_id, known=known))
+        self.world.loot["forgotten", owner] = known.concept_id
 
     @rule(viewer=viewers, data=st.data())
     @counted
@@ -290,7 +295,7 @@ class People(Watched):
             aside = data.draw(st.sampled_from(self.world.undoable))
             is_theirs = aside.owner in concepts.owners(viewer) and aside.by == viewer.user_id
             try:
-                self.as_viewer(viewer, lambda c: trash.undo(c, aside.owner, aside.set_aside_id))
+                self.as_viewer(viewer, lambda c: trash.undo(c, aside.owner, aside.known.concept_id))
             except (NotRememberedError, NameTakenError, ObjectedError):
                 assert not is_theirs or self._is_in_the_way(aside)
                 return
@@ -301,29 +306,48 @@ class People(Watched):
     @counted
     def approve(self, viewer: Viewer, data: st.DataObject) -> None:
         """Try to approve what anybody proposed: it is for those on that server."""
-        if self.world.proposed:
-            aside = data.draw(st.sampled_from(self.world.proposed))
-            try:
-                self.as_viewer(viewer, lambda c: trash.approve(c, aside.owner, aside.set_aside_id))
-            except (NotAdminError, NotRememberedError, NameTakenError, ObjectedError):
-                assert viewer.server_memory != aside.owner or self._is_in_the_way(aside)
-                return
-            hold(viewer.server_memory == aside.owner, f"{viewer} approved {aside}")
-            self._bring_back(aside)
+        waiting = self.world.waiting()
+        if not waiting:
+            return
+        item = data.draw(st.sampled_from(waiting))
+        seen = self._looked_at(viewer, item)
+        copied = Aside(owner=item.server, by=item.by, known=replace(item.known, vectors=list(item.known.vectors)))
+        try:
+            self.as_viewer(viewer, lambda c: sharing.approve(c, item.server, item.proposal_id, seen))
+        except (NotAdminError, NotRememberedError, NameTakenError, ObjectedError):
+            assert viewer.server_memory != item.server or self._is_in_the_way(copied)
+            return
+        hold(viewer.server_memory == item.server, f"{viewer} approved {item}")
+        self._bring_back(copied)
+        self.world.drop_proposed(lambda other: other is item)
 
     @rule(viewer=viewers, data=st.data())
     @counted
     def decline(self, viewer: Viewer, data: st.DataObject) -> None:
         """Try to decline what anybody proposed: it is for those on that server."""
-        if self.world.proposed:
-            aside = data.draw(st.sampled_from(self.world.proposed))
-            try:
-                self.as_viewer(viewer, lambda c: trash.decline(c, aside.owner, aside.set_aside_id))
-            except (NotAdminError, NotRememberedError):
-                assert viewer.server_memory != aside.owner
-                return
-            hold(viewer.server_memory == aside.owner, f"{viewer} declined {aside}")
-            self.world.drop_aside(lambda other: other is aside)
+        waiting = self.world.waiting()
+        if not waiting:
+            return
+        item = data.draw(st.sampled_from(waiting))
+        seen = self._looked_at(viewer, item)
+        try:
+            self.as_viewer(viewer, lambda c: sharing.decline(c, item.server, item.proposal_id, seen))
+        except (NotAdminError, NotRememberedError):
+            assert viewer.server_memory != item.server
+            return
+        hold(viewer.server_memory == item.server, f"{viewer} declined {item}")
+        self.world.drop_proposed(lambda other: other is item)
+        self.world.proposals[item.number][1].discard(item.server)
+
+    def _looked_at(self, viewer: Viewer, item: Proposed) -> str:
+        """Return what stands for a proposal as somebody sees it who looks at what waits on their server."""
+        shared = viewer.server_memory
+        if shared is None:
+            return ""
+        found = self.as_viewer(viewer, lambda c: proposals.proposals_to(c, shared))
+        mine = [other for other in self.world.waiting() if other.server == shared]
+        assert sorted(waiting.concept.info for waiting in found) == sorted(other.known.info for other in mine)
+        return next((waiting.seen for waiting in found if waiting.proposal_id == item.proposal_id), "")
 
     def _is_in_the_way(self, aside: Aside) -> bool:
         """Whether something keeps a concept from coming (back) into a memory."""
@@ -345,10 +369,10 @@ class People(Watched):
         known, shared = self.pick(data, viewer.personal), viewer.server_memory
         if known is None or shared is None or known.concept_id in self.world.of(shared):
             return
-        found = self._edit(viewer, viewer.personal, known, shared, "shared")
+        found = self._edit(viewer, viewer.personal, known, secret(shared), "shared")
 
         async def move(connection: asyncpg.Connection) -> None:
-            await trash.restore(connection, shared, await trash.take(connection, found), found.name)
+            await sharing.copy(connection, found, shared)
             await concepts.forget(connection, viewer.personal, found.concept_id)
 
         self.as_viewer(viewer, move)
@@ -363,14 +387,19 @@ class People(Watched):
             self._propose(viewer, viewer.server_memory, known)
 
     def _propose(self, viewer: Viewer, shared: OwnerId, known: Known) -> None:
-        """Propose a concept in words for the server; the proposer's own says again what it is to them."""
-        found = self._edit(viewer, viewer.personal, known, shared, "proposed")
-        copy = replace(known, vectors=list(known.vectors))
-        aside = self.as_viewer(viewer, lambda c: trash.propose(c, found, shared, viewer.user_id))
-        self._edit(viewer, viewer.personal, known, viewer.personal, "proposed once")
-        proposed = Aside(owner=shared, set_aside_id=aside.set_aside_id, by=viewer.user_id, known=copy)
-        self.world.proposed.append(proposed)
-        self.world.loot["proposed", shared] = aside.set_aside_id
+        """Propose a concept, in words for who made it and who decides."""
+        others = [item.number for item in self.world.waiting() if item.known is known]
+        number = others[0] if others else len(self.world.proposals)
+        self.world.proposals.setdefault(number, (viewer.user_id, set()))[1].add(shared)
+        found = self._edit(viewer, viewer.personal, known, secret_of_proposal(number), "proposed")
+        self.as_viewer(viewer, lambda c: proposals.propose(c, found, shared))
+        mine = self.as_viewer(viewer, lambda c: proposals.proposals_of(c, viewer))
+        made = next(item for item in mine if (item.owner_id, item.concept.concept_id) == (shared, known.concept_id))
+        self.world.drop_proposed(lambda item: item.proposal_id == made.proposal_id)
+        self.world.proposed.append(
+            Proposed(server=shared, proposal_id=made.proposal_id, by=viewer.user_id, known=known, number=number)
+        )
+        self.world.loot["proposed", shared] = made.proposal_id
 
     # Asking, and judging the answer.
 
@@ -511,6 +540,7 @@ class People(Watched):
             self.as_viewer(viewer, lambda c: purging.purge(c, shared, member=member))
             self.world.forget_shared([shared], lambda known: member in {known.created_by, known.linked_user})
             self.world.drop_aside(lambda aside: aside.owner == shared and aside.names(member))
+            self.world.drop_proposed(lambda item: item.server == shared and item.by == member)
 
     @rule(viewer=viewers, shared=st.booleans())
     @counted

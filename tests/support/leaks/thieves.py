@@ -24,12 +24,14 @@ from db import (
     merging,
     notes,
     pictures,
+    proposals,
     purging,
     rate_limits,
     recall,
     reindexing,
     search,
     servers,
+    sharing,
     sightings,
     spoken,
     training,
@@ -37,25 +39,27 @@ from db import (
     unlearning,
 )
 from db.adapters import Adapter
-from db.errors import DataWithdrawnError, NotAdminError, NothingToRollBackError, NotRememberedError
+from db.errors import (
+    DataWithdrawnError,
+    NotAdminError,
+    NothingToRollBackError,
+    NotRememberedError,
+    ProposalGoneError,
+)
+from db.pool import deciding
 from db.training import Material, RunState
 from db.types import Concept, Embedded, OwnerId, ServerSettings, Verdict, Viewer, server_owner
 from tests.support.leaks.people import LIMIT, People, a_sighting
-from tests.support.leaks.world import EVERYBODY, SERVERS, Aside, counted, hold, is_server, viewers
+from tests.support.leaks.world import EVERYBODY, SERVERS, Aside, counted, hold, is_server, viewers, whose
 from tests.support.memory import a_concept, a_jpeg, a_reference
 
 DENIED = asyncpg.InsufficientPrivilegeError
 
-# What somebody said about a shared concept waits in its snapshot, where no function of ours shows it to others.
-READ = """
-    SELECT CASE WHEN to_jsonb(row) ? 'snapshot' THEN to_jsonb(row) #- '{{snapshot,correction}}' ELSE to_jsonb(row) END
-           ::text AS content, to_jsonb(row) ->> 'owner_id' AS owner_id
-      FROM {table} AS row
-"""
+READ = "SELECT row::text AS content, {whose} AS owners FROM {table} AS row"
 
-CHANGE = "UPDATE {table} SET owner_id = owner_id WHERE owner_id <> ALL ($1::text[])"
+CHANGE = "UPDATE {table} SET owner_id = owner_id WHERE NOT {whose} && $1::text[]"
 
-EMPTY = "DELETE FROM {table} WHERE owner_id <> ALL ($1::text[])"
+EMPTY = "DELETE FROM {table} WHERE NOT {whose} && $1::text[]"
 
 PLANT = "UPDATE {table} SET owner_id = $1"
 
@@ -207,10 +211,24 @@ class Thieves(People):
     @counted
     def pry_into_proposals(self, theft: Theft) -> None:
         thief, shared = theft.thief, theft.server
-        set_aside_id = self._stolen("proposed", shared)
-        self.gets([], thief, lambda c: trash.proposals(c, shared))
-        self.refused(NotAdminError, thief, lambda c: trash.approve(c, shared, set_aside_id))
-        self.refused(NotAdminError, thief, lambda c: trash.decline(c, shared, set_aside_id))
+        stolen = self._stolen("proposed", shared)
+        self.refused(NotAdminError, thief, lambda c: proposals.proposals_to(c, shared))
+        self.refused(NotAdminError, thief, lambda c: sharing.approve(c, shared, stolen, ""))
+        self.refused(NotAdminError, thief, lambda c: sharing.decline(c, shared, stolen, ""))
+        if not any(item.proposal_id == stolen and item.by == thief.user_id for item in self.world.waiting()):
+            self.refused(ProposalGoneError, thief, lambda c: proposals.withdraw(c, shared, stolen))
+
+    @rule(theft=thefts)
+    @counted
+    def pretend_to_decide(self, theft: Theft) -> None:
+        """Who says that they decide sees what is proposed to their server, and nothing else."""
+
+        async def read(connection: asyncpg.Connection) -> None:
+            async with deciding(connection):
+                for table in ("concept", "note", "reference", "embedding", "picture"):
+                    self.check(theft.thief, await connection.fetch(READ.format(table=table, whose=whose(table))))
+
+        self.as_viewer(theft.thief, read)
 
     @rule(theft=thefts)
     @counted
@@ -218,14 +236,14 @@ class Thieves(People):
         mine = list(self.world.of(theft.thief.personal).values())
         if mine:
             own = self.concept(theft.thief, theft.thief.personal, mine[0])
-            self.refused(DENIED, theft.thief, lambda c: trash.propose(c, own, theft.server, theft.thief.user_id))
+            self.refused(DENIED, theft.thief, lambda c: proposals.propose(c, own, theft.server))
 
     @rule(theft=thefts)
     @counted
     def pry_into_what_was_forgotten(self, theft: Theft) -> None:
         for owner in theft.memories:
-            set_aside_id = self._stolen("forgotten", owner)
-            self.refused(NotRememberedError, theft.thief, lambda c: trash.undo(c, owner, set_aside_id))  # noqa: B023
+            stolen = self._stolen("forgotten", owner)
+            self.refused(NotRememberedError, theft.thief, lambda c: trash.undo(c, owner, stolen))  # noqa: B023
         on_servers = [aside for aside in self.world.undoable if is_server(aside.owner)]
         for aside in on_servers[-3:]:
             self._undo_what_another_forgot(theft, aside)
@@ -234,7 +252,7 @@ class Thieves(People):
         """On a server everybody sees what there is, but only who forgot something undoes that."""
         other = next(viewer for viewer in (theft.thief, theft.victim) if viewer.user_id != aside.by)
         there = Viewer(other.user_id, int(aside.owner.removeprefix("server:")))
-        self.refused(NotRememberedError, there, lambda c: trash.undo(c, aside.owner, aside.set_aside_id))
+        self.refused(NotRememberedError, there, lambda c: trash.undo(c, aside.owner, aside.known.concept_id))
 
     @rule(theft=thefts)
     @counted
@@ -360,7 +378,7 @@ class Thieves(People):
 
     def _pry_into_a_whole_concept(self, thief: Viewer, loot: Concept, other: Concept) -> None:
         self.gets([], thief, lambda c: archives.whole_concepts(c, loot.owner_id))
-        self.refused(NotRememberedError, thief, lambda c: trash.take(c, loot))
+        self.refused(NotRememberedError, thief, lambda c: sharing.copy(c, loot, thief.personal))
         self.refused(NotRememberedError, thief, lambda c: merging.merge(c, thief, loot, other))
 
     # Through plain SQL without any filter, on every table that is protected.
@@ -370,10 +388,11 @@ class Thieves(People):
     def read_every_table(self, thief: Viewer) -> None:
         async def read(connection: asyncpg.Connection) -> None:
             for table in self.access.owned_tables:
-                rows = await connection.fetch(READ.format(table=table))
+                rows = await connection.fetch(READ.format(table=table, whose=whose(table)))
                 self.check(thief, rows)
-                whose = {row["owner_id"] for row in rows}
-                hold(whose <= set(concepts.owners(thief)), f"{thief} reads {table} of {whose}")
+                mine = set(concepts.owners(thief))
+                others = [row["owners"] for row in rows if not mine & set(row["owners"])]
+                hold(not others, f"{thief} reads {table} of {others}")
 
         self.gets(None, thief, read)
 
@@ -382,7 +401,7 @@ class Thieves(People):
     def spoil_every_table(self, thief: Viewer) -> None:
         async def change(connection: asyncpg.Connection) -> None:
             for table in self.access.owned_tables:
-                done = await connection.execute(CHANGE.format(table=table), concepts.owners(thief))
+                done = await connection.execute(CHANGE.format(table=table, whose=whose(table)), concepts.owners(thief))
                 hold(done == "UPDATE 0", f"{thief} may {done} of others in {table}")
 
         self.gets(None, thief, change)
@@ -392,7 +411,7 @@ class Thieves(People):
     def empty_every_table(self, thief: Viewer) -> None:
         async def empty(connection: asyncpg.Connection) -> None:
             for table in self.access.owned_tables:
-                done = await connection.execute(EMPTY.format(table=table), concepts.owners(thief))
+                done = await connection.execute(EMPTY.format(table=table, whose=whose(table)), concepts.owners(thief))
                 hold(done == "DELETE 0", f"{thief} may {done} of others in {table}")
             done = await connection.execute("DELETE FROM objection WHERE user_id <> $1", thief.user_id)
             hold(done == "DELETE 0", f"{thief} may {done} of others' objections")

@@ -57,6 +57,15 @@ Drawn = ParamSpec("Drawn")
 Act = Callable[[asyncpg.Connection], Coroutine[Any, Any, Result]]
 
 
+WHOSE = {"proposal": "ARRAY[owner_id::text, concept_owner_id::text]"}
+"""Whose a row is, where it isn't one owner's: a proposal is the server's, and that of who made it."""
+
+
+def whose(table: str) -> str:
+    """Return whose the rows of a table are, in SQL."""
+    return WHOSE.get(table, "ARRAY[owner_id::text]")
+
+
 class Leak(AssertionError):  # noqa: N818 (it is what the test is named after)
     """Somebody got, or changed, what isn't theirs. Only the checks for that raise it, nothing else does."""
 
@@ -64,6 +73,11 @@ class Leak(AssertionError):  # noqa: N818 (it is what the test is named after)
 def secret(owner: OwnerId) -> str:
     """Return the marker of whatever belongs to an owner."""
     return f"secret-of-{owner.replace(':', '-')}"
+
+
+def secret_of_proposal(number: int) -> str:
+    """Return the marker of what is proposed: who made it may read it, and who is on that server and governs."""
+    return f"secret-of-proposal-{number}"
 
 
 def hold(is_kept: bool, what: str) -> None:
@@ -99,16 +113,26 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aside:
-    """What was forgotten and can be undone, or was proposed and waits; ``by`` is who did that."""
+    """What was forgotten and can be undone; ``by`` is who forgot it."""
 
     owner: OwnerId
-    set_aside_id: UUID
     by: int
     known: Known
 
     def names(self, user_id: int) -> bool:
         """Whether it is of that user in any way."""
         return user_id in {self.by, self.known.created_by, self.known.linked_user}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """What a user proposed to a server, and the number of the marker that it has from then on."""
+
+    server: OwnerId
+    proposal_id: UUID
+    by: int
+    known: Known
+    number: int
 
 
 @dataclass(slots=True)
@@ -118,7 +142,9 @@ class World:
     memories: dict[OwnerId, dict[UUID, Known]] = field(default_factory=dict)
     objecting: set[int] = field(default_factory=set)
     undoable: list[Aside] = field(default_factory=list)
-    proposed: list[Aside] = field(default_factory=list)
+    proposed: list[Proposed] = field(default_factory=list)
+    proposals: dict[int, tuple[int, set[OwnerId]]] = field(default_factory=dict)
+    """By their number who proposed each concept, and the servers that know of it by that."""
     embeddings: list[Vector] = field(default_factory=list)
     loot: dict[tuple[str, OwnerId], Any] = field(default_factory=dict)
     edits: int = 0
@@ -144,7 +170,14 @@ class World:
 
     def drop_aside(self, is_gone: Callable[[Aside], bool]) -> None:
         self.undoable = [aside for aside in self.undoable if not is_gone(aside)]
-        self.proposed = [aside for aside in self.proposed if not is_gone(aside)]
+
+    def waiting(self) -> list[Proposed]:
+        """Return what is proposed and undecided: what isn't where it was any more is no longer proposed."""
+        self.proposed = [item for item in self.proposed if item.known.concept_id in self.of(user_owner(item.by))]
+        return self.proposed
+
+    def drop_proposed(self, is_gone: Callable[[Proposed], bool]) -> None:
+        self.proposed = [item for item in self.proposed if not is_gone(item)]
 
 
 def is_server(owner: OwnerId) -> bool:
@@ -265,6 +298,11 @@ class Watched(RuleBasedStateMachine):
     def check(self, viewer: Viewer, result: object) -> None:
         """Raise Leak on a marker of an owner that the viewer doesn't recall from."""
         mine = {secret(owner) for owner in concepts.owners(viewer)}
+        mine |= {
+            secret_of_proposal(number)
+            for number, (by, servers) in self.world.proposals.items()
+            if by == viewer.user_id or viewer.server_memory in servers
+        }
         for kind, number in MARKER.findall(repr(result)):
             hold(f"secret-of-{kind}-{number}" in mine, f"{viewer} got something of {kind} {number}: {result!r}")
 
@@ -289,7 +327,7 @@ class Watched(RuleBasedStateMachine):
             ).format(
                 name=sql.Literal(table),
                 table=sql.Identifier(table),
-                others=sql.SQL("owner_id <> ALL ({})").format(mine)
+                others=sql.SQL("NOT {} && {}::text[]").format(sql.SQL(whose(table)), mine)
                 if has_owner
                 else sql.SQL("user_id <> {}").format(sql.Literal(viewer.user_id)),
             )
