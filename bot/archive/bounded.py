@@ -25,7 +25,7 @@ from bot.archive.reader import MAX_BYTES, MAX_ENTRIES
 from bot.archive.schema import READING, Archive, ArchivedConcept, ArchiveError, ArchiveProblem, ProblemKind
 from bot.errors import ArchiveBusyError, ImportExpiredError
 from db.names import InvalidTextError
-from model_worker.api.settings import child_environment
+from model_worker.api.settings import bare_environment
 
 MAX_SECONDS = 30
 MAX_SECONDS_TO_WAIT = 60
@@ -35,8 +35,6 @@ LONGEST_LINE = 4_000_000
 ROOT = Path(__file__).parents[2]
 MAX_HELD = 4
 """Archives that wait for their owner to say yes; one more, and the oldest has to be sent again."""
-FEW_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""A thread's stack counts as memory that the process may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ async def _child() -> AsyncIterator[Process]:
         stderr=DEVNULL,
         limit=LONGEST_LINE,
         cwd=ROOT,
-        env=child_environment(FEW_THREADS),
+        env=bare_environment(),
         start_new_session=True,
     )
     try:

@@ -14,11 +14,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 from bot.archive.reader import read_archive
 from bot.archive.schema import LARGEST_FILE, Archive, ArchivedConcept, ArchiveError, ArchiveProblem, ProblemKind
 from db.names import InvalidTextError, TextField
-
-try:
-    import resource
-except ImportError:  # Windows has no such limits: there the parent's limit of time and the reader's of size hold alone
-    resource = None  # type: ignore[assignment]
+from model_worker.api.limits import limit_this_process
 
 MAX_MEMORY = 1_000_000_000
 """Bytes of address space."""
@@ -75,7 +71,7 @@ class Head(BaseModel):
 
 def main() -> int:
     """Read the archive, and say what is in it."""
-    limit_this_process()
+    limit_this_process(MAX_MEMORY, MAX_CPU_SECONDS)
     data = sys.stdin.buffer.read(LARGEST_FILE + 1)
     try:
         if len(data) > LARGEST_FILE:
@@ -84,17 +80,6 @@ def main() -> int:
     except ArchiveError as error:
         _write_line(sys.stdout.buffer, Head(problems=tuple(Problem.of(item) for item in error.problems)))
     return 0
-
-
-def limit_this_process() -> None:
-    """Let this process have so much memory and time, and no file to write to."""
-    if resource is None:
-        return
-    limits = {resource.RLIMIT_CPU: MAX_CPU_SECONDS, resource.RLIMIT_FSIZE: 0, resource.RLIMIT_CORE: 0}
-    if sys.platform == "linux":  # macOS refuses it
-        limits[resource.RLIMIT_AS] = MAX_MEMORY
-    for which, limit in limits.items():
-        resource.setrlimit(which, (limit, limit))
 
 
 def say(archive: Archive, output: BinaryIO) -> None:

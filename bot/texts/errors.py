@@ -415,6 +415,11 @@ def _(error: worker.TooManyPixelsError) -> str:
 
 
 @for_error.register
+def _(_error: worker.ImageTooHardError) -> str:
+    return "That picture takes longer to read than I have for one. Please save it anew, as JPEG or PNG."
+
+
+@for_error.register
 def _(error: worker.ImageTooSmallError) -> str:
     return f"That picture is too small: {error.width} × {error.height} pixels."
 

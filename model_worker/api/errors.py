@@ -151,6 +151,12 @@ class TooManyPixelsError(ImageError):
     max_pixels: int
 
 
+class ImageTooHardError(ImageError):
+    """Reading it takes more time or memory than a picture may."""
+
+    code = "image_too_hard"
+
+
 class ImageTooSmallError(ImageError):
     """It has too few pixels to see anything; sides in pixels."""
 

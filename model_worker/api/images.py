@@ -14,6 +14,7 @@ from model_worker.api.errors import (
     ImageEmptyError,
     ImageError,
     ImageFormatError,
+    ImageTooHardError,
     ImageTooLargeError,
     ImageTooLongError,
     ImageTooSmallError,
@@ -26,6 +27,12 @@ SMALLEST_SIDE = 16
 LONGEST_SIDE = 30_000
 MOST_STRETCHED = 20
 """The longer side in shorter ones: of a thinner strip little is left at the size that is looked at."""
+MAX_PARTS = 1000
+"""Segments of a JPEG (a colour profile has 255 at most) and its scans; each is read in Python, or costs all pixels."""
+MAX_SCANS = 50
+"""Of a progressive JPEG, which has ten: each goes over all of its pixels, and takes fifty bytes."""
+MAX_CHUNKS = 20_000
+"""Of a PNG; most have 8 kB each."""
 WORKING_SIDE = 2048
 """Larger pictures are made smaller at once: no model here takes more."""
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "HEIF", "AVIF")
@@ -46,7 +53,9 @@ TURNS = {
 """By EXIF orientation: what makes the picture upright."""
 PIXEL_SEGMENTS = {0xC0, 0xC1, 0xC2, 0xC4, 0xDB, 0xDD}
 """The markers of a JPEG's frames and tables."""
-START_OF_SCAN = 0xDA
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
+MARKER = re.compile(b"\xff[\x02-\xcf\xd9-\xfe]")
+"""Of a JPEG's segment: not one that only says that the pixels go on (0xD0 to 0xD7)."""
 JFIF, JFIF_LENGTH = 0xE0, 16
 """The header that says which kind of JPEG it is, without a thumbnail."""
 
@@ -61,7 +70,7 @@ def decode_picture(data: bytes) -> Image.Image:
     """Decode a picture: RGB, upright by its EXIF, the first frame, at most 2,048 pixels a side.
 
     Raises ImageError when it is too large (bytes or pixels, by its header, before it is decoded), of
-    another format, truncated or broken.
+    another format, truncated or broken, or made so that reading it takes long.
     """
     if len(data) > LARGEST_BYTES:
         raise ImageTooLargeError(len(data), LARGEST_BYTES)
@@ -71,6 +80,8 @@ def decode_picture(data: bytes) -> Image.Image:
         return _decode(data)
     except ImageError:
         raise
+    except MemoryError as error:
+        raise ImageTooHardError from error
     except Image.DecompressionBombError as error:
         raise TooManyPixelsError(None, LARGEST_PIXELS) from error
     except Exception as error:  # a hostile file makes the libraries raise nearly anything
@@ -120,13 +131,17 @@ def _has_segment(scans: bytes) -> bool:
     """Whether there is an application's segment or a comment between a JPEG's scans."""
     return any(
         scans[place] == 0xFE or 0xE0 <= scans[place] <= 0xEF
-        for place in (match.end() - 1 for match in re.finditer(b"\xff+[^\x00\xff]", scans))
+        for place in (match.end() - 1 for match in MARKER.finditer(scans))
     )
 
 
 def _decode(data: bytes) -> Image.Image:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         _check_size(*_webp_size(data))  # opening one allocates its whole canvas
+    elif data[:2] == b"\xff\xd8":
+        _check_segments(data)
+    elif data[:8] == b"\x89PNG\r\n\x1a\n":
+        _check_chunks(data)
     try:
         opened = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -150,6 +165,28 @@ def _webp_size(data: bytes) -> tuple[int, int]:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     width, height = int.from_bytes(body[6:8], "little"), int.from_bytes(body[8:10], "little")
     return width & 0x3FFF, height & 0x3FFF
+
+
+def _check_segments(data: bytes) -> None:
+    """Check how many segments and scans a JPEG has, up to its end. Raises ImageTooHardError."""
+    place, parts, scans = 2, 0, 0
+    while (found := MARKER.search(data, place)) is not None and found[0][1] != END_OF_IMAGE:
+        parts += 1
+        scans += found[0][1] == START_OF_SCAN
+        filled = found.start() - place if not scans else 0  # between segments there is nothing, or a few bytes
+        if max(parts, filled) > MAX_PARTS or scans > MAX_SCANS:
+            raise ImageTooHardError
+        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+
+
+def _check_chunks(data: bytes) -> None:
+    """Check how many chunks a PNG has. Raises ImageTooHardError."""
+    place, chunks = 8, 0
+    while place + 8 <= len(data) and data[place + 4 : place + 8] != b"IEND":
+        chunks += 1
+        if chunks > MAX_CHUNKS:
+            raise ImageTooHardError
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
 
 
 def _check_size(width: int, height: int) -> None:

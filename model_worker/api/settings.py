@@ -55,6 +55,12 @@ PASSED_ON_FAMILIES = (
 )
 """How the names begin of variables that libraries of models read."""
 
+NEEDED_TO_START = frozenset(
+    ["PATH", "LANG", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH"]
+)
+FEW_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""A thread's stack counts as memory that the process may have."""
+
 
 def _check_http_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
@@ -136,6 +142,15 @@ def child_environment(changes: Mapping[str, str], also: Iterable[str] = ()) -> d
         name: value for name, value in os.environ.items() if name in names or name.startswith(PASSED_ON_FAMILIES)
     }
     return {**passed_on, **changes}
+
+
+def bare_environment() -> dict[str, str]:
+    """Return the environment of a child process that reads what strangers sent: what Python needs, and nothing else.
+
+    Variables of proxies and of the hub may hold passwords.
+    """
+    passed_on = {name: value for name, value in os.environ.items() if name in NEEDED_TO_START or name.startswith("LC_")}
+    return {**passed_on, **FEW_THREADS}
 
 
 def token_to_serve_with() -> str | None:

@@ -31,6 +31,7 @@ from model_worker.generation.pair import ImagePair
 from model_worker.generation.types import GenerationInput
 from model_worker.perception.windows import cropped
 from model_worker.server.auth import require_token
+from model_worker.server.decoder import Decoder
 from model_worker.server.embedders import DetectionRequest, Embedder, ReferenceRequest
 from model_worker.server.errors import RequestError, answer_errors
 from model_worker.server.image_cache import CachedImage, ImageCache
@@ -38,12 +39,14 @@ from model_worker.server.loading import LoadFormer, LoadModels, load_former
 from model_worker.server.metrics import Metrics
 from model_worker.server.models import AdapterStore, MultimodalModel
 from model_worker.server.queues import ModelQueues
-from model_worker.server.requests import read_body, read_message
+from model_worker.server.requests import Room, read_body, read_message
 from model_worker.server.streaming import stream_answer
 
 MAX_WAITING = 32
 CACHE_BYTES = 256 * 1024 * 1024
 LARGEST_ADAPTER = 512 * 1024 * 1024
+ROOM = LARGEST_ADAPTER
+"""Bytes of pictures and adapters that are being taken at once: some twenty-five of the largest pictures."""
 
 Result = TypeVar("Result")
 
@@ -58,6 +61,8 @@ class Worker:
         self._queues = ModelQueues(load, load_former, max_waiting)
         self._images = ImageCache(CACHE_BYTES)
         self._reading = ThreadPoolExecutor(1)
+        self._decoder = Decoder()
+        self._room = Room(ROOM)
         self._metrics = Metrics()
 
     def app(self) -> web.Application:
@@ -83,14 +88,16 @@ class Worker:
     async def _loading(self, _: web.Application) -> AsyncIterator[None]:
         async with self._queues.loading():
             yield
+        self._decoder.close()
 
     async def _take_picture(self, request: web.Request) -> web.StreamResponse:
         sha256 = request.match_info["sha256"]
-        data = await read_body(request, LARGEST_BYTES, ImageTooLargeError(None, LARGEST_BYTES))
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise RequestError(400, "The picture isn't the one its SHA-256 says.")
-        if self._images.get(sha256) is None:
-            self._images.put(sha256, await self._read(lambda: CachedImage.from_bytes(data)))
+        with self._room.taken_by(request, LARGEST_BYTES):
+            data = await read_body(request, LARGEST_BYTES, ImageTooLargeError(None, LARGEST_BYTES))
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise RequestError(400, "The picture isn't the one its SHA-256 says.")
+            if self._images.get(sha256) is None:
+                self._images.put(sha256, await self._read(lambda: CachedImage.from_bytes(data, self._decoder.decode)))
         return web.Response(status=204)
 
     async def _give_picture(self, request: web.Request) -> web.StreamResponse:
@@ -145,13 +152,14 @@ class Worker:
         adapters, sha256 = self._adapters(), request.match_info["sha256"]
         if adapters is None:
             raise RequestError(409, "This pack's writer takes no adapters.")
-        data = await read_body(request, LARGEST_ADAPTER, RequestError(413, "That adapter is too large."))
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise RequestError(400, "The adapter isn't the one its SHA-256 says.")
-        try:
-            await self._read(lambda: adapters.take(sha256, data))
-        except AdapterError as problem:
-            raise RequestError(422, str(problem)) from problem
+        with self._room.taken_by(request, LARGEST_ADAPTER):
+            data = await read_body(request, LARGEST_ADAPTER, RequestError(413, "That adapter is too large."))
+            if hashlib.sha256(data).hexdigest() != sha256:
+                raise RequestError(400, "The adapter isn't the one its SHA-256 says.")
+            try:
+                await self._read(lambda: adapters.take(sha256, data))
+            except AdapterError as problem:
+                raise RequestError(422, str(problem)) from problem
         return web.Response(status=204)
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:

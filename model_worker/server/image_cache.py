@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -23,9 +23,9 @@ class CachedImage:
     jpeg: bytes | None = None
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> CachedImage:
+    def from_bytes(cls, data: bytes, decode: Callable[[bytes], Image.Image] = decode_picture) -> CachedImage:
         """Decode a picture. Raises ImageError."""
-        return cls(decode_picture(data), data if is_plain_jpeg(data) else None)
+        return cls(decode(data), data if is_plain_jpeg(data) else None)
 
     def as_reference(self) -> StoredImage:
         """Return the picture as it is stored with a concept, and as that will be decoded again.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from aiohttp import web
 from pydantic import ValidationError
 
-from model_worker.api.errors import QuestionTooLongError, WorkerError
+from model_worker.api.errors import QuestionTooLongError, WorkerBusyError, WorkerError
 from model_worker.api.protocol import Message
 from model_worker.server.errors import RequestError
 
@@ -15,6 +18,9 @@ LONGEST_MESSAGE = 64 * 1024
 """Characters."""
 MAX_BYTES_A_CHARACTER = 4
 PART_BYTES = 1024 * 1024
+BODY_SECONDS = 300.0
+"""As long as the bot's client waits for a request as a whole."""
+BUSY_SECONDS = 2
 
 MessageType = TypeVar("MessageType", bound=Message)
 
@@ -36,14 +42,40 @@ async def read_message(request: web.Request, kind: type[MessageType]) -> Message
 
 
 async def read_body(request: web.Request, max_bytes: int, too_large: WorkerError | RequestError) -> bytes:
-    """Return a request's body. Raises ``too_large`` as soon as it is, and RequestError (400) when it is broken."""
+    """Return a request's body. Raises ``too_large`` as soon as it is.
+
+    Raises RequestError when it is broken (400), or takes too long to arrive (408).
+    """
     parts, size = [], 0
     try:
-        async for part in request.content.iter_chunked(PART_BYTES):
-            parts.append(part)
-            size += len(part)
-            if size > max_bytes:
-                raise too_large
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.content.iter_chunked(PART_BYTES):
+                parts.append(part)
+                size += len(part)
+                if size > max_bytes:
+                    raise too_large
     except web.RequestPayloadError as error:
         raise RequestError(400, "the body isn't encoded as its header says") from error
+    except TimeoutError as error:
+        raise RequestError(408, "the body didn't arrive in time") from error
     return b"".join(parts)
+
+
+class Room:
+    """How many bytes of bodies may be held at once, whoever sends them."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._left = max_bytes
+
+    @contextmanager
+    def taken_by(self, request: web.Request, max_bytes: int) -> Iterator[None]:
+        """Hold room for a request's body: what it says it has, or the most that it may. Raises WorkerBusyError."""
+        says = None if "Content-Encoding" in request.headers else request.content_length
+        size = max_bytes if says is None else min(says, max_bytes)
+        if size > self._left:
+            raise WorkerBusyError(BUSY_SECONDS)
+        self._left -= size
+        try:
+            yield
+        finally:
+            self._left += size

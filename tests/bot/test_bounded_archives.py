@@ -167,7 +167,7 @@ async def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_the_process_that_reads_has_limits(act: str, dies_of: str) -> None:
-    program = f"from bot.archive.child import limit_this_process as limit; limit(); {act}"
+    program = f"from bot.archive import child; child.limit_this_process(child.MAX_MEMORY, child.MAX_CPU_SECONDS); {act}"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert dies_of in ended.stderr
@@ -196,7 +196,14 @@ async def test_a_process_that_says_something_else_is_not_believed(
 
 
 async def test_the_process_that_reads_knows_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("DISCORD_TOKEN", "DATABASE_URL", "KEEPSAKE_APP_DATABASE_URL", "KEEPSAKE_WORKER_TOKEN", "PGPASSWORD"):
+    for name in (
+        "DISCORD_TOKEN",
+        "DATABASE_URL",
+        "KEEPSAKE_APP_DATABASE_URL",
+        "KEEPSAKE_WORKER_TOKEN",
+        "HF_TOKEN",
+        "HTTPS_PROXY",
+    ):
         monkeypatch.setenv(name, "a-secret-of-the-host")
     shown = tmp_path / "environment"
     spy = tmp_path / "python"

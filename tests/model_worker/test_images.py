@@ -27,7 +27,7 @@ from model_worker.api.errors import (
     ImageTooSmallError,
     TooManyPixelsError,
 )
-from model_worker.api.images import LARGEST_BYTES, LARGEST_STORED_BYTES, decode_picture, encode_jpeg
+from model_worker.api.images import LARGEST_BYTES, LARGEST_STORED_BYTES, decode_picture, encode_jpeg, is_plain_jpeg
 from model_worker.server.image_cache import CachedImage
 
 FORMATS = ["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIF", "AVIF"]
@@ -182,6 +182,15 @@ def test_a_jpeg_for_keeps_says_nothing_but_pixels() -> None:
     assert max(Image.open(io.BytesIO(kept)).size) == 200
 
 
+def test_whether_a_jpeg_can_be_kept_is_soon_seen_however_it_is_filled() -> None:
+    sound = saved(cat(), "JPEG")
+    filled = sound[:-2] + b"\xff" * 3_000_000 + b"\0" + sound[-2:]
+
+    assert is_plain_jpeg(sound)
+    assert is_plain_jpeg(filled)
+    assert not is_plain_jpeg(sound[:-2] + b"\xff" * 3_000 + b"\xfe\0\2" + sound[-2:])
+
+
 @pytest.mark.parametrize(("width", "height"), [(2048, 2048), (1500, 1100)])
 def test_what_is_stored_fits_its_budget_whatever_it_shows(width: int, height: int) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -284,6 +293,19 @@ def too_large_animated_webp() -> bytes:
     return bytes(data)
 
 
+def progressive(scans: int) -> bytes:
+    """A grey JPEG of 50 megapixels, whose last scan comes again and again: each goes over all of them."""
+    data = saved(Image.new("RGB", (7040, 7040), (128, 128, 128)), "JPEG", progressive=True, quality=10)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * scans + data[-2:]
+
+
+def behind_the_start(of: bytes, times: int) -> bytes:
+    """A JPEG with something between its first two bytes and its first segment."""
+    data = saved(corners(), "JPEG")
+    return data[:2] + of * times + data[2:]
+
+
 HOSTILE: dict[str, Callable[[], bytes]] = {
     "png-of-2-gigapixels": lambda: png(50_000, 40_000),
     "png-pixels-that-swell": lambda: png(16, 16).replace(b"IEND", b"IEND") + zeros(8),
@@ -295,6 +317,12 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "jpeg-of-3-gigapixels": too_large_jpeg,
     "heif-of-3-gigapixels": lambda: with_size(saved(corners(), "HEIF"), 60_000),
     "avif-of-3-gigapixels": lambda: with_size(saved(corners(), "AVIF"), 60_000),
+    "jpeg-of-13000-scans": lambda: progressive(13_000),
+    "jpeg-of-5-million-segments": lambda: behind_the_start(b"\xff\xe5\0\2", 5_000_000),
+    "jpeg-of-5-million-comments": lambda: behind_the_start(b"\xff\xfe\0\2", 5_000_000),
+    "jpeg-filled-up": lambda: behind_the_start(b"\xff", 20_000_000),
+    "jpeg-with-rubbish": lambda: behind_the_start(b"\xff\0", 10_000_000),
+    "png-of-a-million-chunks": lambda: png(16, 16, png_chunk(b"abCd", b"") * 1_500_000),
     "webp-of-268-megapixels": too_large_webp,
     "webp-of-268-megapixels-animated": too_large_animated_webp,
 }
