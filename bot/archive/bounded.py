@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 
 from bot.archive.child import Cause, Head, Problem
-from bot.archive.reader import MAX_BYTES, MAX_ENTRIES
+from bot.archive.reader import LARGEST_JSON, MAX_BYTES, MAX_ENTRIES
 from bot.archive.schema import READING, Archive, ArchivedConcept, ArchiveError, ArchiveProblem, ProblemKind
 from bot.errors import ArchiveBusyError, ImportExpiredError
 from db.names import InvalidTextError
@@ -32,6 +32,8 @@ MAX_SECONDS_TO_WAIT = 60
 """For the archives that came before."""
 LONGEST_LINE = 4_000_000
 """Bytes: a concept with ten pictures and a long text has some ten thousand, the list of all pictures two million."""
+MAX_WAITING = 8
+"""Archives that are read or wait to be; each is held meanwhile."""
 ROOT = Path(__file__).parents[2]
 MAX_HELD = 4
 """Archives that wait for their owner to say yes; one more, and the oldest has to be sent again."""
@@ -42,6 +44,7 @@ class ArchiveReader:
     """Reads archives, one after the other, and holds the last few of them till their owners decide."""
 
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WAITING))
     _held: OrderedDict[UUID, tuple[ArchivedConcept, ...]] = field(default_factory=OrderedDict)
 
     def hold(self, concepts: tuple[ArchivedConcept, ...]) -> UUID:
@@ -64,16 +67,24 @@ class ArchiveReader:
 
         Raises ArchiveError with what is wrong with it, ArchiveBusyError when too many wait to be read.
         """
+        if self._room.locked():
+            raise ArchiveBusyError
+        async with self._room, self._its_turn():
+            try:
+                async with asyncio.timeout(MAX_SECONDS), _child() as child:
+                    return await _exchange(child, data)
+            except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValidationError) as error:
+                raise ArchiveError.of(ProblemKind.TOO_MUCH) from error
+
+    @asynccontextmanager
+    async def _its_turn(self) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(MAX_SECONDS_TO_WAIT):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise ArchiveBusyError from error
         try:
-            async with asyncio.timeout(MAX_SECONDS), _child() as child:
-                return await _exchange(child, data)
-        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValidationError) as error:
-            raise ArchiveError.of(ProblemKind.TOO_MUCH) from error
+            yield
         finally:
             self._turn.release()
 
@@ -126,13 +137,21 @@ async def _taken(pipe: StreamReader) -> Archive:
         raise ArchiveError(tuple(_problem(said) for said in head.problems))
     if len(head.pictures) > MAX_ENTRIES or sum(size for _, size in head.pictures) > MAX_BYTES:
         raise ArchiveError.of(ProblemKind.TOO_MUCH)
-    concepts = [await _concept(pipe) for _ in range(min(head.concepts, MAX_ENTRIES))]
+    concepts = await _concepts(pipe, min(head.concepts, MAX_ENTRIES))
     pictures = {digest: await _picture(pipe, digest, size) for digest, size in head.pictures}
     return Archive(concepts=tuple(_with_pictures(concept, pictures) for concept in concepts))
 
 
-async def _concept(pipe: StreamReader) -> ArchivedConcept:
-    return ArchivedConcept.model_validate_json(await pipe.readuntil(b"\n"), context=READING)
+async def _concepts(pipe: StreamReader, count: int) -> list[ArchivedConcept]:
+    found, left = [], LARGEST_JSON
+    for _ in range(count):
+        line = await pipe.readuntil(b"\n")
+        left -= len(line)
+        if left < 0:
+            raise ArchiveError.of(ProblemKind.TOO_MUCH)
+        found.append(ArchivedConcept.model_validate_json(line, context=READING))
+        await asyncio.sleep(0)  # what has arrived is read without waiting: others are served in between
+    return found
 
 
 async def _picture(pipe: StreamReader, digest: str, size: int) -> bytes:

@@ -113,7 +113,7 @@ async def setup(bot: Any) -> None:
         if not found:
             raise NoPictureError
         await check_author(app, actor_of(interaction), message.author.id)
-        pictures = tuple([await attachments.read(attachment) for attachment in found])
+        pictures = tuple(await attachments.read_all(found))
         await offer_parts(interaction, app, pictures, attachments.source_of(message))
 
     bot.tree.add_command(remember_this)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -41,8 +41,8 @@ class ImportPlan:
     pictures: int
 
 
-async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
-    """Return what importing this file would do, without doing it.
+async def plan_import(app: App, actor: Actor, fetch: Callable[[], Awaitable[bytes]]) -> ImportPlan:
+    """Return what importing a file would do, without doing it; ``fetch`` gets it, once that is known to be allowed.
 
     What it says of corrections is not among that: recall goes by them, and their vectors could be anybody's invention.
 
@@ -51,7 +51,7 @@ async def plan_import(app: App, actor: Actor, data: bytes) -> ImportPlan:
     """
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.count_use(connection, actor, permissions.IMPORTS)
-    archive = await app.archives.read(data)
+    archive = await app.archives.read(await fetch())
     async with viewing(app.pool, actor.viewer) as connection:
         mine = await concepts.list_concepts(connection, actor.personal_memory, limit=admission.MAX_CONCEPTS)
         keys = {name_key(concept.name) for concept in mine}

@@ -47,8 +47,10 @@ CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 120.0
 REQUEST_SECONDS = 300.0
 """For a request as a whole, a streamed answer too: a worker that dribbles holds nobody for longer."""
-LONGEST_ANSWER = 1_000_000
-"""Bytes of a streamed answer, some hundred times what a writer may write."""
+LONGEST_ANSWER = 20_000
+"""Characters: some ten messages, several times what a pack's writer may write."""
+LARGEST_ANSWER = 50 * LONGEST_ANSWER
+"""Bytes of an answer on the wire: each piece of a word comes in an envelope."""
 PART_BYTES = 64 * 1024
 BUSY_SECONDS = 5
 KEEP_ALIVE_SECONDS = 150.0
@@ -133,12 +135,16 @@ class WorkerClient:
         if pictures and await self.sees_pictures():
             await self._send_missing(pictures)
         async with self._answering(request, adapter) as response:
+            length = 0
             async for line in _lines(response):
                 said = _read(AnswerLine, line)
                 if said.error is not None:
                     raise error_from_wire(said.error)
                 if said.done:
                     return
+                length += len(said.text)
+                if length > LONGEST_ANSWER:
+                    raise WorkerUnavailableError(detail=f"it answered more than {LONGEST_ANSWER:,} characters")
                 yield said.text
         raise AnswerBrokeOffError
 
@@ -252,7 +258,10 @@ class WorkerClient:
         if message is not None:
             data = message.model_dump_json().encode()
         try:
-            async with self._opened().request(method, self._url + path, data=data, headers=self._headers) as response:
+            # A redirect would carry pictures and the token to somebody whom the host never named.
+            async with self._opened().request(
+                method, self._url + path, data=data, headers=self._headers, allow_redirects=False
+            ) as response:
                 if response.status not in fine:
                     await _check(response)
                 yield response
@@ -272,7 +281,7 @@ class WorkerClient:
 
 async def _check(response: aiohttp.ClientResponse) -> None:
     """Raise what the worker answered, if it isn't what was asked for."""
-    if response.status < 400:
+    if response.status < 300:
         return
     try:
         answer = ErrorAnswer.model_validate_json(await _body(response))
@@ -295,7 +304,7 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int = LARGEST_MESSA
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Yield the lines of an answer. Raises WorkerUnavailableError when one, or all of them, are longer than any."""
-    left = LONGEST_ANSWER
+    left = LARGEST_ANSWER
     try:
         async for line in response.content:
             left -= len(line)
@@ -304,7 +313,7 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield line
     except (ValueError, LineTooLong) as error:
         response.close()
-        raise WorkerUnavailableError(detail=f"it answered more than {LONGEST_ANSWER:,} bytes") from error
+        raise WorkerUnavailableError(detail=f"it answered more than {LARGEST_ANSWER:,} bytes") from error
 
 
 def _sha256(picture: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import partial
 
 import discord
 from discord import ui
@@ -176,8 +177,8 @@ class ImportForm(Form):
     async def submit(self, interaction: Interaction) -> None:
         """Show the plan."""
         await interaction.response.defer()
-        data = await attachments.read_file(self._file.file)
-        plan = await importing.plan_import(self._card.app, actor_of(interaction), data)
+        fetch = partial(attachments.read_file, self._file.file)
+        plan = await importing.plan_import(self._card.app, actor_of(interaction), fetch)
         await ImportPlanCard(self._card, plan).show(interaction)
 
 

@@ -28,6 +28,11 @@ from tests.support.memory import a_jpeg
 
 EXPORTED_BY_0_1 = Path(__file__).parents[1] / "support" / "data" / "exported_by_0_1.zip"
 LARGE = 50_000_000
+ENDLESS = """
+print('{"concepts": 20000, "pictures": []}')
+while True:
+    print('{"name": "a", "x": "' + 'x' * 3_000_000 + '"}')
+"""
 
 
 def zipped(**files: bytes | str) -> bytes:
@@ -149,6 +154,16 @@ async def test_who_would_wait_too_long_is_told_so(monkeypatch: pytest.MonkeyPatc
     assert (await first).concepts
 
 
+async def test_not_more_than_so_many_wait_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded, "MAX_WAITING", 2)
+    reader = ArchiveReader()
+    admitted = [asyncio.create_task(reader.read(EXPORTED_BY_0_1.read_bytes())) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(ArchiveBusyError):
+        await reader.read(EXPORTED_BY_0_1.read_bytes())
+    assert all(archive.concepts for archive in await asyncio.gather(*admitted))
+
+
 async def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded, "MAX_SECONDS", 0.05)
     assert await wrong_with(EXPORTED_BY_0_1.read_bytes()) == [ProblemKind.TOO_MUCH]
@@ -182,6 +197,7 @@ def test_the_process_that_reads_has_limits(act: str, dies_of: str) -> None:
         'print(\'{"concepts": 2, "pictures": []}\')',
         'print(\'{"concepts": 1, "pictures": []}\'); print(\'{"name": "a\\\\u0000b"}\')',
         'print(\'{"concepts": 0, "pictures": [["ab", 3]]}abc\', end=\'\')',
+        ENDLESS,
         "raise SystemExit(3)",
     ],
 )

@@ -7,7 +7,9 @@ import hashlib
 import io
 import json
 import threading
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import aiohttp
 import asyncpg
@@ -37,6 +39,7 @@ from model_worker.api.errors import (
 from model_worker.api.images import LARGEST_BYTES
 from model_worker.api.packs import MAX_REGIONS
 from model_worker.api.protocol import LARGEST_MESSAGE, GenerateRequest, Perception, PromptConcept, RegionOnWire
+from model_worker.server import requests
 from model_worker.server.image_cache import CachedImage, ImageCache
 from model_worker.server.models import Models
 from tests.support.errors import all_below, an_example_of
@@ -326,6 +329,62 @@ async def test_an_answer_that_is_too_long_is_not_read_to_its_end(asks: str, says
         await client.close()
         await server.close()
     assert sent < 10 * LARGEST_MESSAGE
+
+
+async def test_an_answer_of_more_characters_than_any_writer_may_write_is_cut_off() -> None:
+    async with served() as worker:
+        assert len(await said(worker.client, "and-on " * 2500)) == 17_500
+        with pytest.raises(WorkerUnavailableError) as cut:
+            await said(worker.client, "and-on " * 3000)
+    assert "characters" in cut.value.detail
+
+
+async def test_nobody_is_followed_elsewhere_with_the_token() -> None:
+    seen: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Authorization", ""))
+        return web.json_response({"state": "ready", "device": "cpu"})
+
+    async def redirect(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPTemporaryRedirect("/elsewhere")
+
+    app = web.Application()
+    app.add_routes([web.get("/health", redirect), web.get("/elsewhere", elsewhere)])
+    server = TestServer(app)
+    await server.start_server()
+    client = WorkerClient(str(server.make_url("")), TOKEN)
+    try:
+        with pytest.raises(WorkerUnavailableError, match="307"):
+            await client.health()
+    finally:
+        await client.close()
+        await server.close()
+    assert seen == []
+
+
+async def test_a_body_that_does_not_arrive_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "BODY_SECONDS", 0.05)
+
+    async def dribbled() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(60)
+
+    async with served() as worker, aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+        async with session.put(f"{worker.url}/pictures/{DIGEST}", data=dribbled()) as response:
+            assert response.status == 408
+        await worker.client.check_picture(a_picture())
+
+
+async def test_bodies_beyond_the_worker_s_room_are_refused_before_they_are_read() -> None:
+    room = requests.Room(100)
+    small, unknown = (SimpleNamespace(headers={}, content_length=length) for length in (60, None))
+    with room.taken_by(small, 80), pytest.raises(WorkerBusyError), room.taken_by(small, 80):
+        pass
+    with room.taken_by(unknown, 80), pytest.raises(WorkerBusyError), room.taken_by(small, 80):
+        pass
+    with room.taken_by(small, 80):
+        pass
 
 
 async def test_a_picture_has_no_more_regions_than_a_message_takes() -> None:

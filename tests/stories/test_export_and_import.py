@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import asyncpg
 import numpy as np
 import psycopg
 import pytest
 
+from bot.archive.schema import ArchiveError
 from bot.demo import pictures
-from bot.service import feedback, importing, memories, privacy
+from bot.service import feedback, importing, memories, permissions, privacy
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
 from bot.service.remember import add_picture, remember
 from db import archives
+from db.errors import RateLimitedError
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.setup.migrate import migrate
@@ -74,6 +78,15 @@ async def everything(pool: asyncpg.Pool) -> tuple[list[object], list[object], li
     return concepts, said, [*ordered, *(correction.vector for correction in corrections)]
 
 
+def sends(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    """Return how a file that somebody sent is fetched."""
+
+    async def fetch() -> bytes:
+        return data
+
+    return fetch
+
+
 async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
     app: App, empty_database_url: str, running_worker: RunningWorker
 ) -> None:
@@ -84,7 +97,7 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
     pool = await open_pool(app_url(empty_database_url), largest=2)
     elsewhere = App(pool=pool, worker=app.worker)
     try:
-        plan = await importing.plan_import(elsewhere, ANNA, files[0].data)
+        plan = await importing.plan_import(elsewhere, ANNA, sends(files[0].data))
         assert (len(plan.new), plan.pictures, plan.known) == (2, 3, ())
         with psycopg.connect(empty_database_url) as administrator:
             assert administrator.execute("SELECT count(*) FROM concept").fetchone() == (0,)
@@ -96,10 +109,27 @@ async def test_export_then_import_into_an_empty_instance_gives_the_same_memory(
         assert (len(before[2]), len(after[2])) == (5, 3)
         assert all(float(vector @ other) > 0.9999 for vector, other in zip(before[2], after[2], strict=False))
 
-        again = await importing.plan_import(elsewhere, ANNA, files[0].data)
+        again = await importing.plan_import(elsewhere, ANNA, sends(files[0].data))
         assert (again.new, len(again.known)) == ((), 2)
     finally:
         pool.terminate()
+
+
+async def test_no_file_is_even_fetched_for_who_imported_too_often(app: App) -> None:
+    fetched = 0
+
+    async def fetch() -> bytes:
+        nonlocal fetched
+        fetched += 1
+        return b"no archive"
+
+    for _ in range(permissions.IMPORTS.burst):
+        with pytest.raises(ArchiveError):
+            await importing.plan_import(app, ANNA, fetch)
+    with pytest.raises(RateLimitedError):
+        await importing.plan_import(app, ANNA, fetch)
+
+    assert fetched == permissions.IMPORTS.burst
 
 
 async def test_a_memory_too_large_for_one_file_comes_in_several(app: App) -> None:
@@ -108,7 +138,7 @@ async def test_a_memory_too_large_for_one_file_comes_in_several(app: App) -> Non
     assert len(files) > 1
     assert all(len(file.data) <= 350_000 for file in files)
     await privacy.erase(app, ANNA)
-    plan = await importing.plan_import(app, ANNA, files[0].data)
+    plan = await importing.plan_import(app, ANNA, sends(files[0].data))
     assert plan.new
 
 
@@ -118,5 +148,5 @@ async def test_what_was_shared_is_exported_apart(app: App) -> None:
     await remember(app, Actor(user_id=2, server_id=10), "The cat", pictures.png(pictures.cat()), share=True)
     files = await privacy.export(app, ANNA, LARGEST)
     assert [file.name for file in files] == ["keepsake.zip", "keepsake-shared-10.zip"]
-    plan = await importing.plan_import(app, ANNA, files[1].data)
+    plan = await importing.plan_import(app, ANNA, sends(files[1].data))
     assert plan.new == ("The cup",)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from model_worker.api.protocol import LARGEST_MESSAGE
 from model_worker.api.settings import WorkerSettings
 
 PAUSE_SECONDS = 0.5
@@ -53,7 +54,7 @@ def _worker_is_at_work() -> bool:
     asked = urllib.request.Request(f"{settings.worker_url}/health", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
         with urllib.request.urlopen(asked, timeout=2) as answer:  # noqa: S310 (an address that whoever runs it set)
-            return bool(json.load(answer).get("at_work"))
+            return bool(json.loads(answer.read(LARGEST_MESSAGE)).get("at_work"))
     except (OSError, ValueError):
         return False
 
