@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Coroutine, Sequence
@@ -17,6 +18,7 @@ from bot.client import Keepsake
 from bot.metrics import serve_metrics
 from bot.runtime.doctor import check_all
 from bot.runtime.jobs import make_queue, running_jobs
+from bot.runtime.migration_step import migrate_and_start_again
 from bot.runtime.services import ServiceError, Services, running_services
 from bot.runtime.settings import Settings, as_markdown, as_text, settings_table
 from bot.runtime.trainer_process import running_trainer
@@ -32,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.read()
         keep_private(settings.home)
+        if options.run is _up and settings.database_url is not None and os.name == "posix":
+            given = sys.argv[1:] if arguments is None else arguments
+            migrate_and_start_again(settings.database_url.get_secret_value(), given)
         return asyncio.run(_until_terminated(options.run(settings, options)))
     except asyncio.CancelledError:
         return 143

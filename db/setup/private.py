@@ -6,8 +6,13 @@ import contextlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where there is no root whose folders have to be opened
+    fcntl = None  # type: ignore[assignment]
 
 OTHERS_READ_AND_WALK = stat.S_IRGRP | stat.S_IXGRP | stat.S_IROTH | stat.S_IXOTH
 
@@ -38,15 +43,34 @@ def secret_in(file: Path) -> str:
 
 
 @contextlib.contextmanager
-def modes_kept(folders: Iterator[Path]) -> Iterator[None]:
-    """Let others into folders while the body runs, and no longer: afterwards their modes are as they were."""
-    before = {folder: folder.stat().st_mode for folder in folders}
+def modes_kept(folders: Iterable[Path]) -> Iterator[None]:
+    """Let others into folders while the body runs, and no longer: afterwards their modes are as they were.
+
+    One process at a time: a second one would take the folders that the first has opened for open ones.
+    """
+    ordered = sorted(folders)  # parents first, as everybody: nobody waits for who waits for them
+    with contextlib.ExitStack() as stack:
+        for folder in ordered:
+            stack.enter_context(_locked(folder))
+        before = {folder: folder.stat().st_mode for folder in ordered}
+        try:
+            for folder, mode in before.items():
+                if mode | OTHERS_READ_AND_WALK != mode:
+                    folder.chmod(stat.S_IMODE(mode) | OTHERS_READ_AND_WALK)
+            yield
+        finally:
+            for folder, mode in before.items():
+                if folder.stat().st_mode != mode:
+                    folder.chmod(stat.S_IMODE(mode))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; it is free again when the process is gone, however it ended."""
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        for folder, mode in before.items():
-            if mode | OTHERS_READ_AND_WALK != mode:
-                folder.chmod(stat.S_IMODE(mode) | OTHERS_READ_AND_WALK)
+        if fcntl is not None:
+            fcntl.flock(opened, fcntl.LOCK_EX)
         yield
     finally:
-        for folder, mode in before.items():
-            if folder.stat().st_mode != mode:
-                folder.chmod(stat.S_IMODE(mode))
+        os.close(opened)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CONNECTION_VARIABLES = ("PGHOST", "PGPORT", "PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLNEGOTIATION")
 """What a database's client reads by itself beside its URL, and who it is: no secrets."""
+
+OF_ADMINISTRATOR = frozenset(["DATABASE_URL", "PGPASSWORD"])
 
 
 class InvalidSettingError(Exception):
@@ -49,6 +52,12 @@ def _check_postgres_url(url: SecretStr) -> SecretStr:
             "it isn't a URL of Postgres (in a password, write what isn't a letter or digit as %20 and so on)"
         )
     return url
+
+
+def environment_of_app(app_url: str) -> dict[str, str]:
+    """Return this process's environment with the app's URL of the database instead of the administrator's."""
+    passed_on = {name: value for name, value in os.environ.items() if name not in OF_ADMINISTRATOR}
+    return {**passed_on, "KEEPSAKE_APP_DATABASE_URL": app_url}
 
 
 def is_database_url(url: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -13,7 +16,7 @@ import pytest
 from db.roles import app_url
 from db.setup.embedded import EmbeddedPostgres
 from db.setup.migrate import migrate
-from db.setup.private import keep_private
+from db.setup.private import keep_private, modes_kept
 
 
 def mode(path: Path) -> int:
@@ -68,6 +71,32 @@ def test_what_an_older_version_made_starts_and_then_asks_for_a_password(server: 
         assert administrator.execute("SELECT number FROM kept").fetchone() == (7,)
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(re.sub("postgres:[^@]+@", "postgres@", url))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only where there is a root")
+def test_two_that_start_at_once_leave_no_folder_open(home: Path) -> None:
+    first_is_in, first_may_go = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with modes_kept([home, home.parent]):
+            first_is_in.set()
+            first_may_go.wait(10)
+
+    def second() -> None:
+        with modes_kept([home.parent, home]):
+            assert mode(home) == 0o755
+
+    with ThreadPoolExecutor(2) as threads:
+        earlier = threads.submit(first)
+        first_is_in.wait(10)
+        later = threads.submit(second)
+        with pytest.raises(TimeoutError):
+            later.result(0.2)
+        first_may_go.set()
+        earlier.result(10)
+        later.result(10)
+
+    assert [mode(folder) for folder in (home, home.parent)] == [0o700] * 2
 
 
 def test_what_was_open_in_keepsakes_folder_is_closed_and_nothing_else(tmp_path: Path) -> None:
