@@ -173,6 +173,23 @@ async def without_viewer(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection
 
 
 @asynccontextmanager
+async def outside_transactions(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """Open a connection for what has to run outside a transaction, as long as it takes; it sees no owner's rows.
+
+    Raises DatabaseUnavailableError.
+    """
+    async with _acquired(pool) as connection:
+        await connection.execute("SET statement_timeout = 0")
+        try:
+            yield connection
+        except AWAY as error:
+            raise DatabaseUnavailableError from error
+        finally:
+            if not _is_gone(connection):
+                await connection.execute("RESET statement_timeout")
+
+
+@asynccontextmanager
 async def as_caretaker(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """See what is due or has to be listed, whoever owns it: answers that expired, which servers there are.
 

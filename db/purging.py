@@ -20,8 +20,6 @@ DELETE_LINKED = "DELETE FROM concept WHERE owner_id = $1 AND linked_user = $2 RE
 
 DELETE_LINKED_PROPOSALS = "DELETE FROM proposal WHERE owner_id = $1 AND person = $2"
 
-SHARED_BY = "SELECT concept_id FROM audit WHERE owner_id = $1 AND actor = $2 AND action = 'shared'"
-
 # What is purged: all, one member's, or what is older. Of others' concepts a member's pictures and
 # notes go.
 PURGE_CONCEPTS = """
@@ -52,9 +50,9 @@ DELETE_ANSWERED_COPIES = "DELETE FROM answer WHERE owner_id = $1 AND source_auth
 
 PICTURES = "SELECT picture_sha256 FROM picture WHERE owner_id = $1"
 
-FORGET_SUBJECTS = "UPDATE audit SET subject = '' WHERE owner_id = $1 AND concept_id = ANY ($2::uuid[])"
+FORGET_ACTOR = "SELECT keepsake_forget_actor($1, $2)"
 
-NAMELESS_ACTOR = "UPDATE audit SET actor = 0 WHERE owner_id = $1 AND actor = $2"
+DELETE_AUDIT = "SELECT keepsake_delete_audit($1)"
 
 NAMELESS_PROMOTER = "UPDATE promotion SET actor = 0 WHERE owner_id = $1 AND actor = $2"
 
@@ -72,13 +70,13 @@ OF_A_SERVER = (
     "concept",
     "picture",
     "proposal",
-    "audit",
     "departure",
     "rate",
     "embedding_use",
-    "server",
 )
-"""The tables with rows of a server; references, notes and embeddings go with their concepts."""
+"""The tables with rows of a server, beside its settings and log; references, notes and embeddings go with concepts."""
+
+DELETE_SERVER = "DELETE FROM server WHERE owner_id = $1"
 
 
 async def purge(
@@ -113,12 +111,13 @@ async def _purge(
 
 
 async def forget_member(connection: asyncpg.Connection, owner_id: OwnerId, user_id: int) -> int:
-    """Purge a member, and take their name and what they shared out of the logs; returns how many concepts."""
+    """Purge a member, and take their number out of the logs; returns how many concepts.
+
+    What they did as an admin stays in the audit log, under a pseudonym (migration ``0013``).
+    """
     async with opening_trash(connection):
-        shared = [row["concept_id"] for row in await connection.fetch(SHARED_BY, owner_id, user_id)]
         gone = await _purge(connection, owner_id, user_id, None)
-        await connection.execute(FORGET_SUBJECTS, owner_id, [*shared, *gone])
-        await connection.execute(NAMELESS_ACTOR, owner_id, user_id)
+        await connection.execute(FORGET_ACTOR, owner_id, user_id)
         await connection.execute(NAMELESS_PROMOTER, owner_id, user_id)
         await mark_returned(connection, owner_id, user_id)
     return len(gone)
@@ -131,7 +130,6 @@ async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_
         gone = [row["concept_id"] for row in await connection.fetch(DELETE_LINKED, owner_id, user_id)]
         await connection.execute(DELETE_LINKED_PROPOSALS, owner_id, user_id)
         await _delete_unused_pictures(connection, owner_id)
-        await connection.execute(FORGET_SUBJECTS, owner_id, gone)
     return len(gone)
 
 
@@ -175,6 +173,8 @@ async def forget_server(connection: asyncpg.Connection, owner_id: OwnerId) -> No
         await delete_answers(connection, owner_id)
         for table in OF_A_SERVER:
             await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", owner_id)  # noqa: S608 (ours)
+        await connection.execute(DELETE_AUDIT, owner_id)
+        await connection.execute(DELETE_SERVER, owner_id)
 
 
 async def delete_answers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 
@@ -30,13 +31,14 @@ SET_SETTINGS = """
            trains = excluded.trains, quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to
 """
 
-NOTE = "INSERT INTO audit (owner_id, actor, action, subject) VALUES ($1, $2, $3, $4)"
+NOTE = "INSERT INTO audit (owner_id, actor, action, concept_id, governed) VALUES ($1, $2, $3, $4, true)"
 
 READ_AUDIT = """
-    SELECT at, actor, action, subject
+    SELECT audit.at, audit.actor, audit.pseudonym, audit.action, coalesce(concept.name, audit.subject) AS subject
       FROM audit
-     WHERE owner_id = $1
-     ORDER BY audit_id DESC
+      LEFT JOIN concept ON concept.owner_id = audit.owner_id AND concept.concept_id = audit.concept_id
+     WHERE audit.owner_id = $1
+     ORDER BY audit.audit_id DESC
      LIMIT $2 OFFSET $3
 """
 
@@ -87,14 +89,16 @@ async def change_settings(
             settings.quiet_from,
             settings.quiet_to,
         )
-        await connection.execute(NOTE, owner_id, actor, action, "")
+        await connection.execute(NOTE, owner_id, actor, action, None)
         before = await connection.fetchval("SELECT now()") - timedelta(days=settings.retention_days)
         await delete_answers(connection, owner_id, before=before)
 
 
-async def note(connection: asyncpg.Connection, owner_id: OwnerId, actor: int, action: str, subject: str = "") -> None:
-    """Write a line into a server's audit log; changes of concepts are written by the database itself."""
-    await connection.execute(NOTE, owner_id, actor, action, subject)
+async def note(
+    connection: asyncpg.Connection, owner_id: OwnerId, actor: int, action: str, concept_id: UUID | None = None
+) -> None:
+    """Write what an admin did into a server's audit log; changes of concepts are written by the database itself."""
+    await connection.execute(NOTE, owner_id, actor, action, concept_id)
 
 
 async def audit_log(
@@ -102,4 +106,4 @@ async def audit_log(
 ) -> list[AuditEntry]:
     """Return a page of a server's audit log, the latest first."""
     rows = await connection.fetch(READ_AUDIT, owner_id, limit, offset)
-    return [AuditEntry(at=row["at"], actor=row["actor"], action=row["action"], subject=row["subject"]) for row in rows]
+    return [AuditEntry(**dict(row)) for row in rows]

@@ -336,10 +336,14 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who changed what in a server's memory; ``actor`` 0 is the bot, or somebody who took their data away."""
+    """Who changed what in a server's memory; ``actor`` 0 is the bot, or somebody who took their data away.
+
+    The latter go by a ``pseudonym`` where they governed. ``subject`` is what the concept is called, while it is there.
+    """
 
     at: datetime
     actor: int
+    pseudonym: str
     action: str
     subject: str
 

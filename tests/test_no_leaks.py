@@ -152,13 +152,14 @@ def test_each_way_of_prying_notices_a_table_without_row_level_security(access: A
         "emptying": lambda: machine.empty_every_table(thief),
         "planting": lambda: machine.plant_in_every_table(theft),
     }
-    of_objections = {"emptying", "planting"}  # which everybody may read
+    possible = {"objection": {"emptying", "planting"}, "audit": {"reading"}}
+    """Everybody may read who objects, and nobody changes a log."""
 
     unnoticed = [
         (table, way)
         for table in access.protected
         for way, pry in ways.items()
-        if not notices(table, access, pry) and (table != "objection" or way in of_objections)
+        if not notices(table, access, pry) and way in possible.get(table, ways)
     ]
     unnoticed += [
         (table, pry.__name__)

@@ -25,7 +25,7 @@ from bot.service.reindexing import memories_to_reindex, reindex_slice
 from db import purging
 from db.errors import DatabaseUnavailableError
 from db.job_queue import DEFAULT, TRAIN, open_queue
-from db.maintenance import KnownServer, delete_what_is_due, known_servers
+from db.maintenance import KnownServer, delete_what_is_due, known_servers, vacuum
 from db.membership import contributors, departed_for, mark_back, mark_departed, mark_left, mark_returned
 from db.pool import viewing
 from db.types import OwnerId
@@ -77,6 +77,7 @@ def _add_upkeep(queue: procrastinate.App, pool: asyncpg.Pool, membership: Member
     async def _maintain_servers(timestamp: int) -> None:
         if membership is not None:
             await maintain_servers(pool, membership)
+        await vacuum(pool)
 
 
 def _add_reindexing(queue: procrastinate.App, app: App) -> None:

@@ -14,7 +14,7 @@ from bot.service.permissions import governed_by
 from bot.service.reports import Learning, StopReason
 from db import concepts, membership, pictures, proposals, purging, servers, sharing
 from db.pool import deciding, viewing
-from db.types import AuditEntry, Proposal, Reference, ServerSettings, Viewer, server_owner
+from db.types import AuditEntry, Concept, Proposal, Reference, ServerSettings, Viewer, server_owner
 
 LONGEST_EXPORT = 100_000
 """Lines of an audit log."""
@@ -98,9 +98,10 @@ async def resume_learning(app: App, actor: Actor) -> None:
 
 
 async def waiting(app: App, actor: Actor, limit: int) -> list[Waiting]:
-    """Return what waits for an admin, the oldest first."""
+    """Return what waits for an admin, the oldest first; that they look at it is in the audit log."""
     owner = governed_by(actor)
     async with permissions.looking(app, actor) as connection, deciding(connection):
+        await servers.note(connection, owner, actor.user_id, "looked at what waits for approval")
         return [
             Waiting(proposal, tuple(await pictures.references(connection, proposal.concept)))
             for proposal in (await proposals.proposals_to(connection, owner))[:limit]
@@ -112,8 +113,10 @@ async def approve(app: App, actor: Actor, proposal: Proposal) -> None:
 
     Raises ProposalGoneError, ProposalChangedError, NameTakenError, ObjectedError.
     """
+    owner = governed_by(actor)
     async with permissions.changing(app, actor) as connection:
-        await sharing.approve(connection, governed_by(actor), proposal.proposal_id, proposal.seen)
+        await sharing.approve(connection, owner, proposal.proposal_id, proposal.seen)
+        await servers.note(connection, owner, actor.user_id, "approved a proposal", proposal.concept.concept_id)
 
 
 async def decline(app: App, actor: Actor, proposal: Proposal) -> None:
@@ -141,6 +144,17 @@ async def purge_all(app: App, actor: Actor) -> int:
     return await _purge(app, actor, "purged everything")
 
 
+async def note_reading(app: App, actor: Actor, concept: Concept | None = None) -> None:
+    """Write into the audit log that an admin reads what members shared: the memory, or one concept of others'."""
+    if concept is not None and concept.created_by == actor.user_id:
+        return
+    action = "looked through the memory" if concept is None else "looked at"
+    async with permissions.looking(app, actor) as connection:
+        await servers.note(
+            connection, governed_by(actor), actor.user_id, action, None if concept is None else concept.concept_id
+        )
+
+
 async def audit_page(app: App, actor: Actor, page: int, size: int) -> list[AuditEntry]:
     """Return a page of the audit log, the latest first."""
     async with permissions.looking(app, actor) as connection:
@@ -149,12 +163,17 @@ async def audit_page(app: App, actor: Actor, page: int, size: int) -> list[Audit
 
 async def audit_csv(app: App, actor: Actor) -> bytes:
     """Return the audit log as CSV (RFC 4180), the latest first."""
+    owner = governed_by(actor)
     async with permissions.looking(app, actor) as connection:
-        entries = await servers.audit_log(connection, governed_by(actor), limit=LONGEST_EXPORT)
+        entries = await servers.audit_log(connection, owner, limit=LONGEST_EXPORT)
+        await servers.note(connection, owner, actor.user_id, "exported this log")
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(["at", "actor", "action", "subject"])
-    writer.writerows([entry.at.isoformat(), entry.actor, entry.action, _harmless(entry.subject)] for entry in entries)
+    writer.writerows(
+        [entry.at.isoformat(), entry.pseudonym or entry.actor, entry.action, _harmless(entry.subject)]
+        for entry in entries
+    )
     return file.getvalue().encode("utf-8-sig")
 
 

@@ -69,7 +69,7 @@ def purge_member(user_id: int) -> str:
 
 def audit_line(item: AuditEntry) -> str:
     """Return a line of the audit log."""
-    who = f"<@{item.actor}>" if item.actor else "*somebody*"
+    who = f"<@{item.actor}>" if item.actor else f"*former admin {item.pseudonym}*" if item.pseudonym else "*somebody*"
     return f"-# {ago(item.at)} {who} {item.action} {quoted(item.subject)}".rstrip()
 
 

@@ -10,7 +10,7 @@ import discord
 from discord import ui
 
 from bot import texts
-from bot.service import memories
+from bot.service import governance, memories
 from bot.service.app import App
 from bot.service.remember import add_picture
 from bot.service.thumbnails import LARGE, thumbnail
@@ -43,7 +43,10 @@ async def show_concept(
     interaction: Interaction, state: BrowseState, owner: OwnerId, concept_id: UUID, *, back: Action
 ) -> None:
     """Show a concept's card; ``back`` shows what it was opened from. Raises NotRememberedError when it is gone."""
-    details = await memories.card(state.app, await state.actor(interaction), owner, concept_id)
+    actor = await state.actor(interaction)
+    details = await memories.card(state.app, actor, owner, concept_id)
+    if state.for_admins:
+        await governance.note_reading(state.app, actor, details.concept)
     card = ConceptCard(state, details, back)
     card.pictures = await asyncio.to_thread(_thumbnails, details)
     await card.show(interaction)

@@ -147,6 +147,7 @@ class ServerMemoryCard(LearningCard):
 
     async def look_through(self, interaction: Interaction) -> None:
         """Leaf through the memory."""
+        await governance.note_reading(self.app, await admin_of(interaction))
         await show_list(interaction, BrowseState(self.app, Wanted(shared=True), for_admins=True))
 
     async def open_proposals(self, interaction: Interaction) -> None:

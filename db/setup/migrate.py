@@ -36,6 +36,11 @@ READ_REGISTER = "SELECT version, name, checksum FROM schema_migration ORDER BY v
 ENTER_IN_REGISTER = "INSERT INTO schema_migration (version, name, checksum) VALUES (%s, %s, %s)"
 
 
+FIRST_WITH_MAINTAIN = 170_000
+
+LET_APP_VACUUM = "GRANT MAINTAIN ON ALL TABLES IN SCHEMA public TO keepsake_app"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One SQL file: ``0001_memory.sql`` has version 1; the checksum is SHA-256, whatever the line ends."""
@@ -92,6 +97,7 @@ def migrate(url: str, folder: Path = MIGRATIONS) -> list[str]:
             applied_now = _apply(connection, migrations)
             if folder == MIGRATIONS:
                 job_queue.install(connection)
+                _let_app_vacuum(connection)
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseSetupError(
             f"The administrator may not do what a migration needs: {_first_line(error)}. "
@@ -153,6 +159,12 @@ def _apply(connection: psycopg.Connection, migrations: Sequence[Migration]) -> l
         connection.execute(_trusted(migration.sql))
         connection.execute(ENTER_IN_REGISTER, (migration.version, migration.name, migration.checksum))
     return [migration.name for migration in pending]
+
+
+def _let_app_vacuum(connection: psycopg.Connection) -> None:
+    """Let the app role clean the pages of what was erased; Postgres before 17 leaves that to its own time."""
+    if connection.info.server_version >= FIRST_WITH_MAINTAIN:
+        connection.execute(LET_APP_VACUUM)
 
 
 def _read_register(connection: psycopg.Connection) -> list[Applied]:

@@ -9,8 +9,9 @@ import psycopg
 
 from db import purging
 from db.maintenance import known_servers
+from db.membership import mark_left
 from db.pool import viewing
-from db.types import server_owner
+from db.types import Viewer, server_owner
 from tests.support.members import ANNA, BO, ELSEWHERE, SERVER, answer, governing, names, remember
 
 
@@ -41,7 +42,8 @@ async def test_a_forgotten_server_leaves_nothing_and_others_alone(pool: asyncpg.
     for viewer in (ANNA, ELSEWHERE):
         await remember(pool, viewer, "The mug", owner=viewer.server_memory)
         await answer(pool, viewer)
-    async with viewing(pool, ANNA) as connection:
+    async with viewing(pool, Viewer(0, 10)) as connection:
+        await mark_left(connection, SERVER)
         await purging.forget_server(connection, SERVER)
     assert await names(pool, ELSEWHERE, server_owner(20)) == ["The mug"]
     assert [server.server_id for server in await known_servers(pool)] == [20]

@@ -226,7 +226,12 @@ class People(Watched):
         owner = self._place(viewer, shared)
         known = self.pick(data, owner)
         if known:
-            self._edit(viewer, owner, known, secret(owner), "edited")
+            self._edit(viewer, owner, known, self._marker(owner, known), "edited")
+
+    def _marker(self, owner: OwnerId, known: Known) -> str:
+        """Return the marker of who may know what a concept says: whose it is, or who decides about it, too."""
+        numbers = [item.number for item in self.world.waiting() if item.known is known]
+        return secret_of_proposal(numbers[0]) if numbers else secret(owner)
 
     def _edit(self, viewer: Viewer, owner: OwnerId, known: Known, marker: str, word: str) -> Concept:
         """Write what a concept says anew: from now on it is for those to know whose marker that is."""
@@ -268,6 +273,7 @@ class People(Watched):
         merged = self.as_viewer(viewer, lambda c: merging.merge(c, viewer, first, second))
         kept.info, kept.vectors = merged.info, kept.vectors + other.vectors
         del self.world.of(viewer.personal)[other.concept_id]
+        self._edit(viewer, viewer.personal, kept, self._marker(viewer.personal, kept), "merged")
 
     # Forgetting, and bringing back.
 
@@ -517,10 +523,10 @@ class People(Watched):
     def _govern(self, viewer: Viewer, shared: OwnerId, most: int) -> None:
         chosen = ServerSettings(locked=True, max_per_member=most, sharing_roles=(most,))
         self.as_viewer(viewer, lambda c: servers.change_settings(c, shared, 0, chosen, f"set {secret(shared)}"))
-        self.as_viewer(viewer, lambda c: servers.note(c, shared, viewer.user_id, "said", f"it {secret(shared)}"))
+        self.as_viewer(viewer, lambda c: servers.note(c, shared, viewer.user_id, f"said it {secret(shared)}"))
         assert self.as_viewer(viewer, lambda c: servers.settings_of(c, shared)) == chosen
         [noted, *_] = self.as_viewer(viewer, lambda c: servers.audit_log(c, shared))
-        assert noted.subject == f"it {secret(shared)}"
+        assert noted.action == f"said it {secret(shared)}"
 
     @rule(viewer=viewers, member=st.sampled_from(USERS))
     @counted

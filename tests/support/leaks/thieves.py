@@ -317,6 +317,7 @@ class Thieves(People):
             self.as_viewer(thief, lambda c: purging.forget_member(c, shared, theft.victim.user_id))
             self.as_viewer(thief, lambda c: purging.forget_person(c, shared, theft.victim.user_id))
             self.as_viewer(thief, lambda c: purging.forget_server(c, shared))
+        self.world.drop_proposed(lambda item: item.server == shared and item.by == thief.user_id)  # theirs to delete
 
     @rule(theft=thefts)
     @counted
@@ -383,6 +384,10 @@ class Thieves(People):
 
     # Through plain SQL without any filter, on every table that is protected.
 
+    def _tables_that_change(self) -> list[str]:
+        """Return the tables with owners that the app changes and deletes from at all: it only adds to the audit log."""
+        return [table for table in self.access.owned_tables if table != "audit"]
+
     @rule(thief=viewers)
     @counted
     def read_every_table(self, thief: Viewer) -> None:
@@ -400,7 +405,7 @@ class Thieves(People):
     @counted
     def spoil_every_table(self, thief: Viewer) -> None:
         async def change(connection: asyncpg.Connection) -> None:
-            for table in self.access.owned_tables:
+            for table in self._tables_that_change():
                 done = await connection.execute(CHANGE.format(table=table, whose=whose(table)), concepts.owners(thief))
                 hold(done == "UPDATE 0", f"{thief} may {done} of others in {table}")
 
@@ -410,7 +415,7 @@ class Thieves(People):
     @counted
     def empty_every_table(self, thief: Viewer) -> None:
         async def empty(connection: asyncpg.Connection) -> None:
-            for table in self.access.owned_tables:
+            for table in self._tables_that_change():
                 done = await connection.execute(EMPTY.format(table=table, whose=whose(table)), concepts.owners(thief))
                 hold(done == "DELETE 0", f"{thief} may {done} of others in {table}")
             done = await connection.execute("DELETE FROM objection WHERE user_id <> $1", thief.user_id)
