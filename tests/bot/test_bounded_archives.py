@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import subprocess
 import sys
-import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from bot.archive.writer import write_archives
 from bot.errors import ArchiveBusyError, ImportExpiredError
 from db.geometry import Box
 from db.names import TextField, TextTooLongError
+from tests.support.hostile import bomb, zipped
 from tests.support.memory import a_jpeg
 
 EXPORTED_BY_0_1 = Path(__file__).parents[1] / "support" / "data" / "exported_by_0_1.zip"
@@ -33,19 +32,6 @@ print('{"concepts": 20000, "pictures": []}')
 while True:
     print('{"name": "a", "x": "' + 'x' * 3_000_000 + '"}')
 """
-
-
-def zipped(**files: bytes | str) -> bytes:
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def bomb(size: int = 35_000_000) -> bytes:
-    """A zip of some 50 kB: a memory that is a list of very many empty lists."""
-    return zipped(**{"keepsake.json": '{"version": 1, "concepts": [' + "[]," * (size // 3) + "[]]}"})
 
 
 async def wrong_with(data: bytes, reader: ArchiveReader | None = None) -> list[ProblemKind]:
