@@ -35,25 +35,34 @@ LONGEST_LINE = 4_000_000
 MAX_WAITING = 8
 """Archives that are read or wait to be; each is held meanwhile."""
 ROOT = Path(__file__).parents[2]
+MAX_SECONDS_OF_USER = 600
+"""For all that belongs to one step of an import: Discord lets it be answered within 15 minutes."""
 MAX_HELD = 4
 """Archives that wait for their owner to say yes; one more, and the oldest has to be sent again."""
 
+MAX_HELD_BYTES = 200_000_000
+"""Of their pictures together."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveReader:
     """Reads archives, one after the other, and holds the last few of them till their owners decide."""
 
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_WAITING))
+    _importing: set[int] = field(default_factory=set)
     _held: OrderedDict[UUID, tuple[ArchivedConcept, ...]] = field(default_factory=OrderedDict)
 
     def hold(self, concepts: tuple[ArchivedConcept, ...]) -> UUID:
         """Hold what was read; returns under which key."""
         key = uuid4()
         self._held[key] = concepts
-        while len(self._held) > MAX_HELD:
+        while len(self._held) > MAX_HELD or (len(self._held) > 1 and self._held_bytes() > MAX_HELD_BYTES):
             self._held.popitem(last=False)
         return key
+
+    def _held_bytes(self) -> int:
+        return sum(len(ref.content) for held in self._held.values() for concept in held for ref in concept.references)
 
     def take(self, key: UUID) -> tuple[ArchivedConcept, ...]:
         """Return what was held, and hold it no longer. Raises ImportExpiredError."""
@@ -61,6 +70,23 @@ class ArchiveReader:
             return self._held.pop(key)
         except KeyError as error:
             raise ImportExpiredError from error
+
+    @asynccontextmanager
+    async def import_of(self, user_id: int) -> AsyncIterator[None]:
+        """Let a user import, one archive at a time, and not for ever: each of its pictures is the worker's to look at.
+
+        Raises ArchiveBusyError when they do already, ArchiveError when it takes too long.
+        """
+        if user_id in self._importing:
+            raise ArchiveBusyError
+        self._importing.add(user_id)
+        try:
+            async with asyncio.timeout(MAX_SECONDS_OF_USER):
+                yield
+        except TimeoutError as error:
+            raise ArchiveError.of(ProblemKind.TOO_MUCH) from error
+        finally:
+            self._importing.discard(user_id)
 
     async def read(self, data: bytes) -> Archive:
         """Read what may be imported of an archive: concepts with their pictures, without embeddings and corrections.

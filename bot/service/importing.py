@@ -8,6 +8,7 @@ from uuid import UUID
 
 from bot.archive.schema import (
     MAX_PROBLEMS,
+    Archive,
     ArchivedConcept,
     ArchivedNote,
     ArchivedReference,
@@ -51,7 +52,11 @@ async def plan_import(app: App, actor: Actor, fetch: Callable[[], Awaitable[byte
     """
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.count_use(connection, actor, permissions.IMPORTS)
-    archive = await app.archives.read(await fetch())
+    async with app.archives.import_of(actor.user_id):
+        return await _planned(app, actor, await app.archives.read(await fetch()))
+
+
+async def _planned(app: App, actor: Actor, archive: Archive) -> ImportPlan:
     async with viewing(app.pool, actor.viewer) as connection:
         mine = await concepts.list_concepts(connection, actor.personal_memory, limit=admission.MAX_CONCEPTS)
         keys = {name_key(concept.name) for concept in mine}
@@ -76,9 +81,10 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     Embeddings are made anew from the pictures: those in a file could be anybody's invention.
 
     Raises ImportExpiredError, NameTakenError when the memory changed meanwhile, LimitReachedError,
-    WorkerUnavailableError, WorkerBusyError, WorkerRefusedError.
+    WorkerUnavailableError, WorkerBusyError, WorkerRefusedError, ArchiveBusyError; ArchiveError when it takes too long.
     """
-    arriving = [await _arriving(app, actor, concept) for concept in app.archives.take(plan.key)]
+    async with app.archives.import_of(actor.user_id):
+        arriving = [await _arriving(app, actor, concept) for concept in app.archives.take(plan.key)]
     async with viewing(app.pool, actor.viewer) as connection:
         await archives.bring_in(connection, arriving)
     return len(arriving)

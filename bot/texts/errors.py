@@ -303,7 +303,7 @@ def _(error: ArchiveError) -> str:
 
 @for_error.register
 def _(_error: bot.ArchiveBusyError) -> str:
-    return "Other people's files are waiting to be read just now. Please try again in a minute."
+    return "Other files are being read or imported just now. Please try again in a minute."
 
 
 @for_error.register

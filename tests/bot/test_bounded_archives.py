@@ -150,6 +150,20 @@ async def test_not_more_than_so_many_wait_at_all(monkeypatch: pytest.MonkeyPatch
     assert all(archive.concepts for archive in await asyncio.gather(*admitted))
 
 
+async def test_a_user_imports_one_archive_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = ArchiveReader()
+    async with reader.import_of(1), reader.import_of(2):
+        with pytest.raises(ArchiveBusyError):
+            async with reader.import_of(1):
+                pass
+    monkeypatch.setattr(bounded, "MAX_SECONDS_OF_USER", 0.01)
+    with pytest.raises(ArchiveError):
+        async with reader.import_of(1):
+            await asyncio.sleep(60)
+    async with reader.import_of(1):
+        pass
+
+
 async def test_what_takes_too_long_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded, "MAX_SECONDS", 0.05)
     assert await wrong_with(EXPORTED_BY_0_1.read_bytes()) == [ProblemKind.TOO_MUCH]
@@ -218,6 +232,17 @@ async def test_the_process_that_reads_knows_no_secret(monkeypatch: pytest.Monkey
     assert os.environ["DISCORD_TOKEN"] == "a-secret-of-the-host"
     assert "PATH=" in shown.read_text()
     assert "a-secret" not in shown.read_text()
+
+
+def test_those_who_wait_hold_only_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = a_memory(3, 2).concepts
+    size = sum(len(reference.content) for concept in large for reference in concept.references)
+    monkeypatch.setattr(bounded, "MAX_HELD_BYTES", 2 * size)
+    reader = ArchiveReader()
+    keys = [reader.hold(large) for _ in range(3)]
+    with pytest.raises(ImportExpiredError):
+        reader.take(keys[0])
+    assert all(reader.take(key) for key in keys[1:])
 
 
 def test_only_so_many_wait_for_their_owners_and_each_is_taken_once() -> None:

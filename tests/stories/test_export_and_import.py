@@ -11,6 +11,7 @@ import pytest
 
 from bot.archive.schema import ArchiveError
 from bot.demo import pictures
+from bot.errors import ArchiveBusyError
 from bot.service import feedback, importing, memories, permissions, privacy
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
@@ -130,6 +131,16 @@ async def test_no_file_is_even_fetched_for_who_imported_too_often(app: App) -> N
         await importing.plan_import(app, ANNA, fetch)
 
     assert fetched == permissions.IMPORTS.burst
+
+
+async def test_nobody_imports_two_files_at_once(app: App) -> None:
+    async def fetch() -> bytes:
+        with pytest.raises(ArchiveBusyError):
+            await importing.plan_import(app, ANNA, sends(b"another"))
+        return b"no archive"
+
+    with pytest.raises(ArchiveError):
+        await importing.plan_import(app, ANNA, fetch)
 
 
 async def test_a_memory_too_large_for_one_file_comes_in_several(app: App) -> None:
