@@ -16,6 +16,7 @@ import asyncpg
 from db.consent import consenting
 from db.errors import DataWithdrawnError, NothingToRollBackError
 from db.locks import lock_memory, lock_people
+from db.persons import SAID
 from db.types import OwnerId
 
 MAX_KEPT = 5
@@ -53,7 +54,7 @@ IS_SOMETHING_GONE = """
            AND NOT EXISTS (SELECT FROM note WHERE owner_id = $1 AND note_id = seen.id))
 """
 
-IN_USE = """
+IN_USE = f"""
     SELECT latest.owner_id, latest.adapter_id, adapter.base
       FROM (SELECT DISTINCT ON (owner_id) owner_id, adapter_id
               FROM promotion
@@ -61,8 +62,11 @@ IN_USE = """
              ORDER BY owner_id, promotion_id DESC) AS latest
       JOIN adapter ON adapter.owner_id = latest.owner_id
                   AND adapter.adapter_id = latest.adapter_id
+     WHERE NOT EXISTS (SELECT FROM concept
+                        WHERE concept.owner_id = latest.owner_id AND concept.concept_id = ANY (adapter.saw)
+                          AND NOT ({SAID}))
      ORDER BY array_position($1::text[], latest.owner_id::text)
-"""
+"""  # noqa: S608 (made of constants)
 
 GET_WEIGHTS = "SELECT weights FROM adapter WHERE owner_id = $1 AND adapter_id = $2"
 

@@ -33,7 +33,7 @@ INSERT_CONCEPT = """
 CONCEPT_COLUMNS = """
     concept.owner_id, concept.concept_id, concept.name, concept.info, concept.category, concept.created_by,
     concept.created_at, concept.times_recognised, concept.last_seen,
-    concept.learned_server, concept.learned_channel, concept.linked_user,
+    concept.learned_server, concept.learned_channel, concept.linked_user, concept.is_person,
     (SELECT count(*)
        FROM reference
       WHERE reference.owner_id = concept.owner_id
@@ -150,6 +150,7 @@ def concept_from(row: asyncpg.Record) -> Concept:
         last_seen=row["last_seen"],
         learned=Channel(row["learned_server"], row["learned_channel"]),
         linked_user=row["linked_user"],
+        is_person=row["is_person"],
     )
 
 

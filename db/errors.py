@@ -91,6 +91,14 @@ class AuthorObjectedError(UserFacingError):
     """The author of the message that a picture is from doesn't want others to keep their pictures."""
 
 
+class PeopleOffError(UserFacingError):
+    """The host switched people off: none are remembered, imported, shared or made of something else."""
+
+
+class WordMissingError(UserFacingError):
+    """It would be the first person that somebody keeps, and they haven't said that the person agrees."""
+
+
 class DataWithdrawnError(UserFacingError):
     """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
 
@@ -161,8 +169,13 @@ class QuotaError(LimitReachedError):
     """The pictures of a memory take as many megabytes as there are."""
 
 
-REFUSALS: Mapping[str, type[UserFacingError]] = {"KS001": ObjectedError, "KS002": AuthorObjectedError}
-"""The error codes of `keepsake_check_objection` and `keepsake_check_source`."""
+REFUSALS: Mapping[str, type[UserFacingError]] = {
+    "KS001": ObjectedError,
+    "KS002": AuthorObjectedError,
+    "KS003": PeopleOffError,
+    "KS004": WordMissingError,
+}
+"""The error codes of `keepsake_check_objection`, `keepsake_check_source` and `keepsake_check_person`."""
 
 
 def refused(error: asyncpg.PostgresError) -> Exception:

@@ -7,7 +7,7 @@ import asyncpg
 from db import notes
 from db.admission import check_fits, check_may_change
 from db.concepts import get
-from db.errors import CannotMergeError
+from db.errors import CannotMergeError, refused
 from db.locks import lock_memory, lock_people
 from db.names import check_info
 from db.types import Concept, Viewer
@@ -74,7 +74,10 @@ async def merge(connection: asyncpg.Connection, viewer: Viewer, kept: Concept, o
         await connection.execute(MOVE_SIGHTINGS, *ids, viewer.personal)
         said = await _said_of_both(connection, kept, other)
         info = check_info(notes.joined(said))
-        await connection.execute(ADD_UP, owner, kept.concept_id, info, other.concept_id)
+        try:
+            await connection.execute(ADD_UP, owner, kept.concept_id, info, other.concept_id)
+        except asyncpg.PostgresError as error:
+            raise refused(error) from error
         await connection.execute(DELETE_EMPTIED, owner, other.concept_id)
         await notes.store(connection, owner, kept.concept_id, said)
         await check_fits(connection, owner, kept.concept_id)

@@ -19,6 +19,7 @@ from pgvector.asyncpg import register_vector
 from db.errors import DatabaseSetupError, DatabaseUnavailableError
 from db.roles import OTHER_ROLES_ARE_BOUND, ROLE_IS_BOUND
 from db.setup.redaction import redacted
+from db.setup.settings import DatabaseSettings
 from db.types import OwnerId, Viewer
 
 CONNECT_SECONDS = 5.0
@@ -90,7 +91,7 @@ async def open_pool(url: str, *, largest: int = 10) -> asyncpg.Pool:
         max_size=largest,
         timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
-        server_settings=SETTINGS,
+        server_settings=SETTINGS | {"keepsake.people": DatabaseSettings.read().people},
         init=_prepare_connection,
     )
     try:

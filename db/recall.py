@@ -12,12 +12,13 @@ import asyncpg
 from db.concepts import CONCEPT_COLUMNS, concept_from, owners
 from db.geometry import share_of_smaller
 from db.names import is_common, name_key, place_of
+from db.persons import SAID
 from db.types import Calibration, Concept, Match, Region, RetrievalResult, Viewer
 
 NAMED_IN = f"""
     SELECT {CONCEPT_COLUMNS}
       FROM concept
-     WHERE owner_id = ANY ($1::text[]) AND strpos($2, name_key) > 0
+     WHERE owner_id = ANY ($1::text[]) AND strpos($2, name_key) > 0 AND {SAID}
      ORDER BY array_position($1::text[], owner_id::text), strpos($2, name_key), char_length(name_key) DESC
 """  # noqa: S608 (made of constants)
 
@@ -63,7 +64,7 @@ RECOGNISED_IN = f"""
       FROM best_of_concept
       JOIN concept ON concept.owner_id = best_of_concept.owner_id
                   AND concept.concept_id = best_of_concept.concept_id
-     WHERE best_of_concept.similarity >= $5
+     WHERE best_of_concept.similarity >= $5 AND {SAID}
      ORDER BY best_of_concept.similarity DESC, concept.name_key
 """  # noqa: S608 (made of constants)
 

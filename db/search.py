@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from db.concepts import CONCEPT_COLUMNS, concept_from
+from db.persons import SAID
 from db.types import Concept, OwnerId
 
 LONGEST_SEARCH = 12
@@ -43,6 +44,7 @@ SCORED = f"""
      WHERE concept.owner_id = ANY ($1::text[])
        AND ($3 = '' OR lower(concept.category) = lower($3))
        AND (cardinality($2::text[]) = 0 OR found.score >= $4)
+       AND ($7 OR {SAID})
      ORDER BY found.score DESC NULLS LAST, concept.name_key, array_position($1::text[], concept.owner_id::text)
      LIMIT $5 OFFSET $6
 """  # noqa: S608 (made of constants)
@@ -83,7 +85,7 @@ async def browse(
     words = await _content_words(connection, search)
     if search.strip() and not words:
         words = _words(search)[:LONGEST_SEARCH] or [NO_WORD]
-    rows = await connection.fetch(SCORED, owner_ids, words, category, PARTLY, limit, offset)
+    rows = await connection.fetch(SCORED, owner_ids, words, category, PARTLY, limit, offset, True)
     return [concept_from(row) for row in rows]
 
 
@@ -97,7 +99,7 @@ async def about(
     words = [word for word in await _content_words(connection, question) if word not in TALK]
     if not words:
         return ()
-    rows = await connection.fetch(SCORED, owner_ids, words, "", MOSTLY, limit, 0)
+    rows = await connection.fetch(SCORED, owner_ids, words, "", MOSTLY, limit, 0, False)
     best = rows[0]["score"] if rows else 0
     return tuple(concept_from(row) for row in rows if row["score"] >= 0.8 * best)
 

@@ -18,6 +18,7 @@ import asyncpg
 
 from db.consent import consenting
 from db.membership import contributors
+from db.persons import SAID
 from db.pictures import REFERENCE_COLUMNS, REFERENCES_WITH_PICTURES, reference_from
 from db.pool import as_caretaker, without_viewer
 from db.types import OwnerId, Reference
@@ -79,7 +80,7 @@ LIST_NOTES = """
 """
 
 # Corrections of a shared concept are the members' own: here only a user's about their own concepts count.
-LIST_CONCEPTS = """
+LIST_CONCEPTS = f"""
     SELECT concept.concept_id, concept.name, concept.category, concept.created_by,
            count(correction.correction_id) FILTER (WHERE correction.verdict = 'right') AS "right",
            count(correction.correction_id) FILTER (WHERE correction.verdict = 'incorrect') AS incorrect
@@ -87,13 +88,13 @@ LIST_CONCEPTS = """
       LEFT JOIN correction ON correction.owner_id = concept.owner_id
                           AND correction.concept_owner_id = concept.owner_id
                           AND correction.concept_id = concept.concept_id
-     WHERE concept.owner_id = $1 AND concept.created_by = ANY ($2::bigint[])
+     WHERE concept.owner_id = $1 AND concept.created_by = ANY ($2::bigint[]) AND {SAID}
      GROUP BY concept.owner_id, concept.concept_id
      ORDER BY concept.created_at, concept.concept_id
-"""
+"""  # noqa: S608 (made of constants)
 
 # A run that something was taken away from counts as never been: what is left has to be learned anew.
-COUNT_CHANGES = """
+COUNT_CHANGES = f"""
     WITH last_run AS (
         SELECT coalesce(max(started_at), '-infinity') AS began
           FROM training_run
@@ -101,7 +102,7 @@ COUNT_CHANGES = """
     ), usable AS (
         SELECT concept.owner_id, concept.concept_id, concept.updated_at
           FROM concept
-         WHERE concept.owner_id = $1 AND concept.created_by = ANY ($2::bigint[])
+         WHERE concept.owner_id = $1 AND concept.created_by = ANY ($2::bigint[]) AND {SAID}
            AND EXISTS (SELECT FROM reference
                         WHERE reference.owner_id = concept.owner_id
                           AND reference.concept_id = concept.concept_id
@@ -121,7 +122,7 @@ COUNT_CHANGES = """
            (SELECT count(*) FROM usable) AS total,
            nullif(began, '-infinity') AS last_run
       FROM last_run
-"""
+"""  # noqa: S608 (made of constants)
 
 OWNERS_TO_TRAIN = """
     SELECT owner_id FROM person WHERE may_train

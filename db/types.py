@@ -151,7 +151,7 @@ class NewConcept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Concept:
-    """A remembered person, pet or thing."""
+    """A remembered person, pet or thing; ``is_person`` is as `db.persons` says."""
 
     owner_id: OwnerId
     concept_id: UUID
@@ -165,6 +165,7 @@ class Concept:
     last_seen: datetime | None = None
     learned: Channel = NO_CHANNEL
     linked_user: int | None = None
+    is_person: bool = False
 
     @property
     def is_shared(self) -> bool:

@@ -310,6 +310,7 @@ class Archive(_Part):
     exported_at: Moment = Field(default_factory=now)
     may_train: Flag = False
     objects: Flag = False
+    vouched_at: PastMoment = None
     concepts: tuple[ArchivedConcept, ...] = ()
     corrections: tuple[ArchivedCorrection, ...] = ()
     answers: tuple[ArchivedAnswer, ...] = ()

@@ -18,6 +18,7 @@ from bot.ui.actor import actor_of
 from bot.ui.feedback_buttons import TheSame, Undo
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
+from bot.ui.word import with_word
 
 Interaction = discord.Interaction[Any]
 
@@ -42,22 +43,16 @@ class Memory(commands.Cog):
     ) -> None:
         """Remember a concept from one picture."""
         await interaction.response.defer(thinking=True, ephemeral=True)
-        done = await remember.remember(
-            self._app,
-            actor_of(interaction),
-            name,
-            await attachments.read(image),
-            info,
-            category,
-            share=share,
-            linked_user=None if person is None else person.id,
-        )
-        is_twin = done.alike is not None and not done.concept.is_shared
-        await interaction.edit_original_response(
-            content=texts.memories.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
-            view=TheSame.alone(done.alike, done.concept) if done.alike is not None and is_twin else None,
-            allowed_mentions=QUIET,
-        )
+        actor, picture = actor_of(interaction), await attachments.read(image)
+        linked = None if person is None else person.id
+
+        async def keep() -> None:
+            done = await remember.remember(
+                self._app, actor, name, picture, info, category, share=share, linked_user=linked
+            )
+            await _say_remembered(interaction, done)
+
+        await with_word(interaction, self._app, keep)
 
     @app_commands.command(name="edit", description=texts.commands.EDIT)
     @app_commands.describe(**texts.commands.EDIT_OPTIONS)
@@ -75,10 +70,15 @@ class Memory(commands.Cog):
         actor = actor_of(interaction)
         concept = await memories.find(self._app, actor, name)
         linked = None if person is None else person.id
-        changed = await memories.edit(
-            self._app, actor, concept, name=new_name, info=info, category=category, linked_user=linked
-        )
-        await interaction.edit_original_response(content=texts.memories.edited(changed), allowed_mentions=QUIET)
+
+        async def change() -> None:
+            changed = await memories.edit(
+                self._app, actor, concept, name=new_name, info=info, category=category, linked_user=linked
+            )
+            text = texts.memories.edited(changed)
+            await interaction.edit_original_response(content=text, view=None, allowed_mentions=QUIET)
+
+        await with_word(interaction, self._app, change)
 
     @app_commands.command(name="forget", description=texts.commands.FORGET)
     @app_commands.describe(**texts.commands.FORGET_OPTIONS)
@@ -99,6 +99,15 @@ class Memory(commands.Cog):
         """Suggest the viewer's names."""
         names = await memories.suggest_names(self._app, actor_of(interaction), typed)
         return [app_commands.Choice(name=name, value=name) for name in names]
+
+
+async def _say_remembered(interaction: Interaction, done: remember.Remembered) -> None:
+    is_twin = done.alike is not None and not done.concept.is_shared
+    await interaction.edit_original_response(
+        content=texts.memories.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
+        view=TheSame.alone(done.alike, done.concept) if done.alike is not None and is_twin else None,
+        allowed_mentions=QUIET,
+    )
 
 
 async def setup(bot: Any) -> None:

@@ -19,10 +19,10 @@ from bot.archive.schema import (
 from bot.service import permissions
 from bot.service.app import Actor, App
 from bot.service.references import ReadyReference, make_ready
-from db import admission, archives, concepts
+from db import admission, archives, concepts, persons
 from db.archives import Arriving
 from db.errors import PicturesFullError
-from db.names import check_info, name_key
+from db.names import check_category, check_info, name_key
 from db.notes import Note, new_note
 from db.pool import viewing
 from db.types import NewConcept
@@ -34,12 +34,14 @@ class ImportPlan:
     """What an import would do: the names that are new, and those that are left as they are because they are there.
 
     The concepts themselves are held by the app, under ``key``, for a while; ``pictures`` is how many they have.
+    ``people`` are the new names of people, where the actor has yet to give their word that those agree.
     """
 
     key: UUID
     new: tuple[str, ...]
     known: tuple[str, ...]
     pictures: int
+    people: tuple[str, ...] = ()
 
 
 async def plan_import(app: App, actor: Actor, fetch: Callable[[], Awaitable[bytes]]) -> ImportPlan:
@@ -47,8 +49,9 @@ async def plan_import(app: App, actor: Actor, fetch: Callable[[], Awaitable[byte
 
     What it says of corrections is not among that: recall goes by them, and their vectors could be anybody's invention.
 
-    Raises ArchiveError when something in it can't be used, ArchiveBusyError, LimitReachedError, RateLimitedError, and a
-    WorkerError when the worker can't look at its pictures.
+    Raises ArchiveError when something in it can't be used, ArchiveBusyError, LimitReachedError, RateLimitedError,
+    PeopleOffError when there are people in it and the host wants none, and a WorkerError when the worker can't look at
+    its pictures.
     """
     async with viewing(app.pool, actor.viewer) as connection:
         await permissions.count_use(connection, actor, permissions.IMPORTS)
@@ -62,6 +65,12 @@ async def _planned(app: App, actor: Actor, archive: Archive) -> ImportPlan:
         keys = {name_key(concept.name) for concept in mine}
         new = tuple(concept for concept in archive.concepts if name_key(concept.name) not in keys)
         await admission.check_may_put(connection, actor.personal_memory, len(new))
+        people = await persons.people_among(
+            connection, [(concept.linked_user, check_category(concept.category)) for concept in new]
+        )
+        if people:
+            await persons.check_people_are_on(connection)
+        has_word = await persons.vouched_at(connection, actor.viewer) is not None
     if any(len(concept.references) > admission.MAX_REFERENCES for concept in new):
         raise PicturesFullError(admission.MAX_REFERENCES)
     problems = await _unreadable_pictures(app, new)
@@ -72,11 +81,14 @@ async def _planned(app: App, actor: Actor, archive: Archive) -> ImportPlan:
         new=tuple(concept.name for concept in new),
         known=tuple(concept.name for concept in archive.concepts if name_key(concept.name) in keys),
         pictures=sum(len(concept.references) for concept in new),
+        people=() if has_word else tuple(new[place].name for place in people),
     )
 
 
 async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     """Import what was planned: all of it or nothing; returns how many concepts.
+
+    If there are ``plan.people``, the actor gives their word with it.
 
     Embeddings are made anew from the pictures: those in a file could be anybody's invention.
 
@@ -86,6 +98,8 @@ async def carry_out(app: App, actor: Actor, plan: ImportPlan) -> int:
     async with app.archives.import_of(actor.user_id):
         arriving = [await _arriving(app, actor, concept) for concept in app.archives.take(plan.key)]
     async with viewing(app.pool, actor.viewer) as connection:
+        if plan.people:
+            await persons.vouch(connection, actor.viewer)
         await archives.bring_in(connection, arriving)
     return len(arriving)
 

@@ -21,7 +21,7 @@ from bot.archive.writer import write_archives
 from bot.service import learning, permissions
 from bot.service.app import Actor, App
 from bot.service.reports import Learning
-from db import archives, consent, erasure, footprint, proposals, purging, spoken
+from db import archives, consent, erasure, footprint, persons, proposals, purging, spoken
 from db.archives import WholeConcept
 from db.errors import AuthorObjectedError
 from db.notes import Note, joined
@@ -37,6 +37,7 @@ class Report:
     stored: Stored
     may_train: bool
     objects: bool
+    vouched_at: datetime | None
     in_public: InPublic
     proposals: tuple[Proposal, ...]
     learning: Learning
@@ -71,6 +72,7 @@ async def report(app: App, actor: Actor) -> Report:
             stored=await footprint.stored(connection, actor.viewer),
             may_train=await consent.may_train(connection, actor.viewer),
             objects=await consent.objects(connection, actor.user_id),
+            vouched_at=await persons.vouched_at(connection, actor.viewer),
             in_public=await consent.in_public(connection, actor.viewer),
             proposals=tuple(await proposals.proposals_of(connection, actor.viewer)),
             learning=await learning.learning_of(app, connection, actor.personal_memory),
@@ -101,6 +103,12 @@ async def set_may_train(app: App, actor: Actor, *, may: bool) -> None:
     """Store the actor's consent to training, or that it is withdrawn: servers that learned from them learn again."""
     async with permissions.changing(app, actor) as connection:
         await consent.set_may_train(connection, actor.viewer, may=may)
+
+
+async def vouch(app: App, actor: Actor) -> None:
+    """Store that the actor gave their word that the people they remember agree."""
+    async with permissions.changing(app, actor) as connection:
+        await persons.vouch(connection, actor.viewer)
 
 
 async def set_in_public(app: App, actor: Actor, choice: InPublic) -> None:
@@ -166,6 +174,7 @@ async def _own_archive(app: App, actor: Actor) -> Archive:
             ),
             may_train=await consent.may_train(connection, actor.viewer),
             objects=await consent.objects(connection, actor.user_id),
+            vouched_at=await persons.vouched_at(connection, actor.viewer),
         )
 
 

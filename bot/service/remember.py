@@ -11,7 +11,7 @@ from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
 from bot.service.references import make_ready
 from bot.service.retrieval import Detections, retrieve
-from db import admission, concepts, questions, sharing, sightings
+from db import admission, concepts, persons, questions, sharing, sightings
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
@@ -63,14 +63,15 @@ async def remember(
 ) -> Remembered:
     """Remember a concept from one picture and a few words, for oneself or to share with the server.
 
-    Raises InvalidTextError, NameTakenError, NotAllowedError, ObjectedError, LimitReachedError and
-    RateLimitedError; nothing is kept then.
+    Raises InvalidTextError, NameTakenError, NotAllowedError, ObjectedError, PeopleOffError, WordMissingError,
+    LimitReachedError and RateLimitedError; nothing is kept then.
     """
     name, info, category = check_name(name), check_info(info), check_category(category)
     async with viewing(app.pool, actor.viewer) as connection:  # before the picture is looked at: that takes longer
         owner = await _owner_of_new(connection, actor, share=share)
         if any(concept.owner_id == owner for concept in await concepts.find(connection, actor.viewer, name)):
             raise NameTakenError(name)
+        await persons.check_may_keep(connection, actor.viewer, category, linked_user)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
     ready = await make_ready(app, actor, owner, picture)
     new = NewConcept(
@@ -107,10 +108,11 @@ async def remember_part(
 
     A name that they have already gets one more reference; a new one becomes a concept.
 
-    Raises InvalidTextError, LimitReachedError, RateLimitedError, AuthorObjectedError.
+    Raises InvalidTextError, PeopleOffError, WordMissingError, LimitReachedError, RateLimitedError, AuthorObjectedError.
     """
     name, info, category = check_name(name), check_info(info), check_category(category)
     async with viewing(app.pool, actor.viewer) as connection:
+        await persons.check_may_keep(connection, actor.viewer, category)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
     ready = await make_ready(app, actor, actor.personal_memory, picture, box, source=source)
     async with viewing(app.pool, actor.viewer) as connection:

@@ -3,6 +3,17 @@
 Every function takes data and returns whole sentences, so that another language is another folder like this one.
 """
 
-from bot.texts import answers, archives, commands, errors, formatting, learning, memories, privacy, servers
+from bot.texts import answers, archives, commands, errors, formatting, learning, memories, people, privacy, servers
 
-__all__ = ["answers", "archives", "commands", "errors", "formatting", "learning", "memories", "privacy", "servers"]
+__all__ = [
+    "answers",
+    "archives",
+    "commands",
+    "errors",
+    "formatting",
+    "learning",
+    "memories",
+    "people",
+    "privacy",
+    "servers",
+]

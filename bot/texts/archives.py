@@ -26,8 +26,8 @@ NOTHING_NEW = "There is nothing new in it: you have all of that already."
 NOT_IMPORTED = "-# Corrections (“right”, “not them”) and answers stay out: what I recognise people by, I make myself."
 
 
-def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
-    """Return what an import would do."""
+def plan(new: Sequence[str], pictures: int, known: Sequence[str], people: Sequence[str] = ()) -> str:
+    """Return what an import would do; ``people`` are those whose agreement has to be vouched for."""
     lines = ["## This is what would happen"]
     if new:
         lines.append(
@@ -39,6 +39,8 @@ def plan(new: Sequence[str], pictures: int, known: Sequence[str]) -> str:
         lines.append(
             f"- You already have {plural(len(known), 'name')}, and I'd leave them as they are: {names_of(known)}"
         )
+    if people:
+        lines.append(f"- These are people: {names_of(people)}. By importing you give your word that they agree.")
     return "\n".join([*lines, NOT_IMPORTED, "Nothing has changed so far. I import all of it or nothing."])
 
 

@@ -57,6 +57,16 @@ def _(_error: memory.NotRememberedError) -> str:
 
 
 @for_error.register
+def _(_error: memory.PeopleOffError) -> str:
+    return "Whoever runs me doesn't want me to remember people, so I keep nothing of that. Pets and things are welcome."
+
+
+@for_error.register
+def _(_error: memory.WordMissingError) -> str:
+    return "That is a person, and I need your word first that they agree. `/edit` with their category asks you for it."
+
+
+@for_error.register
 def _(_error: memory.NothingRecognisedError) -> str:
     return "I didn't recognise anybody there, or they were forgotten since."
 

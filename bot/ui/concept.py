@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ from bot.ui.cards import (
     whisper,
 )
 from bot.ui.feedback_buttons import Undo
+from bot.ui.word import with_word
 from db.admission import MAX_REFERENCES
 from db.types import Concept, OwnerId
 
@@ -182,6 +184,10 @@ class EditForm(Form):
 
     async def submit(self, interaction: Interaction) -> None:
         """Change it."""
+        await interaction.response.defer()
+        await with_word(interaction, self._card.app, partial(self._change, interaction))
+
+    async def _change(self, interaction: Interaction) -> None:
         await memories.edit(
             self._card.app,
             await self._card.state.actor(interaction),

@@ -50,10 +50,15 @@ class PrivacyCard(LearningCard):
         self._server_names = server_names
         consent = texts.privacy.CONSENT_ON if report.may_train else texts.privacy.CONSENT_OFF
         objection = texts.privacy.OBJECTION_ON if report.objects else texts.privacy.OBJECTION_OFF
+        word = [] if report.vouched_at is None else [texts.people.word_given(report.vouched_at)]
         self.add(
             ui.TextDisplay(f"## What I keep about you\n{texts.privacy.what_is_stored(report.stored)}"),
             ui.Separator(),
-            ui.TextDisplay(f"- {texts.privacy.IN_PUBLIC[report.in_public]}\n- {consent}\n- {objection}"),
+            ui.TextDisplay(
+                "\n".join(
+                    f"- {line}" for line in (texts.privacy.IN_PUBLIC[report.in_public], consent, objection, *word)
+                )
+            ),
             *([self.learning_line] if report.may_train else []),
             *rows(self._buttons()),
             ui.ActionRow(self._in_public_menu()),
@@ -189,10 +194,11 @@ class ImportPlanCard(Card):
         super().__init__()
         self._opened_from = opened_from
         self._plan = plan
+        label = texts.people.AGREE_AND_IMPORT if plan.people else "Import"
         self.add(
-            ui.TextDisplay(texts.archives.plan(plan.new, plan.pictures, plan.known)),
+            ui.TextDisplay(texts.archives.plan(plan.new, plan.pictures, plan.known, plan.people)),
             ui.ActionRow(
-                *([ActionButton("Import", self.carry_out, GREEN, custom_id="yes")] if plan.new else []),
+                *([ActionButton(label, self.carry_out, GREEN, custom_id="yes")] if plan.new else []),
                 ActionButton("Back", opened_from.again, custom_id="back"),
             ),
         )

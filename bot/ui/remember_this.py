@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 import discord
 from discord import ui
@@ -23,6 +24,7 @@ from bot.ui.cards import (
     info_field,
     name_field,
 )
+from bot.ui.word import with_word
 from db.geometry import WHOLE
 from db.types import Concept, Source
 from model_worker.api.certainty import certainty, place_in_picture
@@ -98,7 +100,7 @@ class NamingForm(Form):
         )
         alike = self._part.alike
         if alike is None or await is_name_of(self._app, actor_of(interaction), naming.name, alike):
-            await _remember(interaction, self._app, naming)
+            await with_word(interaction, self._app, partial(_remember, interaction, self._app, naming))
         else:
             await SameCard(self._app, naming, alike).show(interaction)
 
@@ -131,7 +133,7 @@ class SameCard(Card):
     async def remember(self, interaction: Interaction) -> None:
         """It isn't: something new."""
         await interaction.response.defer()
-        await _remember(interaction, self._app, self._naming)
+        await with_word(interaction, self._app, partial(_remember, interaction, self._app, self._naming))
 
 
 async def _remember(interaction: Interaction, app: App, naming: Naming) -> None:

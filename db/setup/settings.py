@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 import psycopg
@@ -92,6 +92,12 @@ class DatabaseSettings(EnvironmentSettings):
         "PGPASSWORD",
         without="the password in `DATABASE_URL`",
         description="the administrator's password, where the URL has none",
+    )
+    people: Literal["on", "off"] = variable(
+        "KEEPSAKE_PEOPLE",
+        default="on",
+        without="`on`",
+        description="`off`: people are neither remembered nor shared, and those that were are named no more",
     )
 
 

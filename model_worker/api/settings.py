@@ -46,6 +46,7 @@ PASSED_ON = frozenset(
         "KEEPSAKE_PACKS",
         "KEEPSAKE_WEIGHTS",
         "KEEPSAKE_HOME",
+        "KEEPSAKE_PEOPLE",
         "KEEPSAKE_TRAINING_GPU_GB",
     ]
 )

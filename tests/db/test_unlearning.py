@@ -7,7 +7,7 @@ from dataclasses import replace
 import asyncpg
 import psycopg
 
-from db import adapters, concepts, consent, erasure, merging, purging, sharing, training, trash
+from db import adapters, concepts, consent, erasure, merging, persons, purging, sharing, training, trash
 from db.pool import viewing
 from db.training import RunState
 from db.types import Concept, Viewer, server_owner
@@ -175,6 +175,7 @@ async def test_erasing_takes_what_was_learned_about_one(pool: asyncpg.Pool) -> N
     await say_consent(pool, BO)
     new = replace(a_concept(SERVER, "Anna"), created_by=2, linked_user=1)
     async with viewing(pool, BO) as connection:
+        await persons.vouch(connection, BO)
         await concepts.remember(connection, new)
     await learn(pool, BO, "ours", owner=SERVER)
     async with viewing(pool, Viewer(1)) as connection:

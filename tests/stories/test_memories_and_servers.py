@@ -149,7 +149,9 @@ async def test_remember_this_on_any_message(server: Server) -> None:
     stranger = next(entry for entry in parts if "picture 2" in entry["label"])
 
     modal = await server.alice.select(shown.message, [stranger["value"]], custom_id="part")
-    await server.alice.submit_modal(modal, {"name": "Eileen", "info": "an astronaut", "category": "person"})
+    asked = await server.alice.submit_modal(modal, {"name": "Eileen", "info": "an astronaut", "category": "person"})
+    assert "Eileen" not in said(shown)
+    await server.alice.click(told(asked).message, label="They agree")
     assert "Eileen" in said(shown)
 
     again = (await server.alice.context_menu(server.channel, "Remember this", posted)).response
@@ -221,7 +223,8 @@ async def test_a_file_that_cannot_be_imported_gets_a_sentence(server: Server, fi
 
 async def test_who_objects_is_in_nobodys_shared_memory(server: Server) -> None:
     person = {"name": "Bob", "image": STRANGER, "person": server.bob.user, "share": True}
-    await server.alice.slash(server.channel, "remember", **person)
+    asked = await server.alice.slash(server.channel, "remember", **person)
+    await server.alice.click(asked.response.message, label="They agree")
     shown = (await server.bob.slash(server.channel, "privacy")).response
     assert "1 shared concept linked to your account" in said(shown)
 

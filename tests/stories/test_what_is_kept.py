@@ -86,7 +86,9 @@ def line(begins: str) -> Callable[[Experiment], Experiment]:
 @line("concepts: name")
 async def _(kept: Kept) -> None:
     place = kept.server
-    await place.remember_cat(category="cat", person=place.bob.user)
+    asked = await place.remember_cat(category="cat", person=place.bob.user)
+    assert kept.count("concept") == 0
+    await place.alice.click(asked.response.message, label="They agree")
     [row] = kept.rows("SELECT owner_id, name, category, linked_user, learned_channel FROM concept")
     assert row == (f"user:{place.alice.id}", "Mochi", "cat", place.bob.id, place.channel.id)
     [note] = kept.rows("SELECT text, author, said_channel, said_at > now() - interval '1 minute' FROM note")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import asyncpg
 import psycopg
 
-from db import concepts, corrections, sightings
+from db import concepts, corrections, persons, sightings
 from db.geometry import WHOLE
 from db.pool import viewing
 from db.types import Concept, NewReference, OwnerId, Sighting, Source, Verdict, Viewer, server_owner
@@ -50,6 +50,8 @@ async def remember(
         linked_user=person,
     )
     async with viewing(pool, viewer) as connection:
+        if person is not None:
+            await persons.vouch(connection, viewer)
         return await concepts.remember(connection, new)
 
 

@@ -23,6 +23,7 @@ from db import (
     footprint,
     membership,
     merging,
+    persons,
     pictures,
     proposals,
     purging,
@@ -193,6 +194,8 @@ class People(Watched):
             linked_user=person,
         )
         expected = self._refusal(owner, name, person)
+        if person is not None:
+            self.as_viewer(viewer, lambda c: persons.vouch(c, viewer))
         try:
             made = self.as_viewer(viewer, lambda c: concepts.remember(c, new))
         except (NameTakenError, ObjectedError) as problem:

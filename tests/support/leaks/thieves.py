@@ -23,6 +23,7 @@ from db import (
     membership,
     merging,
     notes,
+    persons,
     pictures,
     proposals,
     purging,
@@ -339,6 +340,8 @@ class Thieves(People):
     def pry_into_consent(self, theft: Theft) -> None:
         thief, victim = theft.thief, theft.victim
         self.gets(False, thief, lambda c: consent.may_train(c, victim))
+        self.gets(None, thief, lambda c: persons.vouched_at(c, victim))
+        self.refused(DENIED, thief, lambda c: persons.vouch(c, victim))
         for may in (True, False):
             self.refused(DENIED, thief, lambda c: consent.set_may_train(c, victim, may=may))  # noqa: B023
         stored = self.as_viewer(thief, lambda c: footprint.stored(c, victim))
