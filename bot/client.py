@@ -15,6 +15,7 @@ from bot.service.permissions import may_speak_in
 from bot.ui.actor import actor_of, channels_of
 from bot.ui.errors import tell
 from bot.ui.feedback_buttons import DYNAMIC_ITEMS, app_of
+from bot.ui.people import AnswerRequest
 
 COGS = (
     "bot.cogs.remember",
@@ -72,7 +73,7 @@ class Keepsake(commands.Bot):
 
     async def setup_hook(self) -> None:
         """Load the cogs and tell Discord the commands."""
-        self.add_dynamic_items(*DYNAMIC_ITEMS)
+        self.add_dynamic_items(*DYNAMIC_ITEMS, AnswerRequest)
         for cog in COGS:
             await self.load_extension(cog)
         self.tree.error(_on_error)

@@ -99,6 +99,20 @@ class WordMissingError(UserFacingError):
     """It would be the first person that somebody keeps, and they haven't said that the person agrees."""
 
 
+class PersonNotApprovedError(UserFacingError):
+    """A person without an account is shared on a server only when somebody who governs it has approved them."""
+
+
+class PersonNotAskedError(UserFacingError):
+    """A person is shared on a server only when the account that is linked to them agreed."""
+
+
+class PersonDeclinedError(UserFacingError):
+    """Who is linked to a concept doesn't want it to be shared on that server."""
+
+    name: str
+
+
 class DataWithdrawnError(UserFacingError):
     """Something that an adapter was trained on was deleted meanwhile, or somebody's consent to it was withdrawn."""
 
@@ -174,6 +188,8 @@ REFUSALS: Mapping[str, type[UserFacingError]] = {
     "KS002": AuthorObjectedError,
     "KS003": PeopleOffError,
     "KS004": WordMissingError,
+    "KS005": PersonNotApprovedError,
+    "KS006": PersonNotAskedError,
 }
 """The error codes of `keepsake_check_objection`, `keepsake_check_source` and `keepsake_check_person`."""
 

@@ -52,16 +52,17 @@ async def people_among(
 
 async def check_may_keep(
     connection: asyncpg.Connection, viewer: Viewer, category: str, linked_user: int | None = None
-) -> None:
-    """Check early what the table checks at the write: that a concept is no person, or a person that may be kept.
+) -> bool:
+    """Check early what the table checks at the write; returns whether a concept is a person.
 
     Raises PeopleOffError where the host doesn't want people, WordMissingError before the viewer gave their word.
     """
     if not await people_among(connection, [(linked_user, category)]):
-        return
+        return False
     await check_people_are_on(connection)
     if await vouched_at(connection, viewer) is None:
         raise WordMissingError
+    return True
 
 
 async def check_people_are_on(connection: asyncpg.Connection) -> None:

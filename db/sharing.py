@@ -6,13 +6,13 @@ from uuid import UUID
 
 import asyncpg
 
-from db.admission import check_fits, check_governs, check_may_change, check_may_put, needs_approval
+from db.admission import acting_in, check_fits, check_governs, check_may_change, check_may_put, needs_approval
 from db.concepts import forget, get
 from db.errors import NameTakenError, NotRememberedError, refused
 from db.locks import lock_memories, lock_people
 from db.names import check_shared_name
 from db.pool import deciding
-from db.proposals import find, propose, withdraw
+from db.proposals import find, has_agreed, propose, withdraw
 from db.types import Concept, OwnerId, Proposal
 
 SOURCES = "SELECT source_author FROM reference WHERE owner_id = $1 AND concept_id = $2"
@@ -73,16 +73,25 @@ COPY_REST = (COPY_NOTES, COPY_PICTURES, COPY_REFERENCES, COPY_EMBEDDINGS, COPY_A
 
 
 async def share(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> Concept | None:
-    """Move a concept into a server's memory; None when it waits for the admins instead.
+    """Move a concept into a server's memory; None when it waits for the person it is, or for the admins, instead.
 
-    Raises NotRememberedError, and as `copy`.
+    Raises NotRememberedError, PersonDeclinedError, and as `copy`.
     """
     async with connection.transaction():
         await lock_both(connection, concept, to)
-        if await needs_approval(connection, to):
+        if await _waits(connection, concept, to):
             await propose(connection, concept, to)
             return None
         return await _move(connection, concept, to)
+
+
+async def _waits(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> bool:
+    """Whether a concept is proposed rather than shared: a person is, until they agreed, or an admin approved."""
+    acting = await acting_in(connection, to)
+    if concept.linked_user not in {None, acting.user_id} and not await has_agreed(connection, concept, to):
+        return True
+    nobody_knows = concept.is_person and concept.linked_user is None and not acting.governs
+    return nobody_knows or await needs_approval(connection, to)
 
 
 async def unshare(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> None:

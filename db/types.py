@@ -317,8 +317,8 @@ class Forgotten:
 class Proposal:
     """A concept that its owner wants to share with a server (``owner_id``), undecided.
 
-    ``person`` is whose account it is linked to. ``seen`` stands for what of it is shown to whoever decides: when it is
-    another one, something has changed.
+    ``person`` is whose account it is linked to, and ``agreed_at`` when they agreed, which comes first. ``seen`` stands
+    for what of it is shown to whoever decides: when it is another one, something has changed.
     """
 
     owner_id: OwnerId
@@ -328,6 +328,12 @@ class Proposal:
     seen: str
     created_at: datetime
     expires_at: datetime
+    agreed_at: datetime | None = None
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether who is linked to it hasn't agreed yet; then the admins don't see it."""
+        return self.person is not None and self.agreed_at is None
 
     @property
     def proposed_by(self) -> int:

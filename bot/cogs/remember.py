@@ -16,6 +16,7 @@ from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.feedback_buttons import TheSame, Undo
+from bot.ui.people import ask_person
 from bot.ui.remember_this import offer_parts
 from bot.ui.stream import QUIET
 from bot.ui.word import with_word
@@ -103,8 +104,10 @@ class Memory(commands.Cog):
 
 async def _say_remembered(interaction: Interaction, done: remember.Remembered) -> None:
     is_twin = done.alike is not None and not done.concept.is_shared
+    asked = "" if done.request is None else "\n" + await ask_person(interaction.client, done.request)
+    said = texts.memories.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None)
     await interaction.edit_original_response(
-        content=texts.memories.remembered(done.concept, waits=done.waits, alike=done.alike if is_twin else None),
+        content=said + asked,
         view=TheSame.alone(done.alike, done.concept) if done.alike is not None and is_twin else None,
         allowed_mentions=QUIET,
     )

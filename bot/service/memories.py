@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from bot.errors import NoServerError, UnknownNameError
-from bot.service import permissions
+from bot.service import people, permissions
 from bot.service.app import Actor, App
+from bot.service.people import Sharing
 from db import admission, concepts, merging, pictures, search, sharing, trash
 from db.errors import NotAllowedError, NotYoursError, RateLimitedError
 from db.types import Concept, Forgotten, OwnerId, Reference
@@ -179,13 +180,10 @@ async def remove_picture(app: App, actor: Actor, concept: Concept, reference_id:
         await concepts.remove_reference(connection, concept, reference_id)
 
 
-async def share(app: App, actor: Actor, concept: Concept) -> Concept | None:
-    """Move a concept into the server's memory; None when a copy waits for the admins instead.
-
-    Raises NotAllowedError, LimitReachedError, NameTakenError, NotRememberedError, ObjectedError.
-    """
+async def share(app: App, actor: Actor, concept: Concept) -> Sharing:
+    """Move a concept into the server's memory, or ask whoever has to agree first. Raises as `people.share`."""
     async with permissions.changing(app, actor) as connection:
-        return await sharing.share(connection, concept, permissions.server_memory_of(actor))
+        return await people.share(connection, actor, concept)
 
 
 async def unshare(app: App, actor: Actor, concept: Concept) -> None:

@@ -24,6 +24,8 @@ LOOKS = Limit("look", 90, timedelta(seconds=1))
 SUGGESTS = Limit("suggest", 120, timedelta(seconds=0.5))
 """Names while somebody types: Discord asks at nearly every letter."""
 CHANGES = Limit("change", 90, timedelta(seconds=2))
+ASKS_PEOPLE = Limit("ask people", 10, timedelta(minutes=30))
+"""Whether they may be shared: each is a message to somebody."""
 EXPORTS = Limit("export", 3, timedelta(hours=8))
 IMPORTS = Limit("import", 12, timedelta(hours=1))
 LEARNS = Limit("learn", 3, timedelta(hours=8))

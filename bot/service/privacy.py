@@ -18,8 +18,9 @@ from bot.archive.schema import (
     ArchivedReference,
 )
 from bot.archive.writer import write_archives
-from bot.service import learning, permissions
+from bot.service import learning, people, permissions
 from bot.service.app import Actor, App
+from bot.service.people import Request
 from bot.service.reports import Learning
 from db import archives, consent, erasure, footprint, persons, proposals, purging, spoken
 from db.archives import WholeConcept
@@ -40,6 +41,7 @@ class Report:
     vouched_at: datetime | None
     in_public: InPublic
     proposals: tuple[Proposal, ...]
+    requests: tuple[Request, ...]
     learning: Learning
 
 
@@ -75,6 +77,7 @@ async def report(app: App, actor: Actor) -> Report:
             vouched_at=await persons.vouched_at(connection, actor.viewer),
             in_public=await consent.in_public(connection, actor.viewer),
             proposals=tuple(await proposals.proposals_of(connection, actor.viewer)),
+            requests=await people.requests(connection, actor),
             learning=await learning.learning_of(app, connection, actor.personal_memory),
         )
 

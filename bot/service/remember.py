@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from bot.service import permissions
+from bot.service import people, permissions
 from bot.service.app import Actor, App
 from bot.service.feedback import sighting_of
+from bot.service.people import Request
 from bot.service.references import make_ready
 from bot.service.retrieval import Detections, retrieve
-from db import admission, concepts, persons, questions, sharing, sightings
+from db import admission, concepts, persons, questions, sightings
 from db.errors import NameTakenError
 from db.geometry import Box
 from db.names import check_category, check_info, check_name, name_key
@@ -23,13 +24,17 @@ from model_worker.api.protocol import ReferenceView
 MAX_PARTS = 20
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """What `remember` did: the concept, whether a copy waits for the server's admins, what it looks like."""
+    """What `remember` did: the concept, whether it waits for the server's admins, what it looks like.
+
+    ``request`` is to who it is, when they have to agree to its being shared.
+    """
 
     concept: Concept
     waits: bool = False
     alike: Concept | None = None
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,10 +73,10 @@ async def remember(
     """
     name, info, category = check_name(name), check_info(info), check_category(category)
     async with viewing(app.pool, actor.viewer) as connection:  # before the picture is looked at: that takes longer
-        owner = await _owner_of_new(connection, actor, share=share)
+        is_person = await persons.check_may_keep(connection, actor.viewer, category, linked_user)
+        owner = await _owner_of_new(connection, actor, share=share, is_person=is_person)
         if any(concept.owner_id == owner for concept in await concepts.find(connection, actor.viewer, name)):
             raise NameTakenError(name)
-        await persons.check_may_keep(connection, actor.viewer, category, linked_user)
         await permissions.count_use(connection, actor, permissions.REMEMBERS)
     ready = await make_ready(app, actor, owner, picture)
     new = NewConcept(
@@ -88,9 +93,10 @@ async def remember(
         alike = await _look_alike(connection, actor, owner, ready.in_use)
         concept = await concepts.remember(connection, new)
         if not share or concept.is_shared or actor.server_memory is None:
-            return Remembered(concept, False, alike)
-        shared = await sharing.share(connection, concept, actor.server_memory)
-        return Remembered(shared or concept, shared is None, alike)
+            return Remembered(concept=concept, alike=alike)
+        shared = await people.share(connection, actor, concept)
+    waits = shared.concept is None and shared.request is None
+    return Remembered(concept=shared.concept or concept, waits=waits, alike=alike, request=shared.request)
 
 
 async def remember_part(
@@ -184,12 +190,12 @@ async def is_name_of(app: App, actor: Actor, name: str, concept: Concept) -> boo
         return any(not found.is_shared for found in await concepts.find(connection, actor.viewer, name))
 
 
-async def _owner_of_new(connection: asyncpg.Connection, actor: Actor, *, share: bool) -> OwnerId:
-    """Return whose memory a new concept goes into; what waits for approval is the actor's own till then."""
+async def _owner_of_new(connection: asyncpg.Connection, actor: Actor, *, share: bool, is_person: bool) -> OwnerId:
+    """Return whose memory a new concept goes into; what somebody has to agree to is the actor's own till then."""
     if share:
         shared = permissions.server_memory_of(actor)
         await admission.check_may_put(connection, shared, approved=True)
-        if not await admission.needs_approval(connection, shared):
+        if not is_person and not await admission.needs_approval(connection, shared):
             return shared
     await admission.check_may_put(connection, actor.personal_memory)
     return actor.personal_memory

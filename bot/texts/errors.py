@@ -67,6 +67,27 @@ def _(_error: memory.WordMissingError) -> str:
 
 
 @for_error.register
+def _(_error: memory.PersonNotApprovedError) -> str:
+    return (
+        "That is a person, and on a server an admin has to approve them first. Stop sharing it, change it, and share "
+        "it again: then the admins are asked."
+    )
+
+
+@for_error.register
+def _(_error: memory.PersonNotAskedError) -> str:
+    return (
+        "They have to agree before that is shared. Stop sharing it, say whose account it is, and share it again: then "
+        "I ask them."
+    )
+
+
+@for_error.register
+def _(error: memory.PersonDeclinedError) -> str:
+    return f"They said no to sharing **{quoted(error.name)}** there, so it stays between us."
+
+
+@for_error.register
 def _(_error: memory.NothingRecognisedError) -> str:
     return "I didn't recognise anybody there, or they were forgotten since."
 

@@ -14,6 +14,10 @@ NOTHING_FOUND = "I found nothing like that. Try other words, or remove the filte
 NOTHING_SAID = "*nothing said yet*"
 WHICH_ONE = "### What should I remember?\nEach box has a number. Choose one below."
 FORGET_WARNING = "I'll forget the pictures and everything you told me about it. You can undo this for ten minutes."
+SHARE_PERSON_WARNING = (
+    " That is a person: I show it to them first, if you said whose account it is, and else to the admins, and share it "
+    "only if they agree."
+)
 SHARE_WARNING = (
     "Everyone on this server will see it, and the admins can change it. You'll see it here too, but on other servers "
     "only once you stop sharing it."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bot.texts.formatting import day, plural, quoted
-from db.types import Erased, InPublic, Stored
+from db.types import Erased, InPublic, Proposal, Stored
 
 RULES = (
     "-# What you tell me belongs to you alone: I use it to answer you, wherever you are, and nobody else. "
@@ -52,9 +52,11 @@ def what_is_stored(stored: Stored) -> str:
     return "\n".join(f"- {line}" for count, line in lines if count) or NOTHING_STORED
 
 
-def proposal(name: str, server: str, since: datetime) -> str:
-    """Return a line about something that the admins of a server haven't decided about."""
-    return f"- **{quoted(name)}** waits for the admins of {quoted(server)}, {day(since)}"
+def proposal(waiting: Proposal, server: str) -> str:
+    """Return a line about something that the person it is, or the admins of a server, haven't decided about."""
+    there = quoted(server)
+    who = f"<@{waiting.person}>, to be shared on {there}" if waiting.waits_for_person else f"the admins of {there}"
+    return f"- **{quoted(waiting.concept.name)}** waits for {who}, {day(waiting.created_at)}"
 
 
 def copies_deleted(count: int) -> str:

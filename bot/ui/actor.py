@@ -7,6 +7,7 @@ from typing import Any
 import discord
 from discord.app_commands import AppCommand, AppCommandPermissions
 
+from bot.errors import NoServerError
 from bot.service.app import Actor
 from bot.service.permissions import governing
 from db.errors import NotAdminError
@@ -34,6 +35,22 @@ def actor_of(event: discord.Interaction[Any] | discord.Message) -> Actor:
         roles=frozenset(role.id for role in roles),
     )
     return governing(actor) if server_id is not None and event.permissions.manage_guild else actor
+
+
+async def member_actor(client: discord.Client, server_id: int, user_id: int) -> Actor:
+    """Return a member of a server, with the roles and permissions that they have by now.
+
+    Raises NoServerError when the bot isn't there any more, or they aren't.
+    """
+    guild = client.get_guild(server_id)
+    if guild is None:
+        raise NoServerError
+    try:
+        member = await guild.fetch_member(user_id)
+    except discord.NotFound as error:
+        raise NoServerError from error
+    actor = Actor(user_id=user_id, server_id=server_id, roles=frozenset(role.id for role in member.roles))
+    return governing(actor) if member.guild_permissions.manage_guild else actor
 
 
 async def admin_of(interaction: discord.Interaction[Any]) -> Actor:

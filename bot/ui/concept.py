@@ -33,6 +33,7 @@ from bot.ui.cards import (
     whisper,
 )
 from bot.ui.feedback_buttons import Undo
+from bot.ui.people import ask_person
 from bot.ui.word import with_word
 from db.admission import MAX_REFERENCES
 from db.types import Concept, OwnerId
@@ -128,7 +129,10 @@ class ConceptCard(Card):
 
     async def confirm_sharing(self, interaction: Interaction) -> None:
         """Say what sharing means, and ask once more."""
-        await ConfirmationCard(self, "Share", texts.memories.SHARE_WARNING, self.share).show(interaction)
+        warning = texts.memories.SHARE_WARNING
+        if self.concept.is_person:
+            warning += texts.memories.SHARE_PERSON_WARNING
+        await ConfirmationCard(self, "Share", warning, self.share).show(interaction)
 
     async def confirm_forgetting(self, interaction: Interaction) -> None:
         """Say what forgetting means, and ask once more."""
@@ -138,8 +142,11 @@ class ConceptCard(Card):
         """Move it to the server's memory, or propose that."""
         await interaction.response.defer()
         shared = await memories.share(self.app, await self.state.actor(interaction), self.concept)
-        await self._open(interaction, shared or self.concept)
-        await whisper(interaction, texts.memories.shared(shared))
+        await self._open(interaction, shared.concept or self.concept)
+        if shared.request is None:
+            await whisper(interaction, texts.memories.shared(shared.concept))
+        else:
+            await whisper(interaction, await ask_person(interaction.client, shared.request))
 
     async def unshare(self, interaction: Interaction) -> None:
         """Take it back out of the server's memory."""

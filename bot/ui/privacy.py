@@ -20,6 +20,7 @@ from bot.ui.actor import actor_of
 from bot.ui.cards import ActionButton, Card, ChoiceMenu, FileField, Form, Interaction, Item, TextField, rows, whisper
 from bot.ui.feedback_buttons import delete_messages
 from bot.ui.learning import LearningCard
+from bot.ui.people import answers_to, files_of, words_of
 from db.types import InPublic, OwnerId, server_owner
 
 RED = discord.ButtonStyle.danger
@@ -62,6 +63,7 @@ class PrivacyCard(LearningCard):
             *([self.learning_line] if report.may_train else []),
             *rows(self._buttons()),
             ui.ActionRow(self._in_public_menu()),
+            *self._requests(),
             *self._proposals(),
             ui.TextDisplay(texts.privacy.RULES),
         )
@@ -94,16 +96,34 @@ class PrivacyCard(LearningCard):
         ]
         return ChoiceMenu(texts.privacy.IN_PUBLIC_HINT, options, self.choose_in_public, custom_id="in_public")
 
+    def _requests(self) -> list[Item]:
+        """Return what others want to share of them, to be answered."""
+        waiting = self._report.requests[:MAX_PROPOSALS]
+        if not waiting:
+            return []
+        servers = [self._server_names.get(request.proposal.owner_id, "a server that I left") for request in waiting]
+        pairs = list(zip(waiting, servers, strict=True))
+        lines = [texts.people.request_line(request.proposal, server) for request, server in pairs]
+        options = [
+            discord.SelectOption(label=request.proposal.concept.name, value=str(number), description=server[:100])
+            for number, (request, server) in enumerate(pairs)
+        ]
+        menu = ChoiceMenu(texts.people.REQUESTS_HINT, options, self.show_request, custom_id="requests")
+        return [ui.TextDisplay("\n".join(lines)), ui.ActionRow(menu)]
+
+    async def show_request(self, interaction: Interaction, chosen: list[str]) -> None:
+        """Show what somebody wants to share of them, with the buttons to answer."""
+        request = self._report.requests[int(chosen[0])]
+        files = await files_of(request)
+        await whisper(interaction, words_of(interaction.client, request), view=answers_to(request), files=files)
+
     def _proposals(self) -> list[Item]:
         """Return what they proposed to servers and is undecided, to be withdrawn."""
         waiting = self._report.proposals[:MAX_PROPOSALS]
         if not waiting:
             return []
         servers = [self._server_names.get(proposal.owner_id, "a server that I left") for proposal in waiting]
-        lines = [
-            texts.privacy.proposal(proposal.concept.name, server, proposal.created_at)
-            for proposal, server in zip(waiting, servers, strict=True)
-        ]
+        lines = [texts.privacy.proposal(proposal, server) for proposal, server in zip(waiting, servers, strict=True)]
         options = [
             discord.SelectOption(label=proposal.concept.name, value=str(number), description=server[:100])
             for number, (proposal, server) in enumerate(zip(waiting, servers, strict=True))

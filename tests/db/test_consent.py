@@ -12,7 +12,7 @@ from db import concepts, consent, proposals, sharing
 from db.errors import ObjectedError
 from db.pool import viewing
 from db.types import Viewer, server_owner
-from tests.support.members import ANNA, BO, SERVER, names, remember
+from tests.support.members import ANNA, BO, SERVER, names, remember, say
 
 
 async def test_consent_is_off_until_it_is_given(pool: asyncpg.Pool) -> None:
@@ -37,7 +37,7 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
     assert await names(pool, Viewer(2, 20), server_owner(20)) == []
     assert await names(pool, BO, BO.personal) == ["Anna"]
     with pytest.raises(ObjectedError):
-        await remember(pool, BO, "Anna", owner=SERVER, person=1)
+        await remember(pool, BO, "Anna again", owner=SERVER, person=1)
     with pytest.raises(ObjectedError):
         async with viewing(pool, BO) as connection:
             await proposals.propose(connection, private, SERVER)
@@ -51,7 +51,7 @@ async def test_an_objection_deletes_what_is_shared_of_a_person_and_keeps_it_out(
 
     async with viewing(pool, ANNA) as connection:
         await consent.withdraw_objection(connection, ANNA)
-    await remember(pool, BO, "Anna", owner=SERVER, person=1)
+    await remember(pool, BO, "Anna again", owner=SERVER, person=1)
 
 
 async def test_nobody_objects_for_somebody_else(pool: asyncpg.Pool) -> None:
@@ -66,9 +66,16 @@ async def test_nobody_objects_for_somebody_else(pool: asyncpg.Pool) -> None:
 
 
 async def test_linking_and_objecting_in_the_same_moment_never_both_hold(pool: asyncpg.Pool) -> None:
+    known = [await remember(pool, BO, f"Anna {number}", person=1) for number in range(12)]
+    async with viewing(pool, BO) as connection:
+        for concept in known:
+            await sharing.share(connection, concept, SERVER)
+    await say(pool, 1, agrees=True)
+
     async def link(number: int) -> None:
         with contextlib.suppress(ObjectedError):
-            await remember(pool, BO, f"Anna {number}", owner=SERVER, person=1)
+            async with viewing(pool, BO) as connection:
+                await sharing.share(connection, known[number], SERVER)
 
     async def object_now() -> None:
         async with viewing(pool, Viewer(1)) as connection:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from db import archives, concepts, erasure, merging, persons, recall, search
+from db import archives, concepts, erasure, merging, persons, proposals, recall, search, sharing, trash
 from db.archives import Arriving
-from db.errors import PeopleOffError, UserFacingError, WordMissingError
+from db.errors import (
+    PeopleOffError,
+    PersonDeclinedError,
+    PersonNotApprovedError,
+    PersonNotAskedError,
+    ProposalChangedError,
+    ProposalGoneError,
+    UserFacingError,
+    WordMissingError,
+)
 from db.geometry import WHOLE
 from db.pool import open_pool, viewing
 from db.roles import app_url
-from db.types import Concept, Region
+from db.types import Concept, Proposal, Region, Viewer
 from tests.support.leaks.world import CALIBRATION
-from tests.support.members import ANNA, names, remember, run_as_administrator
+from tests.support.members import ANNA, BO, SERVER, governing, names, remember, run_as_administrator, say
 from tests.support.memory import ASight, a_concept, a_reference
 
 
@@ -140,3 +151,139 @@ async def _recalled(connection: asyncpg.Connection, sight: ASight) -> set[str]:
     found = await recall.recall(connection, ANNA, [sight], "Where is Bo?")
     about = await search.about(connection, [ANNA.personal], "Who was into jazz?")
     return {concept.name for concept in [*found.mentioned, *(match.concept for match in found.recognised), *about]}
+
+
+CAROL, ADMIN = Viewer(3, 10), governing(Viewer(4, 10))
+
+
+async def share(pool: asyncpg.Pool, viewer: Viewer, concept: Concept) -> Concept | None:
+    async with viewing(pool, viewer) as connection:
+        return await sharing.share(connection, concept, SERVER)
+
+
+async def asked_of(pool: asyncpg.Pool, viewer: Viewer) -> list[Proposal]:
+    async with viewing(pool, viewer) as connection:
+        return await proposals.requests_to(connection, viewer)
+
+
+async def test_who_has_an_account_is_shared_once_they_agreed(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", "likes jazz", person=2)
+
+    assert await share(pool, ANNA, bo) is None
+    assert await names(pool, CAROL, SERVER) == []
+    [asked] = await asked_of(pool, BO)
+    assert (asked.concept.name, asked.concept.info, asked.proposed_by) == ("Bo", "likes jazz", 1)
+    assert await asked_of(pool, CAROL) == []
+    async with viewing(pool, ADMIN) as connection:
+        assert await proposals.proposals_to(connection, SERVER) == []
+
+    await say(pool, 2, agrees=True)
+    assert await share(pool, ANNA, bo) is not None
+    assert await names(pool, CAROL, SERVER) == ["Bo"]
+
+
+async def test_only_who_is_meant_agrees(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", person=2)
+    await share(pool, ANNA, bo)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with viewing(pool, ANNA) as connection:
+            await connection.execute("UPDATE proposal SET agreed_at = now()")
+    for other in (CAROL, ADMIN):
+        async with viewing(pool, other) as connection:
+            assert await connection.execute("UPDATE proposal SET agreed_at = now()") == "UPDATE 0"
+            with pytest.raises(ProposalGoneError):
+                await proposals.answer(connection, other, uuid4(), "", agrees=True)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with viewing(pool, BO) as connection:
+            await connection.execute("UPDATE proposal SET agreed_at = now(), owner_id = 'server:20'")
+
+
+async def test_who_says_no_is_not_asked_again(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", person=2)
+    await share(pool, ANNA, bo)
+    await say(pool, 2, agrees=False)
+    with pytest.raises(PersonDeclinedError):
+        await share(pool, ANNA, bo)
+    assert await asked_of(pool, BO) == []
+    assert await names(pool, ANNA, ANNA.personal) == ["Bo"]
+
+
+async def test_what_was_changed_since_they_looked_is_looked_at_again(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", "likes jazz", person=2)
+    await share(pool, ANNA, bo)
+    [asked] = await asked_of(pool, BO)
+    async with viewing(pool, ANNA) as connection:
+        await concepts.edit(connection, bo, info="owes me money")
+    with pytest.raises(ProposalChangedError):
+        async with viewing(pool, BO) as connection:
+            await proposals.answer(connection, BO, asked.proposal_id, asked.seen, agrees=True)
+
+
+async def test_another_account_is_asked_anew(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", person=2)
+    await share(pool, ANNA, bo)
+    await say(pool, 2, agrees=True)
+    async with viewing(pool, ANNA) as connection:
+        carol = await concepts.edit(connection, bo, linked_user=3)
+    assert await share(pool, ANNA, carol) is None
+    assert [asked.person for asked in await asked_of(pool, CAROL)] == [3]
+
+
+async def test_who_has_no_account_waits_for_an_admin_where_nothing_else_does(pool: asyncpg.Pool) -> None:
+    async with viewing(pool, ANNA) as connection:
+        await persons.vouch(connection, ANNA)
+    dora, mug = await remember(pool, ANNA, "Dora", category="aunt"), await remember(pool, ANNA, "Mug")
+    assert await share(pool, ANNA, mug) is not None
+    assert await share(pool, ANNA, dora) is None
+    assert await names(pool, CAROL, SERVER) == ["Mug"]
+    async with viewing(pool, ADMIN) as connection:
+        [waiting] = await proposals.proposals_to(connection, SERVER)
+        await sharing.approve(connection, SERVER, waiting.proposal_id, waiting.seen)
+    assert await names(pool, CAROL, SERVER) == ["Dora", "Mug"]
+
+
+async def test_an_admin_approves_their_own_and_a_person_shares_themselves(pool: asyncpg.Pool) -> None:
+    async with viewing(pool, ADMIN) as connection:
+        await persons.vouch(connection, ADMIN)
+    dora = await remember(pool, ADMIN, "Dora", category="aunt")
+    me = await remember(pool, ANNA, "Anna", person=1)
+    assert await share(pool, ADMIN, dora) is not None
+    assert await share(pool, ANNA, me) is not None
+
+
+async def test_no_other_door_shares_a_person(pool: asyncpg.Pool) -> None:
+    bo, mug = await remember(pool, ANNA, "Bo", person=2), await remember(pool, ANNA, "Mug", owner=SERVER)
+    dora = await remember(pool, ANNA, "Dora", category="aunt")
+    doors: dict[str, tuple[type[UserFacingError], Callable[[asyncpg.Connection], Awaitable[object]]]] = {
+        "copying": (PersonNotAskedError, lambda c: sharing.copy(c, bo, SERVER)),
+        "copying who has no account": (PersonNotApprovedError, lambda c: sharing.copy(c, dora, SERVER)),
+        "linking": (PersonNotAskedError, lambda c: concepts.edit(c, mug, linked_user=2)),
+        "a category": (PersonNotApprovedError, lambda c: concepts.edit(c, mug, category="friend")),
+        "remembering": (
+            PersonNotAskedError,
+            lambda c: concepts.remember(c, replace(a_concept(SERVER, "Bob"), linked_user=2)),
+        ),
+    }
+    for door, (error, through) in doors.items():
+        with pytest.raises(error):
+            async with viewing(pool, ANNA) as connection:
+                await through(connection)
+        assert await names(pool, CAROL, SERVER) == ["Mug"], door
+    async with viewing(pool, ADMIN) as connection:
+        with pytest.raises(PersonNotAskedError):
+            await concepts.edit(connection, mug, linked_user=2)
+
+
+async def test_unshared_and_shared_again_they_are_asked_again(pool: asyncpg.Pool) -> None:
+    shared = await remember(pool, ANNA, "Bo", owner=SERVER, person=2)
+    async with viewing(pool, ANNA) as connection:
+        await sharing.unshare(connection, shared, ANNA.personal)
+        [bo] = await concepts.find(connection, ANNA, "Bo")
+    assert await share(pool, ANNA, bo) is None
+
+
+async def test_forgotten_on_a_server_and_brought_back_they_are_not_asked_again(pool: asyncpg.Pool) -> None:
+    shared = await remember(pool, ANNA, "Bo", owner=SERVER, person=2)
+    async with viewing(pool, ANNA) as connection:
+        await trash.forget_for_now(connection, shared, 1)
+        assert (await trash.undo(connection, SERVER, shared.concept_id)).linked_user == 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import asyncpg
 import psycopg
 
-from db import adapters, concepts, consent, erasure, merging, persons, purging, sharing, training, trash
+from db import adapters, concepts, consent, erasure, merging, purging, sharing, training, trash
 from db.pool import viewing
 from db.training import RunState
 from db.types import Concept, Viewer, server_owner
@@ -26,7 +24,8 @@ from tests.support.adapters import (
     say_consent,
 )
 from tests.support.members import governing
-from tests.support.memory import PACK, a_concept
+from tests.support.members import remember as remember_person
+from tests.support.memory import PACK
 
 
 def rows_of(url: str, table: str) -> list[dict[str, object]]:
@@ -173,10 +172,7 @@ async def test_erasing_takes_what_was_learned_from_one_and_their_name(
 async def test_erasing_takes_what_was_learned_about_one(pool: asyncpg.Pool) -> None:
     """Anna taught nothing there, but one of Bo's pictures is of her."""
     await say_consent(pool, BO)
-    new = replace(a_concept(SERVER, "Anna"), created_by=2, linked_user=1)
-    async with viewing(pool, BO) as connection:
-        await persons.vouch(connection, BO)
-        await concepts.remember(connection, new)
+    await remember_person(pool, BO, "Anna", owner=SERVER, person=1)
     await learn(pool, BO, "ours", owner=SERVER)
     async with viewing(pool, Viewer(1)) as connection:
         erased = await erasure.erase(connection, Viewer(1))

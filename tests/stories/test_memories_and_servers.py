@@ -225,6 +225,8 @@ async def test_who_objects_is_in_nobodys_shared_memory(server: Server) -> None:
     person = {"name": "Bob", "image": STRANGER, "person": server.bob.user, "share": True}
     asked = await server.alice.slash(server.channel, "remember", **person)
     await server.alice.click(asked.response.message, label="They agree")
+    [letter] = [message for message in server.bob.user.dm_channel.history() if message.author.bot]
+    await server.bob.user.click(letter, label="I agree")
     shown = (await server.bob.slash(server.channel, "privacy")).response
     assert "1 shared concept linked to your account" in said(shown)
 

@@ -1,10 +1,13 @@
-"""Stories of people who are remembered: nobody is before somebody gave their word that they agree."""
+"""Stories of people who are remembered: with somebody's word that they agree, and shared only when they do."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.support.discord import CAT, STRANGER, Server, fill, labels, open_card, press, said, told
+from bot.client import Keepsake
+from tests.support.discord import CAT, STRANGER, Server, fill, labels, memories, open_card, press, said, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=60)]
 
@@ -73,3 +76,112 @@ async def test_where_the_host_switched_people_off_the_bot_says_so(people_off: No
     refused = await server.alice.slash(server.channel, "remember", name="Eileen", image=STRANGER, category="friend")
     assert "doesn't want me to remember people" in refused.response.content
     assert await server.memory_of(server.alice) == []
+
+
+def letters(member: Any) -> list[Any]:
+    """What the bot wrote to somebody directly, the oldest first."""
+    return [message for message in member.user.dm_channel.history() if message.author.bot]
+
+
+async def share_bob(server: Server) -> Any:
+    """Alice remembers Bob, with his account, and wants to share that."""
+    person = {"name": "Bobby", "image": STRANGER, "info": "an astronaut", "person": server.bob.user, "share": True}
+    asked = await server.alice.slash(server.channel, "remember", **person)
+    await server.alice.click(asked.response.message, label="They agree")
+    return asked.response
+
+
+async def names_here(server: Server, member: Any) -> str:
+    return said(await memories(server, member, server=True))
+
+
+async def test_who_has_an_account_is_asked_and_shared_when_they_agree(server: Server, admin: Any) -> None:
+    waits = await share_bob(server)
+    assert "for you alone" in waits.content
+    assert f"I've asked <@{server.bob.id}>" in waits.content
+    [letter] = letters(server.bob)
+    for words in (f"<@{server.alice.id}> wants to share", "Kitchen", "Bobby", "an astronaut"):
+        assert words in letter.content
+    assert len(letter.attachments) == 1
+    assert "Bobby" not in await names_here(server, admin)
+
+    await server.env.restart_bot(Keepsake(server.env.bot.app))
+    await server.bob.user.click(letter, label="I agree")
+
+    assert "`/privacy`" in letters(server.bob)[0].content
+    assert labels(letters(server.bob)[0]) == []
+    assert f"<@{server.bob.id}> agreed to **Bobby**" in letters(server.alice)[-1].content
+    assert "everyone there can see it" in letters(server.alice)[-1].content
+    assert "Bobby" in await names_here(server, admin)
+    assert await server.memory_of(server.alice) == []
+
+
+async def test_who_says_no_is_not_shared_and_not_asked_again(server: Server, admin: Any) -> None:
+    await share_bob(server)
+    await server.bob.user.click(letters(server.bob)[0], label="No")
+    assert "said no to **Bobby**" in letters(server.alice)[-1].content
+
+    shown = await open_card(server, server.alice, "Bobby")
+    await press(server.alice, shown, "share")
+    assert "That is a person" in said(shown)
+    again = told(await press(server.alice, shown, "yes"))
+
+    assert "said no" in again.content
+    assert len(letters(server.bob)) == 1
+    assert "Bobby" not in await names_here(server, admin)
+
+
+async def test_who_takes_no_letters_is_asked_in_their_privacy(server: Server, admin: Any) -> None:
+    server.env.inject_error("POST", "/users/@me/channels", status=403)
+    waits = await share_bob(server)
+    assert "I couldn't write to them" in waits.content
+
+    card = (await server.bob.slash(server.channel, "privacy")).response
+    assert "wants to share a memory of you on Kitchen" in said(card)
+    question = told(await server.bob.select(card.message, ["0"], custom_id="requests"))
+    assert "an astronaut" in question.content
+    await server.bob.click(question.message, label="I agree")
+
+    assert "Bobby" in await names_here(server, admin)
+
+
+async def test_after_the_person_the_admins_are_asked_where_they_want_that(server: Server, admin: Any) -> None:
+    governing = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, governing, "approval")
+    await share_bob(server)
+    governing = (await admin.slash(server.channel, "server memory")).response
+    assert "waiting for approval" not in said(governing)
+
+    await server.bob.user.click(letters(server.bob)[0], label="I agree")
+    assert "the admins have to approve it" in letters(server.alice)[-1].content
+    governing = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, governing, "waiting")
+    await admin.click(governing.message, label="Approve")
+
+    assert "Bobby" in await names_here(server, server.bob)
+
+
+async def test_who_has_no_account_waits_for_an_admin_who_sees_them(server: Server, admin: Any) -> None:
+    asked = await server.alice.slash(
+        server.channel, "remember", name="Eileen", image=STRANGER, info="an astronaut", category="friend", share=True
+    )
+    await server.alice.click(asked.response.message, label="They agree")
+    assert "admins have to approve" in asked.response.content
+    assert "Eileen" not in await names_here(server, server.bob)
+
+    governing = (await admin.slash(server.channel, "server memory")).response
+    await press(admin, governing, "waiting")
+    assert "an astronaut" in said(governing)
+    assert len(governing.message.attachments) == 1
+    await admin.click(governing.message, label="Approve")
+
+    assert "Eileen" in await names_here(server, server.bob)
+
+
+async def test_a_shared_thing_does_not_become_a_person(server: Server) -> None:
+    shared = await server.alice.slash(server.channel, "remember", name="The cup", image=CAT, share=True)
+    assert "everyone on this server" in shared.response.content
+    asked = await server.alice.slash(server.channel, "edit", name="The cup", category="friend")
+    await server.alice.click(asked.response.message, label="They agree")
+    assert "an admin has to approve them first" in asked.followups[-1].content if asked.followups else True
+    assert "friend" not in await names_here(server, server.bob)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import asyncpg
 import psycopg
 
-from db import concepts, corrections, persons, sightings
+from db import concepts, corrections, persons, proposals, sharing, sightings
 from db.geometry import WHOLE
 from db.pool import viewing
-from db.types import Concept, NewReference, OwnerId, Sighting, Source, Verdict, Viewer, server_owner
+from db.types import Concept, NewConcept, NewReference, OwnerId, Sighting, Source, Verdict, Viewer, server_owner
 from tests.support.memory import PACK, a_concept, a_jpeg, an_embedding
 
 ANNA, BO = Viewer(1, 10), Viewer(2, 10)
@@ -49,10 +49,34 @@ async def remember(
         created_by=viewer.user_id,
         linked_user=person,
     )
+    if owner not in {None, viewer.personal} and person not in {None, viewer.user_id}:
+        private = replace(new, owner_id=viewer.personal)
+        return await _share_person(pool, viewer, private, new.owner_id)
     async with viewing(pool, viewer) as connection:
         if person is not None:
             await persons.vouch(connection, viewer)
         return await concepts.remember(connection, new)
+
+
+async def _share_person(pool: asyncpg.Pool, viewer: Viewer, new: NewConcept, to: OwnerId) -> Concept:
+    """Remember somebody with an account, ask them, let them agree, and share it."""
+    async with viewing(pool, viewer) as connection:
+        await persons.vouch(connection, viewer)
+        concept = await concepts.remember(connection, new)
+        assert await sharing.share(connection, concept, to) is None
+    await say(pool, new.linked_user, agrees=True)
+    async with viewing(pool, viewer) as connection:
+        shared = await sharing.share(connection, concept, to)
+        assert shared is not None
+        return shared
+
+
+async def say(pool: asyncpg.Pool, person: int | None, *, agrees: bool) -> None:
+    """Let somebody answer all that waits for their word."""
+    asked = Viewer(person or 0)
+    async with viewing(pool, asked) as connection:
+        for proposal in await proposals.requests_to(connection, asked):
+            await proposals.answer(connection, asked, proposal.proposal_id, proposal.seen, agrees=agrees)
 
 
 async def names(pool: asyncpg.Pool, viewer: Viewer, owner: OwnerId) -> list[str]:

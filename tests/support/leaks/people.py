@@ -181,8 +181,27 @@ class People(Watched):
     @rule(viewer=viewers, seed=seeds, person=st.sampled_from(USERS))
     @counted
     def share_a_person(self, viewer: Viewer, seed: int, person: int) -> None:
-        if viewer.server_memory:
-            self._remember(viewer, viewer.server_memory, f"person {seed}", seed, person)
+        """Ask somebody whether a memory of them may be shared, and share it once they agree."""
+        shared, name = viewer.server_memory, f"person {seed}"
+        if shared is None or self.world.taken(shared, name):
+            return
+        known = self._remember(viewer, viewer.personal, name, seed, person)
+        if known is None:
+            return
+        if person in self.world.objecting:
+            found = self.concept(viewer, viewer.personal, known)
+            self.refused(ObjectedError, viewer, lambda c: proposals.propose(c, found, shared))
+            self.as_viewer(viewer, lambda c: concepts.forget(c, viewer.personal, found.concept_id))
+            del self.world.of(viewer.personal)[known.concept_id]
+            return
+        self._propose(viewer, shared, known)
+        asked = Viewer(person, viewer.server_id)
+        for item in self.as_viewer(asked, lambda c: proposals.requests_to(c, asked)):
+            self.as_viewer(asked, lambda c: proposals.answer(c, asked, item.proposal_id, item.seen, agrees=True))  # noqa: B023
+        found = self.concept(viewer, viewer.personal, known)
+        assert self.as_viewer(viewer, lambda c: sharing.share(c, found, shared))
+        self.world.of(shared)[known.concept_id] = self.world.of(viewer.personal).pop(known.concept_id)
+        self.world.loot["concept", shared] = known.concept_id
 
     def _remember(self, viewer: Viewer, owner: OwnerId, name: str, seed: int, person: int | None) -> Known | None:
         reference = a_reference(seed)
@@ -219,7 +238,7 @@ class People(Watched):
         return known
 
     def _refusal(self, owner: OwnerId, name: str, person: int | None) -> type[Exception] | None:
-        if person in self.world.objecting:
+        if is_server(owner) and person in self.world.objecting:
             return ObjectedError
         return NameTakenError if self.world.taken(owner, name) else None
 

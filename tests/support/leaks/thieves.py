@@ -218,6 +218,7 @@ class Thieves(People):
         self.refused(NotAdminError, thief, lambda c: sharing.decline(c, shared, stolen, ""))
         if not any(item.proposal_id == stolen and item.by == thief.user_id for item in self.world.waiting()):
             self.refused(ProposalGoneError, thief, lambda c: proposals.withdraw(c, shared, stolen))
+        self.refused(ProposalGoneError, thief, lambda c: proposals.answer(c, theft.victim, stolen, "", agrees=True))
 
     @rule(theft=thefts)
     @counted
