@@ -11,20 +11,23 @@ ALTER TABLE proposal
 CREATE POLICY answered_by_who_is_meant ON proposal FOR UPDATE
     USING (person = keepsake_me()) WITH CHECK (person = keepsake_me());
 
--- Only who is meant answers, and that is all they change. To propose oneself is to agree.
+-- Only who is meant answers, and that is all they change. To propose oneself is to agree. What is another proposal by now
+-- is agreed to anew.
 CREATE FUNCTION keepsake_check_agreement() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     is_meant boolean := coalesce(NEW.person = keepsake_me(), false);
+    is_made  boolean := coalesce(NEW.concept_owner_id = current_setting('keepsake.personal', true), false);
+    is_other boolean := TG_OP = 'INSERT'
+                        OR (NEW.owner_id, NEW.concept_owner_id, NEW.concept_id, NEW.person)
+                           IS DISTINCT FROM (OLD.owner_id, OLD.concept_owner_id, OLD.concept_id, OLD.person);
 BEGIN
-    IF TG_OP = 'INSERT' OR NEW.person IS DISTINCT FROM OLD.person THEN
-        NEW.agreed_at := CASE WHEN is_meant AND NEW.concept_owner_id = 'user:' || NEW.person THEN now() END;
+    IF is_other AND is_meant AND NOT is_made THEN
+        RAISE EXCEPTION 'who is meant only answers' USING ERRCODE = 'insufficient_privilege';
+    ELSIF is_other THEN
+        NEW.agreed_at := CASE WHEN is_meant THEN now() END;
         NEW.declined_at := NULL;
     ELSIF NOT is_meant AND (NEW.agreed_at, NEW.declined_at) IS DISTINCT FROM (OLD.agreed_at, OLD.declined_at) THEN
         RAISE EXCEPTION 'only who is meant answers' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    IF TG_OP = 'UPDATE' AND (NEW.owner_id, NEW.concept_owner_id, NEW.concept_id)
-       IS DISTINCT FROM (OLD.owner_id, OLD.concept_owner_id, OLD.concept_id) THEN
-        RAISE EXCEPTION 'a proposal stays what it is' USING ERRCODE = 'insufficient_privilege';
     END IF;
     RETURN NEW;
 END
