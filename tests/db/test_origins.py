@@ -10,7 +10,7 @@ import pytest
 from db import concepts, consent, erasure, footprint, merging, pictures, proposals, purging, sharing, training, trash
 from db.adapters import check_still_given
 from db.errors import AuthorObjectedError, DataWithdrawnError
-from db.pool import opening_trash, viewing
+from db.pool import entering, opening_trash, viewing
 from db.types import Concept, Source, Viewer
 from tests.support.members import ANNA, BO, SERVER, answer, governing, remember, rows
 from tests.support.memory import a_reference
@@ -110,3 +110,29 @@ async def test_nobody_but_they_themselves_keeps_a_picture_of_who_objects(pool: a
         await remember(pool, ANNA, "The lamp", reference=TAKEN)
     own = await remember(pool, CLEO, "The mug", reference=TAKEN)
     assert await sources(pool, CLEO, own) == [FROM_CLEO]
+
+
+async def test_who_takes_back_a_picture_of_theirs_can_delete_nothing_else_there(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    mochi = await remember(pool, ANNA, "Mochi", "likes tuna")
+    await add(pool, ANNA, mochi, 71, FROM_CLEO)
+    await answer(pool, ANNA, mochi)
+    before = rows(database_url)
+    tables = ("correction", "sighting", "answer", "embedding", "note", "concept", "reference")
+
+    async with viewing(pool, CLEO) as connection, entering(connection, ANNA.personal):
+        deleted = {table: await connection.execute(f"DELETE FROM {table}") for table in tables}
+
+    assert deleted == {table: f"DELETE {int(table == 'reference')}" for table in tables}
+    after = rows(database_url)
+    assert [after[table] for table in ("concept", "note", "correction")] == [
+        before[table] for table in ("concept", "note", "correction")
+    ]
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with viewing(pool, CLEO) as connection, entering(connection, ANNA.personal):
+            await connection.execute(
+                "INSERT INTO note (owner_id, concept_id, place, text, author) VALUES ($1, $2, 9, 'is a dog', 3)",
+                ANNA.personal,
+                mochi.concept_id,
+            )
