@@ -92,6 +92,19 @@ def test_pictures_of_strangers_are_decoded_by_the_worker_only() -> None:
     assert those_who_import("model_worker/server", "model_worker.api.images.decode_picture") != []
 
 
+def test_the_bot_reads_no_pictures_but_the_jpegs_that_the_worker_made() -> None:
+    opened = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in files_in("bot")
+        if path.parent.name != "demo"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "Image.open"
+        and "formats=['JPEG']" not in ast.unparse(node)
+    ]
+    assert opened == []
+
+
 def test_only_the_simulated_discord_of_the_demo_is_simulated() -> None:
     strangers = [line for line in those_who_import("bot", "simcord") if not line.startswith("bot/demo/")]
     assert strangers == []

@@ -16,7 +16,7 @@ LARGE = 480
 
 def thumbnail(shown: Reference, longest: int = SMALL) -> bytes:
     """Return the part of a picture that is the thing, as a JPEG of at most ``longest`` pixels a side."""
-    with Image.open(io.BytesIO(shown.picture)) as opened:
+    with Image.open(io.BytesIO(shown.picture), formats=["JPEG"]) as opened:
         part = opened.convert("RGB").crop(_pixels(shown.box, opened.size))
     part.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     file = io.BytesIO()

@@ -32,7 +32,7 @@ def label(number: int, name: str) -> str:
 
 
 def _with_boxes(jpeg: bytes, boxes: Sequence[tuple[str, int, Box]]) -> bytes:
-    with Image.open(io.BytesIO(jpeg)) as opened:
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as opened:
         picture = opened.convert("RGB")
     draw = ImageDraw.Draw(picture)
     for words, number, box in boxes:
