@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from aiohttp import web
@@ -61,6 +62,7 @@ class Worker:
         self._queues = ModelQueues(load, load_former, max_waiting)
         self._images = ImageCache(CACHE_BYTES)
         self._reading = ThreadPoolExecutor(1)
+        self._decoding = ThreadPoolExecutor(1)
         self._decoder = Decoder()
         self._room = Room(ROOM)
         self._metrics = Metrics()
@@ -97,7 +99,7 @@ class Worker:
             if hashlib.sha256(data).hexdigest() != sha256:
                 raise RequestError(400, "The picture isn't the one its SHA-256 says.")
             if self._images.get(sha256) is None:
-                self._images.put(sha256, await self._read(lambda: CachedImage.from_bytes(data, self._decoder.decode)))
+                self._images.put(sha256, await self._decoded(data))
         return web.Response(status=204)
 
     async def _give_picture(self, request: web.Request) -> web.StreamResponse:
@@ -201,6 +203,11 @@ class Worker:
             features = queues.models.writer.features
             self._metrics.show_features(features.hits, features.misses)
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    async def _decoded(self, data: bytes) -> CachedImage:
+        """Decode a picture, one at a time; what else is read doesn't wait for one that takes long."""
+        decode = partial(CachedImage.from_bytes, data, self._decoder.decode)
+        return await asyncio.get_running_loop().run_in_executor(self._decoding, decode)
 
     async def _read(self, work: Callable[[], Result]) -> Result:
         """Read pictures and adapters beside the event loop, one at a time and always in the same thread."""

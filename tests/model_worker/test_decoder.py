@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -117,14 +118,37 @@ def test_a_picture_that_takes_too_much_memory_is_refused() -> None:
     assert ended.returncode == 7
 
 
+async def test_a_picture_that_takes_long_holds_up_nobody_who_sent_theirs_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with served() as worker:
+        await worker.client.check_picture(PICTURE)
+        monkeypatch.setattr(decoding, "DECODE_SECONDS", 3)
+        [decoder] = decoders()
+        decoder.kill()
+        decoder.wait()
+        played_by(monkeypatch, tmp_path, "#!/bin/sh\nexec sleep 60\n")
+        slow = asyncio.create_task(worker.client.check_picture(png(Image.new("RGB", (50, 30), "blue"))))
+        await asyncio.sleep(0.2)
+
+        assert (await worker.client.perceive(PICTURE)).width == 40
+        assert not slow.done()
+
+        with pytest.raises(ImageTooHardError):
+            await slow
+
+
+def decoders() -> list[psutil.Process]:
+    """The processes that decode for a worker in this one."""
+    return [child for child in psutil.Process().children() if "decoder_process" in str(child.cmdline())]
+
+
 async def test_the_worker_answers_on_when_the_process_broke_and_leaves_none_behind() -> None:
     async with served() as worker:
         await worker.client.check_picture(PICTURE)
-        [decoding_process] = [
-            child for child in psutil.Process().children() if "decoder_process" in str(child.cmdline())
-        ]
-        decoding_process.kill()
-        decoding_process.wait()
+        [decoder] = decoders()
+        decoder.kill()
+        decoder.wait()
         perception = await worker.client.perceive(png(Image.new("RGB", (50, 30), "blue")))
         children = psutil.Process().children()
 
