@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 
-from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine, users_with_mine
+from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine, users_linked_to, users_with_mine
 from db.locks import lock_people
 from db.pool import entering, opening_trash
-from db.purging import forget_contributions, forget_copies, forget_member
+from db.purging import forget_contributions, forget_copies, forget_member, unlink
 from db.rows import count_of
 from db.types import Erased, OwnerId, Viewer
 from db.unlearning import OF_TRAINING, ask_to_train_again, count_adapters, unlearn_member
@@ -30,15 +30,18 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
 
     Only an objection stays: it has to go on holding until they withdraw it.
     """
-    rows: dict[str, int] = {"shared concepts": 0, "shared adapters": 0, "copies of your pictures": 0}
+    rows = dict.fromkeys(("shared concepts", "shared adapters", "copies of your pictures", "links to your account"), 0)
     async with connection.transaction():
         await lock_people(connection, viewer.user_id)
         mine = await servers_with_mine(connection, viewer)
         trained = await servers_trained_on(connection, viewer)
         kept_by = await users_with_mine(connection, viewer)
-        for memory in sorted({*mine, *kept_by, *await memories_with_copies(connection, viewer)}):
+        linked_by = await users_linked_to(connection, viewer)
+        for memory in sorted({*mine, *kept_by, *linked_by, *await memories_with_copies(connection, viewer)}):
             async with entering(connection, memory):
                 rows["copies of your pictures"] += await forget_copies(connection, memory, viewer.user_id)
+                if memory in linked_by:
+                    rows["links to your account"] += await unlink(connection, memory, viewer.user_id)
                 if memory in kept_by:
                     await forget_contributions(connection, memory, viewer.user_id)
                 if memory in mine:

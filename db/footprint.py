@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from db.pool import erasing
-from db.types import OwnerId, Stored, Viewer
+from db.types import Linked, OwnerId, Stored, Viewer
 
 COUNT_STORED = """
     SELECT (SELECT count(*) FROM concept WHERE owner_id = $1 AND forgotten_at IS NULL) AS concepts,
@@ -61,6 +61,18 @@ USERS_WITH_MINE = """
     SELECT owner_id FROM reference WHERE owner_id LIKE 'user:%' AND owner_id <> $2 AND created_by = $1
 """
 
+# Of another's own memory nothing is read but where it is.
+LINKED_TO_ME = """
+    SELECT owner_id, concept_id, CASE WHEN owner_id LIKE 'server:%' THEN name ELSE '' END AS name
+      FROM concept
+     WHERE linked_user = $1 AND owner_id <> $2 AND forgotten_at IS NULL
+     ORDER BY owner_id LIKE 'server:%' DESC, name, concept_id
+"""
+
+USERS_LINKED_TO_ME = """
+    SELECT DISTINCT owner_id FROM concept WHERE owner_id LIKE 'user:%' AND linked_user = $1 AND owner_id <> $2
+"""
+
 SERVERS_TRAINED_ON_ME = "SELECT DISTINCT owner_id FROM adapter WHERE owner_id LIKE 'server:%' AND $1 = ANY (saw_users)"
 
 
@@ -89,6 +101,18 @@ async def memories_with_copies(connection: asyncpg.Connection, viewer: Viewer) -
 async def users_with_mine(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
     """Return the other users who keep what the viewer said or showed of a concept that was shared; sorted."""
     return await _memories(connection, USERS_WITH_MINE, viewer)
+
+
+async def linked_to(connection: asyncpg.Connection, viewer: Viewer) -> list[Linked]:
+    """Return what is linked to the viewer's account in others' memories, shared ones first."""
+    async with erasing(connection):
+        rows = await connection.fetch(LINKED_TO_ME, viewer.user_id, viewer.personal)
+    return [Linked(OwnerId(row["owner_id"]), row["concept_id"], row["name"]) for row in rows]
+
+
+async def users_linked_to(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:
+    """Return the other users who linked something of their own memory to the viewer's account; sorted."""
+    return await _memories(connection, USERS_LINKED_TO_ME, viewer)
 
 
 async def servers_trained_on(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerId]:

@@ -14,9 +14,17 @@ from db.membership import mark_returned
 from db.pictures import delete_unused_pictures
 from db.pool import as_caretaker, entering, opening_trash
 from db.rows import count_of
-from db.types import OwnerId, Viewer, user_owner
+from db.types import Linked, OwnerId, Viewer, user_owner
 
 DELETE_LINKED = "DELETE FROM concept WHERE owner_id = $1 AND linked_user = $2 RETURNING concept_id"
+
+DELETE_LINKED_ONE = "DELETE FROM concept WHERE owner_id = $1 AND concept_id = $2 AND linked_user = $3"
+
+UNLINK_ONE = "UPDATE concept SET linked_user = NULL WHERE owner_id = $1 AND concept_id = $2 AND linked_user = $3"
+
+UNLINK = "UPDATE concept SET linked_user = NULL WHERE owner_id = $1 AND linked_user = $2"
+
+DELETE_REQUESTS = "DELETE FROM proposal WHERE concept_id = $1 AND person = $2"
 
 DELETE_LINKED_PROPOSALS = "DELETE FROM proposal WHERE owner_id = $1 AND person = $2"
 
@@ -131,6 +139,28 @@ async def forget_person(connection: asyncpg.Connection, owner_id: OwnerId, user_
         await connection.execute(DELETE_LINKED_PROPOSALS, owner_id, user_id)
         await _delete_unused_pictures(connection, owner_id)
     return len(gone)
+
+
+async def take_out(connection: asyncpg.Connection, viewer: Viewer, linked: Linked) -> None:
+    """Take what is linked to the viewer's account out: delete it where it is shared, unlink it in another's own memory.
+
+    What waits for the viewer's agreement to it does so no longer.
+    """
+    async with connection.transaction():
+        await lock_people(connection, viewer.user_id)
+        await connection.execute(DELETE_REQUESTS, linked.concept_id, viewer.user_id)
+        async with entering(connection, linked.owner_id):
+            await lock_memory(connection, linked.owner_id)
+            statement = DELETE_LINKED_ONE if linked.is_shared else UNLINK_ONE
+            await connection.execute(statement, linked.owner_id, linked.concept_id, viewer.user_id)
+            await _delete_unused_pictures(connection, linked.owner_id)
+
+
+async def unlink(connection: asyncpg.Connection, owner_id: OwnerId, person: int) -> int:
+    """Unlink whatever another user linked to somebody's account, forgotten or not; returns how many concepts."""
+    async with opening_trash(connection):
+        await lock_memory(connection, owner_id)
+        return count_of(await connection.execute(UNLINK, owner_id, person))
 
 
 async def delete_copies(connection: asyncpg.Connection, viewer: Viewer) -> int:

@@ -341,6 +341,20 @@ class Proposal:
         return int(self.concept.owner_id.removeprefix("user:"))
 
 
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A concept that is linked to somebody's account: its name where it is shared, none in another's own memory."""
+
+    owner_id: OwnerId
+    concept_id: UUID
+    name: str
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it belongs to a server's memory."""
+        return self.owner_id.startswith("server:")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
     """Who changed what in a server's memory; ``actor`` 0 is the bot, or somebody who took their data away.

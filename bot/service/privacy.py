@@ -28,7 +28,7 @@ from db.errors import AuthorObjectedError
 from db.notes import Note, joined
 from db.pool import viewing
 from db.spoken import Spoken
-from db.types import NO_CHANNEL, Erased, InPublic, OwnerId, Proposal, Stored, Viewer
+from db.types import NO_CHANNEL, Erased, InPublic, Linked, OwnerId, Proposal, Stored, Viewer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Report:
     in_public: InPublic
     proposals: tuple[Proposal, ...]
     requests: tuple[Request, ...]
+    linked: tuple[Linked, ...]
     learning: Learning
 
 
@@ -78,6 +79,7 @@ async def report(app: App, actor: Actor) -> Report:
             in_public=await consent.in_public(connection, actor.viewer),
             proposals=tuple(await proposals.proposals_of(connection, actor.viewer)),
             requests=await people.requests(connection, actor),
+            linked=tuple(await footprint.linked_to(connection, actor.viewer)),
             learning=await learning.learning_of(app, connection, actor.personal_memory),
         )
 
@@ -150,6 +152,12 @@ async def withdraw_proposal(app: App, actor: Actor, proposal: Proposal) -> None:
     """Don't propose something any more. Raises ProposalGoneError."""
     async with permissions.changing(app, actor) as connection:
         await proposals.withdraw(connection, proposal.owner_id, proposal.proposal_id)
+
+
+async def take_out(app: App, actor: Actor, linked: Linked) -> None:
+    """Take what is linked to the actor's account out of the memory where it is."""
+    async with permissions.changing(app, actor) as connection:
+        await purging.take_out(connection, actor.viewer, linked)
 
 
 async def check_author(app: App, actor: Actor, author: int) -> None:

@@ -31,6 +31,11 @@ SAID_NO = "All right. I won't share that there."
 SAID_YES = "Thank you. You find what is linked to you in `/privacy`, and can take it out there at any time."
 LONGEST_REQUEST = 1200
 """Characters of what is known, after escaping: of 2,000 for a message."""
+LINKED = "### Linked to your account"
+PRIVATE_LINK = "Somebody's own memory"
+TAKE_OUT_HINT = "Take out what is linked to you…"
+TAKEN_OUT = "I deleted it there, with its pictures."
+UNLINKED = "It isn't linked to your account any more."
 
 
 def request(asked: Proposal, server: str) -> str:
@@ -70,3 +75,15 @@ def agreed_but(concept: Concept, server: str, problem: str) -> str:
 def disagreed(concept: Concept, server: str) -> str:
     """Tell who asked that the person said no."""
     return f"<@{concept.linked_user}> said no to **{quoted(concept.name)}** on {quoted(server)}. It stays yours alone."
+
+
+def linked(name: str, server: str | None) -> str:
+    """Return a line about something that is linked to the reader: its name and place, neither of what is private."""
+    if server is None:
+        return f"- {PRIVATE_LINK}, which nobody else can see"
+    return f"- **{quoted(name)}** on {quoted(server)}"
+
+
+def more_linked(count: int) -> str:
+    """Say how much else is linked to the reader."""
+    return f"- and {count:,} more"

@@ -27,6 +27,8 @@ RED = discord.ButtonStyle.danger
 GREEN = discord.ButtonStyle.success
 MARGIN = 100_000
 """Bytes of a message beside its files."""
+MAX_LINKED = 20
+"""Concepts that are linked to them and listed at a time."""
 MAX_PROPOSALS = 10
 """That are listed, the oldest first."""
 MAX_FILES = 10
@@ -64,6 +66,7 @@ class PrivacyCard(LearningCard):
             *rows(self._buttons()),
             ui.ActionRow(self._in_public_menu()),
             *self._requests(),
+            *self._linked(),
             *self._proposals(),
             ui.TextDisplay(texts.privacy.RULES),
         )
@@ -95,6 +98,33 @@ class PrivacyCard(LearningCard):
             for choice, label in texts.privacy.IN_PUBLIC_CHOICES.items()
         ]
         return ChoiceMenu(texts.privacy.IN_PUBLIC_HINT, options, self.choose_in_public, custom_id="in_public")
+
+    def _linked(self) -> list[Item]:
+        """Return what is linked to their account in others' memories, to be taken out."""
+        found = self._report.linked
+        if not found:
+            return []
+        places = [
+            self._server_names.get(linked.owner_id, "a server that I left")[:100] if linked.is_shared else None
+            for linked in found
+        ]
+        lines = [texts.people.linked(linked.name, place) for linked, place in zip(found, places, strict=True)]
+        if len(lines) > MAX_LINKED:
+            lines[MAX_LINKED:] = [texts.people.more_linked(len(lines) - MAX_LINKED)]
+        options = [
+            discord.SelectOption(label=linked.name or texts.people.PRIVATE_LINK, value=str(number), description=place)
+            for number, (linked, place) in enumerate(zip(found[:MAX_LINKED], places, strict=False))
+        ]
+        menu = ChoiceMenu(texts.people.TAKE_OUT_HINT, options, self.take_out, custom_id="linked")
+        return [ui.TextDisplay("\n".join([texts.people.LINKED, *lines])), ui.ActionRow(menu)]
+
+    async def take_out(self, interaction: Interaction, chosen: list[str]) -> None:
+        """Take something that is linked to them out."""
+        await interaction.response.defer()
+        linked = self._report.linked[int(chosen[0])]
+        await privacy.take_out(self.app, actor_of(interaction), linked)
+        await self.again(interaction)
+        await whisper(interaction, texts.people.TAKEN_OUT if linked.is_shared else texts.people.UNLINKED)
 
     def _requests(self) -> list[Item]:
         """Return what others want to share of them, to be answered."""

@@ -308,6 +308,33 @@ def test_what_was_said_before_the_words_changed_is_still_said(directory: Path, f
     assert unbound == []
 
 
+def test_people_who_are_there_already_stay_and_proposals_of_them_wait_for_them(
+    empty_database_url: str, folder: Path
+) -> None:
+    for later in sorted(folder.glob("*.sql"))[13:]:
+        later.unlink()
+    migrate(empty_database_url, folder)
+    with psycopg.connect(empty_database_url) as connection:
+        connection.execute(
+            "INSERT INTO concept (owner_id, name, name_key, category, created_by, linked_user) VALUES "
+            "('server:10', 'a', 'a', '', 1, 2), ('server:10', 'b', 'b', 'Freund', 1, NULL), "
+            "('server:10', 'c', 'c', 'cup', 1, NULL), ('user:1', 'd', 'd', '', 1, 2)"
+        )
+        connection.execute(
+            "INSERT INTO proposal (owner_id, concept_owner_id, concept_id, person, expires_at) "
+            "SELECT 'server:10', owner_id, concept_id, linked_user, 'infinity' FROM concept WHERE name = 'd'"
+        )
+
+    migrate(empty_database_url)
+
+    with psycopg.connect(empty_database_url) as connection:
+        people = connection.execute("SELECT name FROM concept WHERE is_person ORDER BY name").fetchall()
+        connection.execute("UPDATE concept SET category = 'friend' WHERE name = 'a'")
+        [agreed] = connection.execute("SELECT agreed_at FROM proposal").fetchall()
+    assert people == [("a",), ("b",), ("d",)]
+    assert agreed == (None,)
+
+
 def test_memories_that_are_there_already_go_by_the_embeddings_they_have(directory: Path, folder: Path) -> None:
     """Also where forced row-level security binds the administrator."""
     for later in sorted(folder.glob("*.sql"))[2:]:

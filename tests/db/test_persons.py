@@ -9,7 +9,20 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db import archives, concepts, erasure, merging, persons, proposals, recall, search, sharing, trash
+from db import (
+    archives,
+    concepts,
+    erasure,
+    footprint,
+    merging,
+    persons,
+    proposals,
+    purging,
+    recall,
+    search,
+    sharing,
+    trash,
+)
 from db.archives import Arriving
 from db.errors import (
     PeopleOffError,
@@ -24,9 +37,9 @@ from db.errors import (
 from db.geometry import WHOLE
 from db.pool import open_pool, viewing
 from db.roles import app_url
-from db.types import Concept, Proposal, Region, Viewer
+from db.types import Concept, Linked, Proposal, Region, Viewer
 from tests.support.leaks.world import CALIBRATION
-from tests.support.members import ANNA, BO, SERVER, governing, names, remember, run_as_administrator, say
+from tests.support.members import ANNA, BO, SERVER, governing, names, remember, rows, run_as_administrator, say
 from tests.support.memory import ASight, a_concept, a_reference
 
 
@@ -287,3 +300,68 @@ async def test_forgotten_on_a_server_and_brought_back_they_are_not_asked_again(p
     async with viewing(pool, ANNA) as connection:
         await trash.forget_for_now(connection, shared, 1)
         assert (await trash.undo(connection, SERVER, shared.concept_id)).linked_user == 2
+
+
+async def linked_to(pool: asyncpg.Pool, viewer: Viewer) -> list[Linked]:
+    async with viewing(pool, viewer) as connection:
+        return await footprint.linked_to(connection, viewer)
+
+
+async def test_who_is_linked_sees_it_anywhere_and_nothing_of_what_is_anothers(pool: asyncpg.Pool) -> None:
+    private = await remember(pool, ANNA, "Secret name", "secret words", person=2)
+    shared = await remember(pool, ANNA, "Bo", owner=SERVER, person=2)
+    await remember(pool, BO, "Myself", person=2)
+
+    assert await linked_to(pool, Viewer(2)) == [
+        Linked(SERVER, shared.concept_id, "Bo"),
+        Linked(ANNA.personal, private.concept_id, ""),
+    ]
+    assert await linked_to(pool, CAROL) == []
+
+
+async def test_who_is_linked_takes_out_what_is_shared_and_unlinks_what_is_anothers(pool: asyncpg.Pool) -> None:
+    await remember(pool, ANNA, "Private", "secret words", person=2, reference=a_reference(5))
+    await remember(pool, ANNA, "Bo", owner=SERVER, person=2)
+    await remember(pool, ANNA, "Mug", owner=SERVER)
+    bo = Viewer(2)
+    for linked in await linked_to(pool, bo):
+        async with viewing(pool, bo) as connection:
+            await purging.take_out(connection, bo, linked)
+
+    assert await linked_to(pool, bo) == []
+    assert await names(pool, CAROL, SERVER) == ["Mug"]
+    async with viewing(pool, ANNA) as connection:
+        [private] = await concepts.list_concepts(connection, ANNA.personal)
+    assert (private.name, private.info, private.linked_user, private.references) == ("Private", "secret words", None, 1)
+
+
+async def test_nobody_takes_out_what_is_linked_to_another(pool: asyncpg.Pool) -> None:
+    await remember(pool, ANNA, "Private", person=2)
+    await remember(pool, ANNA, "Bo", owner=SERVER, person=2)
+    for linked in await linked_to(pool, BO):
+        async with viewing(pool, CAROL) as connection:
+            await purging.take_out(connection, CAROL, linked)
+    assert len(await linked_to(pool, BO)) == 2
+
+
+async def test_what_was_taken_out_is_not_asked_about_any_more(pool: asyncpg.Pool) -> None:
+    bo = await remember(pool, ANNA, "Bo", person=2)
+    await share(pool, ANNA, bo)
+    async with viewing(pool, BO) as connection:
+        [linked] = await footprint.linked_to(connection, BO)
+        await purging.take_out(connection, BO, linked)
+        assert await proposals.requests_to(connection, BO) == []
+
+
+async def test_delete_everything_unlinks_what_others_keep_also_what_they_forgot(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
+    await remember(pool, ANNA, "Private", person=2)
+    gone = await remember(pool, ANNA, "Gone", person=2)
+    async with viewing(pool, ANNA) as connection:
+        await trash.forget_for_now(connection, gone, 1)
+    async with viewing(pool, BO) as connection:
+        assert (await erasure.erase(connection, BO)).rows["links to your account"] == 2
+    assert {concept["linked_user"] for concept in rows(database_url)["concept"]} == {None}  # type: ignore[index]
+    async with viewing(pool, ANNA) as connection:
+        assert (await trash.undo(connection, ANNA.personal, gone.concept_id)).linked_user is None

@@ -185,3 +185,23 @@ async def test_a_shared_thing_does_not_become_a_person(server: Server) -> None:
     await server.alice.click(asked.response.message, label="They agree")
     assert "an admin has to approve them first" in asked.followups[-1].content if asked.followups else True
     assert "friend" not in await names_here(server, server.bob)
+
+
+async def test_who_is_linked_sees_it_and_takes_it_out(server: Server, admin: Any) -> None:
+    await share_bob(server)
+    await server.bob.user.click(letters(server.bob)[0], label="I agree")
+    person = {"name": "Secret", "image": CAT, "info": "secret words", "person": server.bob.user}
+    await server.alice.slash(server.channel, "remember", **person)
+
+    card = (await server.bob.slash(server.channel, "privacy")).response
+    assert "**Bobby** on Kitchen" in said(card)
+    assert "Somebody's own memory" in said(card)
+    assert "ecret" not in said(card)
+    deleted = told(await server.bob.select(card.message, ["0"], custom_id="linked"))
+    assert "I deleted it there" in deleted.content
+    assert "Bobby" not in await names_here(server, admin)
+    unlinked = told(await server.bob.select(card.message, ["0"], custom_id="linked"))
+    assert "isn't linked" in unlinked.content
+
+    assert "Linked to your account" not in said(card)
+    assert await server.memory_of(server.alice) == ["Secret"]
