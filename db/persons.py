@@ -65,7 +65,12 @@ async def check_may_keep(
     return True
 
 
+async def are_off(connection: asyncpg.Connection) -> bool:
+    """Whether the host switched people off."""
+    return bool(await connection.fetchval(ARE_OFF))
+
+
 async def check_people_are_on(connection: asyncpg.Connection) -> None:
     """Check that the host lets people be remembered. Raises PeopleOffError."""
-    if await connection.fetchval(ARE_OFF):
+    if await are_off(connection):
         raise PeopleOffError

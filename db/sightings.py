@@ -11,6 +11,7 @@ import asyncpg
 
 from db import admission
 from db.concepts import CONCEPT_COLUMNS, concept_from
+from db.persons import SAID
 from db.rows import box_from, source_columns, source_from, to_vector
 from db.types import Answer, Sighting, Source, Viewer
 
@@ -36,14 +37,15 @@ GET_ANSWER = """
      WHERE owner_id = $1 AND answer_id = $2 AND expires_at > now()
 """
 
-# A concept that was forgotten, or that belongs to another server than the current one, is read as nobody.
+# A concept that was forgotten, or that belongs to another server than the current one, is read as nobody;
+# so is a person where people are switched off.
 GET_SIGHTINGS = f"""
     SELECT sighting.region, sighting.box_left, sighting.box_top, sighting.box_right, sighting.box_bottom,
            sighting.embedding_id, sighting.vector, sighting.probability,
            concept.concept_id IS NOT NULL AS recognised, {CONCEPT_COLUMNS}
       FROM sighting
       LEFT JOIN concept
-        ON concept.owner_id = sighting.concept_owner_id AND concept.concept_id = sighting.concept_id
+        ON concept.owner_id = sighting.concept_owner_id AND concept.concept_id = sighting.concept_id AND {SAID}
      WHERE sighting.owner_id = $1 AND sighting.answer_id = $2
      ORDER BY sighting.region
 """  # noqa: S608 (made of constants)

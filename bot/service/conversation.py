@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bot.errors import AnswerGoneError
 from bot.service.app import Actor, App
-from db import concepts, sightings, spoken
+from db import concepts, persons, sightings, spoken
 from db.errors import NotRememberedError
 from db.pool import viewing, without_viewer
 from db.spoken import Spoken
@@ -34,12 +34,15 @@ async def known_of(app: App, actor: Actor, message_id: int) -> tuple[list[Concep
         found = await spoken.find(connection, actor.viewer, message_id)
         if found is None:
             raise AnswerGoneError
+        without_people = await persons.are_off(connection)
         known = []
         for concept_id in found.concept_ids:
             try:
-                known.append(await concepts.get(connection, actor.personal_memory, concept_id))
+                concept = await concepts.get(connection, actor.personal_memory, concept_id)
             except NotRememberedError:
                 continue  # forgotten since then
+            if not (without_people and concept.is_person):
+                known.append(concept)
         if found.answer_id is None:
             return known, None
         return known, await sightings.load_answer(connection, actor.viewer, found.answer_id)

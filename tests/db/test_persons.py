@@ -39,7 +39,7 @@ from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.types import Concept, Linked, Proposal, Region, Viewer
 from tests.support.leaks.world import CALIBRATION
-from tests.support.members import ANNA, BO, SERVER, governing, names, remember, rows, run_as_administrator, say
+from tests.support.members import ANNA, BO, SERVER, answer, governing, names, remember, rows, run_as_administrator, say
 from tests.support.memory import ASight, a_concept, a_reference
 
 
@@ -109,6 +109,7 @@ async def test_where_people_are_off_no_door_lets_one_in_and_none_is_named(
 ) -> None:
     mug = await remember(pool, ANNA, "Mug")
     bo = await remember(pool, ANNA, "Bo", "likes jazz", person=2, reference=a_reference(5))
+    await answer(pool, ANNA, bo)
     sight = ASight([Region(WHOLE, a_reference(5).embedding, 1.0)], CALIBRATION)
     async with viewing(pool, ANNA) as connection:
         assert await _recalled(connection, sight) == {"Bo"}
@@ -121,6 +122,8 @@ async def test_where_people_are_off_no_door_lets_one_in_and_none_is_named(
             await remember(without, ANNA, "Carol", category="woman")
         async with viewing(without, ANNA) as connection:
             assert await _recalled(connection, sight) == set()
+            [answered] = await archives.answers_of(connection, ANNA)
+            assert [sighting.concept for sighting in answered.sightings] == [None]
             listed = await search.browse(connection, [ANNA.personal])
             kept = await archives.whole_concepts(connection, ANNA.personal)
             assert {concept.name for concept in listed} == {whole.concept.name for whole in kept} == {"Bo", "Mug"}
