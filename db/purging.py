@@ -151,9 +151,11 @@ async def take_out(connection: asyncpg.Connection, viewer: Viewer, linked: Linke
         await connection.execute(DELETE_REQUESTS, linked.concept_id, viewer.user_id)
         async with entering(connection, linked.owner_id):
             await lock_memory(connection, linked.owner_id)
-            statement = DELETE_LINKED_ONE if linked.is_shared else UNLINK_ONE
-            await connection.execute(statement, linked.owner_id, linked.concept_id, viewer.user_id)
-            await _delete_unused_pictures(connection, linked.owner_id)
+            if linked.is_shared:
+                await connection.execute(DELETE_LINKED_ONE, linked.owner_id, linked.concept_id, viewer.user_id)
+                await _delete_unused_pictures(connection, linked.owner_id)
+            else:
+                await connection.execute(UNLINK_ONE, linked.owner_id, linked.concept_id, viewer.user_id)
 
 
 async def unlink(connection: asyncpg.Connection, owner_id: OwnerId, person: int) -> int:
