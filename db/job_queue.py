@@ -7,6 +7,8 @@ with our migrations. Jobs hold the ids of owners, and nothing of what they remem
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import asyncpg
@@ -23,6 +25,10 @@ TRAINING = "training"
 """The queue of the trainer's jobs."""
 TRAIN = "train"
 """The job that trains one owner's adapter."""
+FORGETTING = "forgetting"
+"""The queue of what a trainer has to delete on its own disk: nothing there waits for a training to end."""
+FORGET_CHECKPOINTS = "forget_checkpoints"
+"""The job that deletes what trainings of one owner left there."""
 
 HAS_QUEUE = "SELECT to_regclass('procrastinate_jobs') IS NOT NULL"
 
@@ -40,6 +46,16 @@ DEFER_TRAINING = """
 
 TRAINING_WAITS = """
     SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE queueing_lock = $1 AND status IN ('todo', 'doing'))
+"""
+
+# By the name of the folder, which says of nobody who they are: who is erased is in no job.
+DEFER_FORGETTING = """
+    SELECT procrastinate_defer_jobs_v1(ARRAY[
+        ROW($1, $2, 0, NULL, NULL, jsonb_build_object('folder', $3::text), NULL)::procrastinate_job_to_defer_v1])
+"""
+
+OWNERS_IN_TRAINING = """
+    SELECT DISTINCT args ->> 'owner_id' FROM procrastinate_jobs WHERE task_name = $1 AND status IN ('todo', 'doing')
 """
 
 FORGET_TRAINING = "DELETE FROM procrastinate_jobs WHERE queueing_lock = $1 AND status = 'todo'"
@@ -82,6 +98,22 @@ async def ask_for_training(connection: asyncpg.Connection, owner: OwnerId) -> No
 async def training_waits(connection: asyncpg.Connection, owner: OwnerId) -> bool:
     """Whether a training of an owner's adapter was asked for and isn't done: what trains takes seconds to load."""
     return bool(await connection.fetchval(TRAINING_WAITS, _lock(owner)))
+
+
+def checkpoint_name(owner: OwnerId) -> str:
+    """Return the name of the folder of an owner's checkpoints, on any trainer's disk: it doesn't say who that is."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+async def ask_to_forget_checkpoints(connection: asyncpg.Connection, owners: Iterable[OwnerId]) -> None:
+    """Let the trainer delete what trainings of these owners left on its disk, as soon as this transaction is there."""
+    for owner in owners:
+        await connection.execute(DEFER_FORGETTING, FORGETTING, FORGET_CHECKPOINTS, checkpoint_name(owner))
+
+
+async def owners_in_training(connection: asyncpg.Connection) -> list[OwnerId]:
+    """Return whose training waits, or goes on."""
+    return [OwnerId(row[0]) for row in await connection.fetch(OWNERS_IN_TRAINING, TRAIN)]
 
 
 async def forget_training(connection: asyncpg.Connection, owner: OwnerId) -> None:

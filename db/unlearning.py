@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from db.footprint import servers_trained_on
-from db.job_queue import ask_for_training, forget_training
+from db.job_queue import ask_for_training, ask_to_forget_checkpoints, forget_training
 from db.locks import lock_memory
 from db.pool import as_caretaker, entering
 from db.types import OwnerId, Viewer
@@ -42,6 +42,7 @@ async def unlearn(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerI
     for table in OF_TRAINING:
         await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", viewer.personal)  # noqa: S608 (ours)
     await forget_training(connection, viewer.personal)
+    await ask_to_forget_checkpoints(connection, [viewer.personal, *trained])
     return trained
 
 

@@ -183,7 +183,7 @@ async def _owner(pool: asyncpg.Pool, options: argparse.Namespace) -> int:
 
 async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: Path) -> int:
     from model_worker.api.recipes import recipe_of
-    from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
+    from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, TrainingBrokenError, train_owner
     from model_worker.finetune.judging.report import table
     from model_worker.finetune.training.progress import ProgressCallback, TrainingStoppedError
     from model_worker.finetune.training.resources import wait_for_answers
@@ -203,6 +203,9 @@ async def _owner_alone(pool: asyncpg.Pool, options: argparse.Namespace, folder: 
         except (TooLittleDataError, TrainingStoppedError, DataWithdrawnError) as problem:
             sys.stderr.write(f"{_words_for(problem)}\n")
             return NOTHING_DONE
+        except TrainingBrokenError as problem:
+            sys.stderr.write(f"The training failed: {problem}.\n")
+            return 1
     sys.stdout.write("\n".join(table(report)) + "\n")
     return 0
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +22,7 @@ import psycopg
 import pytest
 import torch
 
-from db import adapters, consent, training
+from db import adapters, consent, erasure, training
 from db.errors import DataWithdrawnError
 from db.geometry import WHOLE
 from db.job_queue import ask_for_training
@@ -28,15 +30,15 @@ from db.pool import viewing
 from db.roles import app_url
 from db.training import RunState
 from db.types import NewConcept, NewReference, Viewer
-from model_worker.api.packs import Pack, load_pack
+from model_worker.api.packs import Pack, PackError, load_pack
 from model_worker.api.recipes import Recipe, recipe_of
 from model_worker.finetune.data import dataset as dataset_module
 from model_worker.finetune.data.dataset import dataset_of
 from model_worker.finetune.data.material import TrainingConcept
 from model_worker.finetune.data.samples import TrainingSample
 from model_worker.finetune.jobs.adapter_training import compare, personalization_of, train_adapter
-from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, train_owner
-from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailedError
+from model_worker.finetune.jobs.owner import OwnerTraining, TooLittleDataError, TrainingBrokenError, train_owner
+from model_worker.finetune.jobs.trainer import NOTHING_DONE, Trainer, TrainingFailedError, work
 from model_worker.finetune.judging.report import table
 from model_worker.finetune.training import train as train_module
 from model_worker.finetune.training.checkpoints import owner_folder
@@ -270,14 +272,36 @@ async def test_consent_withdrawn_in_the_middle_stops_the_training_and_keeps_noth
     assert not any(checkpoints.rglob("*")), "and none is left"
 
 
-async def test_what_fails_says_why_and_the_old_one_stays(owner_training: OwnerTraining) -> None:
-    def broken(_: Pack) -> Trainable:
-        raise RuntimeError("no memory left")
+@pytest.mark.parametrize("phase", ["preparing", "training", "evaluating"])
+async def test_what_fails_leaves_nothing_but_the_kind_of_error(
+    owner_training: OwnerTraining, tmp_path: Path, caplog: pytest.LogCaptureFixture, phase: str
+) -> None:
+    """An error's text may quote what was trained on, and checkpoints were trained on it."""
+    checkpoints = owner_folder(tmp_path, ANNA.personal)
+    word = "a word of Anna's"
 
-    with pytest.raises(RuntimeError):
-        await train_owner(replace(owner_training, load=broken), ANNA.personal)
+    def fail(now: str, step: int, steps: int) -> None:
+        if now == phase and step == steps:
+            (checkpoints / "of this run").mkdir(parents=True, exist_ok=True)
+            raise RuntimeError(word)
+
+    failing = replace(with_recipe(owner_training, **QUICK), progress=ProgressCallback(fail), folder=tmp_path)
+    with pytest.raises(TrainingBrokenError, match="RuntimeError"):
+        await train_owner(failing, ANNA.personal)
     run = await latest(owner_training.pool)
-    assert (run.state, run.problem) == (RunState.FAILED, "RuntimeError: no memory left")
+    assert (run.state, run.problem) == (RunState.FAILED, "RuntimeError")
+    assert not checkpoints.exists()
+    assert "RuntimeError" in caplog.text
+    assert word not in caplog.text
+
+
+async def test_a_pack_that_cannot_be_trained_says_why(owner_training: OwnerTraining) -> None:
+    def broken(_: Pack) -> Trainable:
+        raise PackError("its weights are missing")
+
+    with pytest.raises(PackError):
+        await train_owner(replace(owner_training, load=broken), ANNA.personal)
+    assert (await latest(owner_training.pool)).problem == "PackError: its weights are missing"
 
 
 @pytest.fixture(scope="module")
@@ -421,7 +445,7 @@ async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else
         folder=tmp_path,
         command=(sys.executable, "-c", "import sys; print(sys.argv)"),
     )
-    left_behind = owner_folder(tmp_path, BO.personal)
+    left_behind, wanted = (owner_folder(tmp_path, viewer.personal) for viewer in (BO, ANNA))
     left_behind.mkdir()
 
     assert await trainer.plan(at_noon) == []
@@ -429,9 +453,51 @@ async def test_the_trainer_trains_who_is_due_one_after_the_other_and_nobody_else
     assert await trainer.plan(at_night) == [ANNA.personal], "asking twice is harmless"
 
     with psycopg.connect(database_url) as administrator:
-        waiting = administrator.execute("SELECT args ->> 'owner_id' FROM procrastinate_jobs").fetchall()
+        waiting = administrator.execute(
+            "SELECT args ->> 'owner_id' FROM procrastinate_jobs WHERE task_name = 'train'"
+        ).fetchall()
     assert waiting == [(ANNA.personal,)]
+    wanted.mkdir()
+    await trainer.sweep()
     assert not left_behind.exists(), "what a killed training left of somebody who doesn't consent is deleted"
+    assert wanted.exists(), "and what the next try goes on from isn't"
+
+
+async def test_a_trainer_elsewhere_forgets_what_somebody_took_back(
+    owner_training: OwnerTraining, tiny: Pack, tmp_path: Path, database_url: str
+) -> None:
+    """By a job, at once: it has no other word from the bot."""
+    trainer = Trainer(
+        app_url=app_url(database_url),
+        pool=owner_training.pool,
+        recipe=recipe_of(tiny),
+        folder=tmp_path,
+        command=(sys.executable, "-c", ""),
+    )
+    await remember_colours(owner_training.pool, BO, may=True)
+    of_anna, of_bo = (owner_folder(tmp_path, viewer.personal) for viewer in (ANNA, BO))
+    for folder in (of_anna, of_bo):
+        folder.mkdir()
+        (folder / "weights-1.safetensors").touch()
+    working = asyncio.create_task(work(trainer, with_parent=False))
+    try:
+        for viewer in (ANNA, BO):  # so that both checkpoints are wanted
+            async with viewing(owner_training.pool, viewer) as connection:
+                await ask_for_training(connection, viewer.personal)
+        async with viewing(owner_training.pool, ANNA) as connection:
+            await erasure.erase(connection, ANNA)
+        with psycopg.connect(database_url, autocommit=True) as administrator:
+            jobs = administrator.execute("SELECT args::text FROM procrastinate_jobs WHERE task_name <> 'train'")
+            assert not [args for (args,) in jobs.fetchall() if str(ANNA.user_id) in re.findall(r"\d+", args)]
+        for _ in range(200):
+            if not of_anna.exists():
+                break
+            await asyncio.sleep(0.05)
+    finally:
+        working.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await working
+    assert not of_anna.exists()
 
 
 async def test_a_trainer_takes_what_is_asked_for_and_ends_when_it_is_told_to(

@@ -6,7 +6,9 @@ Nothing is in use until one row says so; until then, whenever the process is kil
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,11 +19,11 @@ import asyncpg
 from db import adapters
 from db import training as runs
 from db.adapters import Adapter
-from db.errors import DataWithdrawnError
+from db.errors import DatabaseUnavailableError, DataWithdrawnError
 from db.pool import viewing
 from db.training import Material, RunState
 from db.types import OwnerId, viewer_of
-from model_worker.api.packs import Pack
+from model_worker.api.packs import Pack, PackError
 from model_worker.api.recipes import Recipe
 from model_worker.api.training_report import TrainingReport
 from model_worker.finetune.data.pictures import concepts_from, data_hash
@@ -41,8 +43,14 @@ from model_worker.finetune.training.train import Trained
 from model_worker.finetune.training.trainable import Trainable
 from model_worker.generation.adapters.file import Manifest, adapter_id, write_adapter
 
+log = logging.getLogger("keepsake.trainer")
+
 RECORD_SECONDS = 1.0
 """Between two records of progress in the database."""
+
+
+class TrainingBrokenError(Exception):
+    """A training failed; the text is the kind of error, and the log says where it was raised."""
 
 
 class TooLittleDataError(Exception):
@@ -74,8 +82,11 @@ class NewAdapter:
 async def train_owner(training: OwnerTraining, owner: OwnerId) -> TrainingReport:
     """Train an owner's adapter, and put it to use if it is better.
 
-    Raises TooLittleDataError, TrainingStoppedError, DataWithdrawnError, PackError and DatabaseUnavailableError; the run
-    says why, too.
+    Whatever goes wrong, nothing is left but the run, which says what kind of error it was; only a process that is
+    killed leaves checkpoints, to go on from.
+
+    Raises TooLittleDataError, TrainingStoppedError, DataWithdrawnError, PackError, DatabaseUnavailableError, and
+    TrainingBrokenError for everything else.
     """
     viewer = viewer_of(owner)
     async with viewing(training.pool, viewer) as connection:
@@ -95,11 +106,19 @@ async def train_owner(training: OwnerTraining, owner: OwnerId) -> TrainingReport
         await _finish(training, owner, run, RunState.STOPPED, problem=str(problem))
         raise
     except Exception as error:
-        # Its checkpoints stay: whatever went wrong, the next try may go on from them.
-        await _finish(training, owner, run, RunState.FAILED, problem=f"{type(error).__name__}: {error}")
-        raise
+        await asyncio.to_thread(shutil.rmtree, checkpoints, ignore_errors=True)
+        await _finish(training, owner, run, RunState.FAILED, problem=_without_quotes(error))
+        if isinstance(error, PackError | DatabaseUnavailableError):
+            raise
+        log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        raise TrainingBrokenError(type(error).__name__) from None
     await asyncio.to_thread(shutil.rmtree, checkpoints, ignore_errors=True)
     return made.report
+
+
+def _without_quotes(error: Exception) -> str:
+    """Return what is kept of an error: most texts may quote what was trained on, but not those about a pack."""
+    return f"PackError: {error}" if isinstance(error, PackError) else type(error).__name__
 
 
 def _check_enough(material: Material, recipe: Recipe) -> None:

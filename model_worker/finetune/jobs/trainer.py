@@ -20,14 +20,21 @@ from procrastinate import RetryStrategy
 
 from db import training
 from db.errors import DatabaseUnavailableError
-from db.job_queue import TRAINING, ask_for_training, open_queue
-from db.pool import viewing
+from db.job_queue import (
+    FORGET_CHECKPOINTS,
+    FORGETTING,
+    TRAINING,
+    ask_for_training,
+    open_queue,
+    owners_in_training,
+)
+from db.pool import viewing, without_viewer
 from db.setup.settings import CONNECTION_VARIABLES
 from db.types import OwnerId, viewer_of
 from model_worker.api.recipes import Recipe
 from model_worker.api.settings import child_environment
 from model_worker.finetune.jobs.schedule import owners_due
-from model_worker.finetune.training.checkpoints import delete_all_but
+from model_worker.finetune.training.checkpoints import delete_all_but, delete_named
 
 log = logging.getLogger("keepsake.trainer")
 
@@ -40,6 +47,7 @@ BESIDE_TRAINING_SECONDS = 1800.0
 NOTHING_DONE = 3
 """Exit code of a training that there was nothing to do for, or that was told to stop: not to be tried again."""
 PARENT_CHECK_SECONDS = 1.0
+SECONDS_BETWEEN_SWEEPS = 600.0
 
 
 class TrainingFailedError(Exception):
@@ -60,13 +68,19 @@ class Trainer:
     command: Sequence[str]
 
     async def plan(self, now: datetime) -> list[OwnerId]:
-        """Put what is due into the queue, and delete what was kept of owners who don't want it any more."""
-        await asyncio.to_thread(delete_all_but, self.folder, await training.consenting_owners(self.pool))
+        """Put what is due into the queue."""
         due = await owners_due(self.pool, self.recipe, now)
         for owner in due:
             async with viewing(self.pool, viewer_of(owner)) as connection:
                 await ask_for_training(connection, owner)
         return due
+
+    async def sweep(self) -> None:
+        """Delete checkpoints that no training goes on from: nobody waits for one, or consents to it, any more."""
+        consenting = set(await training.consenting_owners(self.pool))
+        async with without_viewer(self.pool) as connection:
+            waiting = [owner for owner in await owners_in_training(connection) if owner in consenting]
+        await asyncio.to_thread(delete_all_but, self.folder, waiting)
 
     async def train(self, owner: OwnerId) -> None:
         """Train one owner's adapter in a process of its own. Raises TrainingFailedError."""
@@ -102,14 +116,21 @@ async def work(trainer: Trainer, *, with_parent: bool) -> None:
                 shutdown_graceful_timeout=0.5,  # a training that is stopped goes on from its checkpoint
             )
         )
-        watching = asyncio.create_task(_until_alone(os.getppid if with_parent else None))
+        forgetting = asyncio.create_task(
+            queue.run_worker_async(queues=[FORGETTING], install_signal_handlers=False, delete_jobs="always")
+        )
+        beside = [
+            asyncio.create_task(_sweep_now_and_then(trainer)),
+            asyncio.create_task(_until_alone(os.getppid if with_parent else None)),
+        ]
         try:
-            await asyncio.wait({worker, watching}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({worker, forgetting, *beside}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            worker.cancel()
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await worker
+            for task in (worker, forgetting, *beside):
+                task.cancel()
+            for task in (worker, forgetting):
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
 
 
 def make_queue(trainer: Trainer) -> procrastinate.App:
@@ -128,7 +149,21 @@ def make_queue(trainer: Trainer) -> procrastinate.App:
     async def _train(owner_id: str) -> None:
         await trainer.train(OwnerId(owner_id))
 
+    @queue.task(name=FORGET_CHECKPOINTS, queue=FORGETTING, retry=TRIES)
+    async def _forget(folder: str) -> None:
+        await asyncio.to_thread(delete_named, trainer.folder, folder)
+
     return queue
+
+
+async def _sweep_now_and_then(trainer: Trainer) -> None:
+    """Sweep this trainer's own disk: a job of the queue reaches one trainer, and there may be several."""
+    while True:
+        try:
+            await trainer.sweep()
+        except DatabaseUnavailableError as problem:
+            log.warning("Whose checkpoints are still wanted can't be seen now: %s", problem)
+        await asyncio.sleep(SECONDS_BETWEEN_SWEEPS)
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

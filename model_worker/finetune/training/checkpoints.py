@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from db.job_queue import checkpoint_name
 from db.types import OwnerId
 from model_worker.api.recipes import Recipe
 
 
 def owner_folder(folder: Path, owner: OwnerId) -> Path:
     """Return where an owner's checkpoints are while they are trained: its name doesn't say who that is."""
-    return folder / _short_hash(owner)
+    return folder / checkpoint_name(owner)
 
 
 def run_folder(folder: Path, *, base: str, data_hash: str, recipe: Recipe, seed: int) -> Path:
@@ -32,11 +34,17 @@ def delete_other_runs(checkpoint: Path) -> None:
 
 
 def delete_all_but(folder: Path, owners: Sequence[OwnerId]) -> None:
-    """Delete what killed trainings left, of owners who took their consent back since."""
+    """Delete what killed trainings left, but of these owners: whose training waits, to go on from there."""
     wanted = {owner_folder(folder, owner) for owner in owners}
     for path in folder.glob("*"):
         if path.is_dir() and path not in wanted:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def delete_named(folder: Path, name: str) -> None:
+    """Delete an owner's checkpoints, by the name of their folder (`db.job_queue.checkpoint_name`)."""
+    if re.fullmatch("[0-9a-f]{16}", name):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _short_hash(text: str) -> str:
