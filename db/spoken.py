@@ -28,6 +28,11 @@ FIND = """
      WHERE owner_id = $1 AND message_id = $2 AND expires_at > now()
 """
 
+LINK = """
+    UPDATE spoken SET answer_id = $3, concept_ids = $4 WHERE owner_id = $1 AND first_id = $2
+    RETURNING message_id
+"""
+
 PARTS = """
     SELECT owner_id, message_id, first_id, channel_id, question_id, answer_id, concept_ids
       FROM spoken
@@ -81,6 +86,14 @@ async def note(connection: asyncpg.Connection, viewer: Viewer, messages: Sequenc
         )
 
 
+async def link(
+    connection: asyncpg.Connection, viewer: Viewer, first_id: int, answer_id: UUID | None, concept_ids: Sequence[UUID]
+) -> bool:
+    """Note what an answer to the viewer is about, once that is known; False if its first message was taken back."""
+    rows = await connection.fetch(LINK, viewer.personal, first_id, answer_id, list(concept_ids))
+    return first_id in {row["message_id"] for row in rows}
+
+
 async def find(connection: asyncpg.Connection, viewer: Viewer, message_id: int) -> Spoken | None:
     """Return a message of the bot's that answers the viewer; None when it answers somebody else, or is too old."""
     row = await connection.fetchrow(FIND, viewer.personal, message_id)
@@ -101,8 +114,12 @@ async def answering(connection: asyncpg.Connection, question_ids: Sequence[int])
 async def forget(connection: asyncpg.Connection, viewer: Viewer, messages: Sequence[Spoken]) -> None:
     """Forget messages that answered the viewer, with the answers' pictures that are kept."""
     await connection.execute(DELETE, viewer.personal, [spoken.message_id for spoken in messages])
-    kept = [spoken.answer_id for spoken in messages if spoken.answer_id is not None]
-    await connection.execute(DELETE_ANSWERS, viewer.personal, kept)
+    await forget_answers(connection, viewer, [spoken.answer_id for spoken in messages if spoken.answer_id is not None])
+
+
+async def forget_answers(connection: asyncpg.Connection, viewer: Viewer, answer_ids: Sequence[UUID]) -> None:
+    """Forget pictures that are kept for answers to the viewer."""
+    await connection.execute(DELETE_ANSWERS, viewer.personal, list(answer_ids))
 
 
 def _spoken_from(row: asyncpg.Record) -> Spoken:

@@ -42,7 +42,7 @@ def own_exchange(
 ) -> list[discord.Message]:
     """Return the part of a chain of replies (latest first) that is between the author and the bot.
 
-    ``questions`` has, for each message of the chain, who wrote the message that it replies to (None: unknown). The
+    ``questions`` has, for each message of the chain, who it replies to (None: unknown). The
     first message by somebody else, or of the bot's to somebody else, ends it.
     """
     exchange: list[discord.Message] = []

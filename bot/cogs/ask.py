@@ -17,7 +17,7 @@ from bot.service.audience import Audience
 from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
-from bot.ui.answering import Asked, answer
+from bot.ui.answering import Asked, answer, begin
 from bot.ui.stream import InResponse
 
 Interaction = discord.Interaction[Any]
@@ -36,13 +36,13 @@ class Ask(commands.Cog):
     ) -> None:
         """Answer a question, for the eyes of who asks unless they say otherwise."""
         await interaction.response.defer(thinking=True, ephemeral=not show)
+        is_spoiler = image is not None and image.is_spoiler()
+        asked = Asked(channel_id=interaction.channel_id or 0, is_spoiler=is_spoiler, stays=show)
+        place, actor = InResponse(interaction, ephemeral=not show), actor_of(interaction)
+        await begin(self._app, actor, asked, place)
         picture = None if image is None else await attachments.read(image)
-        asked = Asked(interaction.channel_id or 0, is_spoiler=image is not None and image.is_spoiler())
         audience = Audience.OTHERS if show else Audience.ASKER
-        place = InResponse(interaction, ephemeral=not show)
-        await answer(
-            self._app, actor_of(interaction), Question(text=question, picture=picture, audience=audience), asked, place
-        )
+        await answer(self._app, actor, Question(text=question, picture=picture, audience=audience), asked, place)
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -71,7 +71,7 @@ async def setup(bot: Any) -> None:
         await check_author(app, actor, message.author.id)
         picture, source = await attachments.read(attachment), attachments.source_of(message)
         question = Question(text=texts.answers.WHO_IS_THIS, picture=picture, source=source)
-        asked = Asked(interaction.channel_id or 0, is_spoiler=attachment.is_spoiler())
+        asked = Asked(channel_id=interaction.channel_id or 0, is_spoiler=attachment.is_spoiler())
         await answer(app, actor, question, asked, InResponse(interaction, ephemeral=True))
 
     bot.tree.add_command(who_is_in_this)

@@ -23,7 +23,7 @@ from bot.service.governance import settings_of
 from bot.service.permissions import may_speak_in
 from bot.ui import attachments
 from bot.ui.actor import actor_of, channels_of
-from bot.ui.answering import Asked, answer
+from bot.ui.answering import Asked, answer, begin
 from bot.ui.errors import sentence_for
 from bot.ui.feedback_buttons import delete_messages
 from bot.ui.stream import QUIET, InReply
@@ -48,18 +48,23 @@ class Chat(commands.Cog):
         if not is_a_persons_own(message) or not await self._is_meant(message):
             return
         chain = await self._chain(message)
-        earlier = own_exchange(message.author.id, self._bot.user.id, chain, [_asker_of(chain, item) for item in chain])
+        askers = [_asker_of(chain, item, self._bot.user.id) for item in chain]
+        earlier = own_exchange(message.author.id, self._bot.user.id, chain, askers)
         shown = _shown(message, earlier, chain)
         waiting = texts.answers.THINKING if shown is None else texts.answers.LOOKING
         try:
-            first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET)
+            first = await message.reply(waiting, mention_author=False, allowed_mentions=QUIET, suppress_embeds=True)
         except discord.HTTPException:
             return  # it may read here, but not write; or the message is gone
+        place, is_spoiler = InReply(first), shown is not None and shown.picture.is_spoiler()
+        asked = Asked(channel_id=message.channel.id, message_id=message.id, is_spoiler=is_spoiler, stays=True)
         try:
             audience = Audience.ASKER if message.guild is None else Audience.OTHERS
             question = Question(text=self._text_of(message), history=self._turns(earlier), audience=audience)
-            asked = Asked(message.channel.id, message.id, shown is not None and shown.picture.is_spoiler())
-            await answer(self._app, actor_of(message), await _with_picture(question, shown), asked, InReply(first))
+            await begin(self._app, actor_of(message), asked, place)
+            await answer(self._app, actor_of(message), await _with_picture(question, shown), asked, place)
+        except discord.NotFound:
+            await place.withdraw()  # the question, or the answer, was deleted meanwhile
         except Exception as error:
             await first.edit(content=sentence_for(error), attachments=[], view=None)
 
@@ -145,10 +150,13 @@ class Shown:
     picture: discord.Attachment
 
 
-def _asker_of(chain: Sequence[discord.Message], message: discord.Message) -> int | None:
-    """Return who wrote the message that one of a chain replies to; None where the chain ends."""
-    place = chain.index(message) + 1
-    return chain[place].author.id if place < len(chain) else None
+def _asker_of(chain: Sequence[discord.Message], message: discord.Message, my_id: int) -> int | None:
+    """Return whom a message of a chain replies to; None where the chain ends.
+
+    A later part of one of the bot's answers replies to the part before: it is for who asked, too.
+    """
+    below = chain[chain.index(message) + 1 :]
+    return next((other.author.id for other in below if other.author.id != my_id), None)
 
 
 def _shown(

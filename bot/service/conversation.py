@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bot.errors import AnswerGoneError
 from bot.service.app import Actor, App
+from bot.service.ask import AnswerContext
 from db import concepts, persons, sightings, spoken
 from db.errors import NotRememberedError
 from db.pool import viewing, without_viewer
@@ -23,6 +24,20 @@ async def note_spoken(app: App, actor: Actor, messages: Sequence[Spoken]) -> Non
     """Note which messages answer the actor."""
     async with viewing(app.pool, actor.viewer) as connection:
         await spoken.note(connection, actor.viewer, messages)
+
+
+async def note_context(app: App, actor: Actor, first_id: int, context: AnswerContext) -> bool:
+    """Note what an answer that is being given is about.
+
+    Returns False when it was taken back meanwhile: then nothing is kept for it, and nothing more is to be said.
+    """
+    concept_ids = [concept.concept_id for concept in context.withheld]
+    async with viewing(app.pool, actor.viewer) as connection:
+        is_there = await spoken.link(connection, actor.viewer, first_id, context.answer_id, concept_ids)
+        if not is_there:
+            await spoken.forget(connection, actor.viewer, await spoken.parts(connection, actor.viewer, first_id))
+            await spoken.forget_answers(connection, actor.viewer, [context.answer_id] if context.answer_id else [])
+    return is_there
 
 
 async def known_of(app: App, actor: Actor, message_id: int) -> tuple[list[Concept], Answer | None]:

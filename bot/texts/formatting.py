@@ -18,7 +18,7 @@ def plural(count: int, text: str, many: str | None = None) -> str:
 def quoted(text: str) -> str:
     """Return a person's text with nothing in it that Discord would format, link or ping."""
     harmless = _MARKDOWN.sub(lambda found: f"{found[2] or ''}\\{found[1] or found[3]}", text)
-    return harmless.replace("@", "@\u200b").replace("://", ":\u200b//")
+    return _INVITE.sub("\\1\u200b/", harmless.replace("@", "@\u200b").replace("://", ":\u200b//"))
 
 
 def one_line(text: str) -> str:
@@ -65,6 +65,9 @@ def day(moment: datetime) -> str:
     """Return a day as Discord shows it to each reader, in their own language."""
     return f"<t:{int(moment.timestamp())}:D>"
 
+
+_INVITE = re.compile(r"\b(discord(?:app)?\.(?:gg|com/invite))/", re.IGNORECASE)
+"""Discord shows these as invitations even without a scheme."""
 
 _MARKDOWN = re.compile(r"([\\*_~|`<\[\]])|^(\s*)([#>+-]|\d+[.)])(?=\s|>|#)", re.MULTILINE)
 

@@ -171,4 +171,6 @@ async def whisper(interaction: Interaction, text: str, **more: Any) -> None:
     """Tell one person something beside the card."""
     if not interaction.response.is_done():
         await interaction.response.defer(ephemeral=True, thinking=True)
-    await interaction.followup.send(text, ephemeral=True, allowed_mentions=discord.AllowedMentions.none(), **more)
+    await interaction.followup.send(
+        text, ephemeral=True, allowed_mentions=discord.AllowedMentions.none(), suppress_embeds=True, **more
+    )

@@ -38,13 +38,15 @@ async def tell(interaction: discord.Interaction[Any], error: BaseException) -> N
     sentence = sentence_for(error)
     try:
         if not interaction.response.is_done():
-            await interaction.response.send_message(sentence, ephemeral=True, allowed_mentions=QUIET)
+            await interaction.response.send_message(
+                sentence, ephemeral=True, allowed_mentions=QUIET, suppress_embeds=True
+            )
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             await interaction.edit_original_response(
                 content=sentence, attachments=[], view=None, allowed_mentions=QUIET
             )
         else:
-            await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=QUIET)
+            await interaction.followup.send(sentence, ephemeral=True, allowed_mentions=QUIET, suppress_embeds=True)
     except discord.HTTPException as gone:
         log.warning("Nobody could be told about %s: %s", type(error).__name__, gone)
 

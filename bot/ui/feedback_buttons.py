@@ -218,7 +218,7 @@ class WhatIKnow(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keeps
         first, *rest = texts.formatting.split(text)
         await interaction.edit_original_response(content=first, attachments=files, allowed_mentions=QUIET)
         for part in rest:
-            await interaction.followup.send(part, ephemeral=True, allowed_mentions=QUIET)
+            await interaction.followup.send(part, ephemeral=True, allowed_mentions=QUIET, suppress_embeds=True)
 
 
 class TakeBack(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"keepsake:back"):
@@ -272,14 +272,14 @@ async def _known_picture(interaction: Interaction, answer: Answer) -> list[disco
 DYNAMIC_ITEMS = (Right, NotThem, RememberThis, Undo, TheSame, WhatIKnow, TakeBack)
 
 
-def buttons_for(context: AnswerContext, *, others_read: bool) -> discord.ui.View | None:
-    """Return the buttons of an answer, None when there is nothing to say about it."""
+def buttons_for(context: AnswerContext, *, stays: bool) -> discord.ui.View | None:
+    """Return the buttons of an answer, None when there is nothing to press; one that ``stays`` can be taken back."""
     view = discord.ui.View(timeout=None)
     if context.answer_id is not None:
         _add_feedback(view, context, context.answer_id)
     if context.more:
         view.add_item(WhatIKnow())
-    if others_read:
+    if stays:
         view.add_item(TakeBack())
     return view if view.children else None
 

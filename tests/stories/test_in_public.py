@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import io
+from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import discord
 import pytest
 from PIL import Image
 
+from bot.client import Keepsake
+from bot.service.app import Actor, App
+from bot.service.ask import Question, Reply, ask
+from bot.service.conversation import take_back_answers_to
+from bot.service.worker_client import WorkerClient
+from bot.ui import answering
+from bot.ui.stream import InReply
 from db import consent, spoken
 from db.pool import viewing
 from db.types import InPublic, Viewer
+from model_worker.api.protocol import GenerateRequest
 from tests.support.discord import CAT_AGAIN, Server, labels
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.simcord(settle_timeout=14.0)]
 
 SECRET = "my therapist; every Tuesday at nine"
 
@@ -30,6 +40,12 @@ async def choose(server: Server, member: Any, choice: InPublic) -> None:
     viewer = Viewer(member.id)
     async with viewing(server.pool, viewer) as connection:
         await consent.set_in_public(connection, viewer, choice)
+
+
+async def answers_kept(pool: asyncpg.Pool, member: Any) -> int:
+    async with viewing(pool, Viewer(member.id)) as connection:
+        count: int = await connection.fetchval("SELECT count(*) FROM answer")
+    return count
 
 
 async def public_words(server: Server) -> str:
@@ -92,6 +108,19 @@ async def test_where_the_bot_is_not_wanted_nothing_is_fetched(
 
     assert fetched == []
     assert await secret.answers() == []
+
+
+async def test_the_bots_own_role_means_the_bot_and_another_role_does_not(secret: Server) -> None:
+    other = secret.env.guild.create_role("Cats")
+    [own] = [role for role in secret.env.bot.get_guild(secret.env.guild.id).roles if role.managed]
+    own.tags = discord.RoleTags({"bot_id": str(secret.env.bot.user.id)})  # simcord doesn't say whose a managed role is
+
+    await secret.bob.send(secret.channel, f"{other.mention} who is Anna?")
+    of_another = await secret.answers()
+    await secret.bob.send(secret.channel, f"{own.mention} who is Anna?")
+
+    assert of_another == []
+    assert "Anna" in (await secret.answers())[-1].content
 
 
 # What a private memory gives.
@@ -170,7 +199,135 @@ async def test_a_long_private_answer_goes_on_privately(server: Server) -> None:
     assert all(part.ephemeral for part in [answered.response, *answered.followups])
 
 
+async def test_its_buttons_work_after_a_restart(secret: Server, app: App) -> None:
+    await secret.bob.send(secret.channel, f"{secret.mention} who is this?", attachments=[CAT_AGAIN])
+    answer = (await secret.answers())[-1]
+    await secret.env.restart_bot(Keepsake(app))
+
+    alone = await secret.bob.click(answer, custom_id="keepsake:known")
+    await secret.bob.click(answer, custom_id="keepsake:back")
+
+    assert "therapist" in alone.response.content
+    assert alone.response.ephemeral
+    assert await secret.answers() == []
+
+
+async def test_what_was_told_links_to_nothing_and_shows_no_previews(server: Server) -> None:
+    info = "sold at https://evil.example and discord.gg/cats"
+    await server.bob.slash(server.channel, "remember", name="Anna", image=CAT_AGAIN, info=info)
+    await choose(server, server.bob, InPublic.EVERYTHING)
+
+    await server.bob.send(server.channel, f"{server.mention} who is Anna?")
+
+    answer = (await server.answers())[-1]
+    assert "evil.example" in answer.content
+    assert "://" not in answer.content
+    assert "discord.gg/" not in answer.content
+    assert answer.flags.suppress_embeds
+
+
+# Long answers.
+
+
+@pytest.fixture
+async def long(server: Server) -> Server:
+    """Bob may be told about three friends in public, which takes several messages."""
+    for name in ("Anna", "Ben", "Cleo"):
+        info = ("tuna and thunder. " * 55).strip()
+        await server.bob.slash(server.channel, "remember", name=name, image=CAT_AGAIN, info=info)
+    await choose(server, server.bob, InPublic.EVERYTHING)
+    return server
+
+
+async def test_a_reply_to_a_later_part_goes_on_with_what_was_said(
+    long: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[list[str]] = []
+    generate = WorkerClient.generate
+
+    def generating(client: WorkerClient, request: GenerateRequest, *given: Any) -> AsyncIterator[str]:
+        told.append([turn.text for turn in request.history])
+        return generate(client, request, *given)
+
+    monkeypatch.setattr(WorkerClient, "generate", generating)
+    await long.bob.send(long.channel, f"{long.mention} Tell me about Anna and Ben and Cleo")
+    parts = await long.answers()
+
+    await long.bob.send(long.channel, "and then?", reply_to=parts[-1])
+
+    assert len(parts) > 1
+    assert "Tell me about Anna and Ben and Cleo" in told[-1]
+
+
+async def test_all_parts_of_a_long_answer_go_with_its_question(long: Server) -> None:
+    asked = await long.bob.send(long.channel, f"{long.mention} Tell me about Anna and Ben and Cleo")
+    parts = await long.answers()
+
+    await long.bob.delete(asked)
+
+    assert len(parts) > 1
+    assert await long.answers() == []
+
+
+async def test_a_question_deleted_between_two_parts_leaves_neither(
+    long: Server, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = InReply.add
+
+    async def adding(place: InReply, *given: Any) -> None:
+        await take_back_answers_to(app, [asked_for(place)])
+        await add(place, *given)
+
+    def asked_for(place: InReply) -> int:
+        reference = place._messages[0].reference
+        assert reference is not None
+        return reference.message_id or 0
+
+    monkeypatch.setattr(InReply, "add", adding)
+
+    await long.bob.send(long.channel, f"{long.mention} Tell me about Anna and Ben and Cleo")
+
+    assert await long.answers() == []
+
+
 # Pictures that are hidden, and answers that go.
+
+
+async def test_a_question_deleted_while_it_is_answered_gets_no_answer(
+    secret: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asking(app: App, actor: Actor, question: Question) -> Reply:
+        reply = await ask(app, actor, question)
+        async with viewing(app.pool, actor.viewer) as connection:
+            [first] = await spoken.parts(connection, actor.viewer)
+        await take_back_answers_to(app, [first.question_id or 0])
+        return reply
+
+    monkeypatch.setattr(answering, "ask", asking)
+
+    await secret.bob.send(secret.channel, f"{secret.mention} who is this?", attachments=[CAT_AGAIN])
+
+    assert await secret.answers() == []
+    assert await answers_kept(secret.pool, secret.bob) == 0
+
+
+@pytest.mark.parametrize("how", ["question", "button"])
+async def test_a_direct_answer_is_taken_back_too(secret: Server, how: str) -> None:
+    person = secret.bob.user
+    channel = person.dm_channel
+    picture = secret.env.backend.store_attachments(channel.id, [CAT_AGAIN])
+    asked = await person.send_dm("who is this?", attachments=picture)
+    [answer] = [message for message in channel.history() if message.author.bot]
+    kept = await answers_kept(secret.pool, secret.bob)
+
+    if how == "question":
+        await person.delete(asked)
+    else:
+        await person.click(answer, custom_id="keepsake:back")
+
+    assert kept == 1
+    assert [message for message in channel.history() if message.author.bot] == []
+    assert await answers_kept(secret.pool, secret.bob) == 0
 
 
 async def test_a_hidden_picture_comes_back_hidden(secret: Server) -> None:
