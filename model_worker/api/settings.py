@@ -59,8 +59,8 @@ PASSED_ON_FAMILIES = (
 NEEDED_TO_START = frozenset(
     ["PATH", "LANG", "TZ", "TMPDIR", "TEMP", "TMP", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH"]
 )
-FEW_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""A thread's stack counts as memory that the process may have."""
+FEW_THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
+"""A thread's stack and arena count as memory that the process may have, on a machine of many processors most of all."""
 
 
 def _check_http_url(url: str) -> str:
