@@ -15,12 +15,19 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from db.types import NO_CHANNEL, Channel, OwnerId
+from db.types import NO_CHANNEL, Channel, Concept, OwnerId
 
 LIST_NOTES = """
     SELECT note_id, text, author, said_at, meant_at, said_server, said_channel
       FROM note
      WHERE owner_id = $1 AND concept_id = $2
+     ORDER BY place, note_id
+"""
+
+LIST_NOTES_OF_SEVERAL = """
+    SELECT concept_id, note_id, text, author, said_at, meant_at, said_server, said_channel
+      FROM note
+      JOIN unnest($1::text[], $2::uuid[]) AS wanted (owner_id, concept_id) USING (owner_id, concept_id)
      ORDER BY place, note_id
 """
 
@@ -108,17 +115,16 @@ def _with_former_ids(made: Sequence[Note], gone: Sequence[Note], editor: Note) -
 
 async def notes_of(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID) -> list[Note]:
     """Return a concept's notes in their order."""
-    return [
-        Note(
-            note_id=row["note_id"],
-            text=row["text"],
-            author=row["author"],
-            said_at=row["said_at"],
-            meant_at=row["meant_at"],
-            said=Channel(row["said_server"], row["said_channel"]),
-        )
-        for row in await connection.fetch(LIST_NOTES, owner_id, concept_id)
-    ]
+    return [_note_from(row) for row in await connection.fetch(LIST_NOTES, owner_id, concept_id)]
+
+
+async def notes_of_several(connection: asyncpg.Connection, concepts: Sequence[Concept]) -> dict[UUID, list[Note]]:
+    """Return the notes of concepts, by the concept, in their order; of two with one id, those of the first."""
+    if not concepts:
+        return {}
+    by_id = {concept.concept_id: concept for concept in reversed(concepts)}
+    rows = await connection.fetch(LIST_NOTES_OF_SEVERAL, [item.owner_id for item in by_id.values()], list(by_id))
+    return {concept_id: [_note_from(row) for row in rows if row["concept_id"] == concept_id] for concept_id in by_id}
 
 
 async def store(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UUID, notes: Sequence[Note]) -> None:
@@ -135,4 +141,15 @@ async def store(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: U
         [note.meant_at for note in notes],
         [note.said.server_id for note in notes],
         [note.said.channel_id for note in notes],
+    )
+
+
+def _note_from(row: asyncpg.Record) -> Note:
+    return Note(
+        note_id=row["note_id"],
+        text=row["text"],
+        author=row["author"],
+        said_at=row["said_at"],
+        meant_at=row["meant_at"],
+        said=Channel(row["said_server"], row["said_channel"]),
     )

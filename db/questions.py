@@ -12,9 +12,10 @@ from uuid import UUID
 
 import asyncpg
 
-from db import adapters, consent, pictures, rate_limits, reindexing, search, servers, sightings
+from db import adapters, consent, notes, pictures, rate_limits, reindexing, search, servers, sightings
 from db.adapters import AdapterInUse
 from db.concepts import mark_recognised, owners
+from db.notes import Note
 from db.pool import viewing
 from db.rate_limits import Limit
 from db.recall import Detections, mentioned_in, recall
@@ -40,9 +41,10 @@ class QuestionPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """What a question is about, the avatars that were wanted of it, by concept, and what recall goes by now."""
+    """What a question is about, with the notes on it and the avatars that were wanted; and what recall goes by now."""
 
     result: RetrievalResult
+    notes: Mapping[UUID, Sequence[Note]]
     avatars: Mapping[UUID, Reference]
     embedding_ids: tuple[str, ...]
 
@@ -86,6 +88,7 @@ async def recall_for_question(
         wanted = wants_avatars_of(result)
         return Recalled(
             result=result,
+            notes=await notes.notes_of_several(connection, [*_seen_in(result), *result.mentioned]),
             avatars=await pictures.avatars(connection, wanted) if wanted else {},
             embedding_ids=await reindexing.in_use(connection, owners(viewer)),
         )
@@ -110,6 +113,10 @@ async def keep_answer(
         if not keep_for:
             return None
         return await sightings.store_answer(connection, viewer, picture, width, height, sighted, keep_for, source)
+
+
+def _seen_in(result: RetrievalResult) -> list[Concept]:
+    return [match.concept for match in result.recognised]
 
 
 async def _retention(connection: asyncpg.Connection, viewer: Viewer) -> timedelta:

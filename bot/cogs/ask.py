@@ -18,6 +18,7 @@ from bot.service.privacy import check_author
 from bot.ui import attachments
 from bot.ui.actor import actor_of
 from bot.ui.answering import Asked, answer, begin
+from bot.ui.names import names_on
 from bot.ui.stream import InResponse
 
 Interaction = discord.Interaction[Any]
@@ -42,7 +43,9 @@ class Ask(commands.Cog):
         await begin(self._app, actor, asked, place)
         picture = None if image is None else await attachments.read(image)
         audience = Audience.OTHERS if show else Audience.ASKER
-        await answer(self._app, actor, Question(text=question, picture=picture, audience=audience), asked, place)
+        names_of = names_on(interaction.client, interaction.guild)
+        about = Question(text=question, picture=picture, audience=audience, names_of=names_of)
+        await answer(self._app, actor, about, asked, place)
 
     @ask.autocomplete("question")
     async def suggest(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
@@ -70,7 +73,8 @@ async def setup(bot: Any) -> None:
         actor = actor_of(interaction)
         await check_author(app, actor, message.author.id)
         picture, source = await attachments.read(attachment), attachments.source_of(message)
-        question = Question(text=texts.answers.WHO_IS_THIS, picture=picture, source=source)
+        names_of = names_on(interaction.client, interaction.guild)
+        question = Question(text=texts.answers.WHO_IS_THIS, picture=picture, source=source, names_of=names_of)
         asked = Asked(channel_id=interaction.channel_id or 0, is_spoiler=attachment.is_spoiler())
         await answer(app, actor, question, asked, InResponse(interaction, ephemeral=True))
 

@@ -26,6 +26,7 @@ from bot.ui.actor import actor_of, channels_of
 from bot.ui.answering import Asked, answer, begin
 from bot.ui.errors import sentence_for
 from bot.ui.feedback_buttons import delete_messages
+from bot.ui.names import names_on
 from bot.ui.stream import QUIET, InReply
 from db.errors import DatabaseUnavailableError
 from model_worker.api.protocol import Turn
@@ -60,7 +61,12 @@ class Chat(commands.Cog):
         asked = Asked(channel_id=message.channel.id, message_id=message.id, is_spoiler=is_spoiler, stays=True)
         try:
             audience = Audience.ASKER if message.guild is None else Audience.OTHERS
-            question = Question(text=self._text_of(message), history=self._turns(earlier), audience=audience)
+            question = Question(
+                text=self._text_of(message),
+                history=self._turns(earlier),
+                audience=audience,
+                names_of=names_on(self._bot, message.guild),
+            )
             await begin(self._app, actor_of(message), asked, place)
             await answer(self._app, actor_of(message), await _with_picture(question, shown), asked, place)
         except discord.NotFound:

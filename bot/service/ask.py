@@ -6,7 +6,7 @@ Three transactions, and none of them is open while a model works.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
@@ -19,18 +19,23 @@ from db import questions
 from db.adapters import AdapterInUse, weights_of
 from db.errors import DatabaseUnavailableError
 from db.geometry import area, share_of_smaller
+from db.notes import Note, joined
 from db.pool import viewing
 from db.questions import QuestionPlan
 from db.types import Concept, Match, Region, RetrievalResult, Sighting, Source
 from model_worker.api.certainty import certainty, place_in_picture
-from model_worker.api.protocol import GenerateRequest, PromptConcept, Turn
+from model_worker.api.protocol import GenerateRequest, PromptConcept, Told, Turn
+
+NamesOf = Callable[[Sequence[int]], Awaitable[Mapping[int, str]]]
+"""Returns what users are called where a question is asked, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is asked, what was said before (oldest first), the picture as it was sent, and who will read the answer.
 
-    ``source`` is the message that the picture is from; None: it was uploaded with the question.
+    ``source`` is the message that the picture is from; None: it was uploaded with the question. ``names_of`` says who
+    told what others told.
     """
 
     text: str
@@ -38,6 +43,7 @@ class Question:
     history: tuple[Turn, ...] = ()
     source: Source | None = None
     audience: Audience = Audience.ASKER
+    names_of: NamesOf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +118,16 @@ async def generate(
     adapter = next((adapter for adapter in adapters if adapter.base == base), None)
     withheld = {concept.concept_id for concept in heard.withheld}
     avatars = {concept_id: avatar for concept_id, avatar in found.avatars.items() if concept_id not in withheld}
+    told = {concept_id: notes for concept_id, notes in found.notes.items() if concept_id not in withheld}
+    others = {note.author for concept, _ in in_prompt(heard.result) for note in told.get(concept.concept_id, ())}
+    others.discard(actor.user_id)
+    names = await question.names_of(sorted(others)) if others and question.names_of is not None else {}
     looks = detections is not None and await app.worker.sees_pictures()
     request = GenerateRequest(
         question=question.text,
         has_picture=detections is not None,
         tags=() if detections is None else detections.tags,
-        concepts=_prompt_concepts(actor, heard, avatars),
+        concepts=_prompt_concepts(actor, heard, told, names, avatars),
         history=question.history,
         picture=detections.picture_sha256 if detections is not None and looks else None,
         adapter=None if adapter is None else adapter.adapter_id,
@@ -140,18 +150,29 @@ async def _weights_of(app: App, actor: Actor, adapter: AdapterInUse | None) -> b
         return None
 
 
-def _prompt_concepts(actor: Actor, heard: Heard, avatars: Mapping[UUID, bytes]) -> tuple[PromptConcept, ...]:
-    """Return what the generator is told: who is in the picture, and who was only named."""
+def _prompt_concepts(
+    actor: Actor,
+    heard: Heard,
+    told: Mapping[UUID, Sequence[Note]],
+    names: Mapping[int, str],
+    avatars: Mapping[UUID, bytes],
+) -> tuple[PromptConcept, ...]:
+    """Return what the generator is told: who is in the picture, and who was only named; of each what was told."""
     withheld = {concept.concept_id for concept in heard.withheld}
     return tuple(
         PromptConcept(
             name=concept.name,
-            info=concept.info,
+            info=joined([note for note in told.get(concept.concept_id, ()) if note.author == actor.user_id]),
+            others=tuple(
+                Told(text=note.text, who=names.get(note.author))
+                for note in told.get(concept.concept_id, ())
+                if note.author != actor.user_id
+            ),
+            shared=concept.is_shared,
             category=concept.category,
             where=None if match is None else place_in_picture(match.box),
             certainty=None if match is None else certainty(match.probability),
             avatar=_sha256(avatars[concept.concept_id]) if concept.concept_id in avatars else None,
-            told_by_asker=concept.created_by == actor.user_id,
             withheld=concept.concept_id in withheld,
         )
         for concept, match in in_prompt(heard.result)

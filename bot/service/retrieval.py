@@ -17,6 +17,7 @@ from bot.service import verification
 from bot.service.app import Actor, App
 from bot.service.thumbnails import LARGE, thumbnail
 from db import questions
+from db.notes import Note
 from db.questions import QuestionPlan, Recalled
 from db.types import Calibration, Concept, Embedded, Match, Reference, Region, RetrievalResult
 from model_worker.api.errors import UnknownEmbedderError
@@ -76,15 +77,17 @@ class Detections:
         return list(each)[region]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieved:
     """What was found for a question: in its picture (None without one), and in the actor's memories.
 
-    ``avatars`` are small pictures (JPEG), by concept, for a writer that looks at them; none for others.
+    ``notes`` are what was told of each concept, by whom. ``avatars`` are small pictures (JPEG), by concept, for a
+    writer that looks at them; none for others.
     """
 
     detections: Detections | None
     result: RetrievalResult
+    notes: Mapping[UUID, Sequence[Note]]
     avatars: Mapping[UUID, bytes]
 
 
@@ -104,7 +107,7 @@ async def retrieve(
     """
     if picture is None:
         recalled = await recall(app, actor, text, history=history, says_all=says_all)
-        return Retrieved(None, recalled.result, await _thumbnails(recalled.avatars))
+        return await _retrieved(None, recalled)
     embedding_ids = plan.embedding_ids
     for _ in range(MAX_TRIES):
         detections = await perceive(app, picture, embedding_ids, plan.categories)
@@ -112,8 +115,7 @@ async def retrieve(
         if recalled.embedding_ids == embedding_ids:
             break
         embedding_ids = recalled.embedding_ids
-    found = Retrieved(detections, recalled.result, await _thumbnails(recalled.avatars))
-    return await _verified(app, picture, detections, found)
+    return await _verified(app, picture, detections, await _retrieved(detections, recalled))
 
 
 async def perceive(app: App, picture: bytes, embedding_ids: Sequence[str], categories: Sequence[str]) -> Detections:
@@ -167,6 +169,15 @@ def _to_be_shown(result: RetrievalResult, by: Verification | None, *, sees_pictu
         return unsure
     # Those that aren't confirmed make room for as many others.
     return [*unsure, *(concept for concept, _ in in_prompt(result, MAX_CONCEPTS_IN_PROMPT + len(unsure)))]
+
+
+async def _retrieved(detections: Detections | None, recalled: Recalled) -> Retrieved:
+    return Retrieved(
+        detections=detections,
+        result=recalled.result,
+        notes=recalled.notes,
+        avatars=await _thumbnails(recalled.avatars),
+    )
 
 
 async def _thumbnails(avatars: Mapping[UUID, Reference]) -> dict[UUID, bytes]:

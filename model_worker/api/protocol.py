@@ -137,13 +137,20 @@ class ReferenceView(Message):
     calibration: Calibration
 
 
+class Told(Message):
+    """What somebody other than who asks told about a concept; ``who`` is their name, None where it isn't known."""
+
+    text: str
+    who: str | None = None
+
+
 class PromptConcept(Message):
     """A concept as the generator is told about it.
 
     ``where`` is words such as "on the left", None when it was only mentioned in the text;
     ``certainty`` is words such as "almost certainly"; ``avatar`` is the SHA-256 of a picture of it;
-    ``told_by_asker`` is whether who asks was who told the bot about it; ``withheld`` is whether more is known of it
-    than may be said here, where others read.
+    ``info`` is what who asks told about it, ``others`` what others did: the server's members where it is ``shared``.
+    ``withheld`` is whether more is known of it than may be said here, where others read.
     """
 
     name: str
@@ -152,7 +159,8 @@ class PromptConcept(Message):
     where: str | None = None
     certainty: str | None = None
     avatar: str | None = None
-    told_by_asker: bool = True
+    others: tuple[Told, ...] = ()
+    shared: bool = False
     withheld: bool = False
 
 

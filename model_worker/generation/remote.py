@@ -19,6 +19,7 @@ from model_worker.api.errors import WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
 from model_worker.api.settings import WorkerSettings
 from model_worker.generation.multimodal.messages import Message, messages_for
+from model_worker.generation.told import credited
 from model_worker.generation.types import GenerationInput, Pieces
 
 log = logging.getLogger("keepsake.worker")
@@ -48,6 +49,9 @@ class ServedWriter:
 
         A server that is away or refuses gives an error instead of an answer; the others of the batch go on.
         """
+        yield from credited(asked, cancelled, self._write(asked, cancelled))
+
+    def _write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
         pieces: queue.Queue[Pieces | None] = queue.Queue()
 
         def run() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -15,10 +16,12 @@ from bot.demo.pictures import png
 from bot.service.app import Actor, App
 from bot.service.ask import Question, ask
 from bot.service.feedback import answer_of
+from bot.service.memories import edit, find, share
 from bot.service.remember import find_parts, remember
 from bot.service.worker_client import WorkerClient
 from model_worker.api.packs import Verification
-from model_worker.api.protocol import Turn
+from model_worker.api.protocol import GenerateRequest, PromptConcept, Told, Turn
+from model_worker.generation.types import GenerationInput, Pieces
 from model_worker.server.models import Models
 from tests.support.fake_models import FakePerceiver, FakeVerifier, FakeWriter
 from tests.support.served import TOKEN, served
@@ -123,6 +126,42 @@ async def test_a_picture_is_sent_once_and_goes_by_its_name_from_then_on(pool: as
         assert known.client.asked.count("GET /pictures") == 1
         await known.words(Question(text="and this?", picture=of(BLUE)))
         assert known.client.sent() == 0
+
+
+class Listener(FakeWriter):
+    """Keeps what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[GenerateRequest] = []
+
+    def write(self, asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]) -> Iterator[Pieces]:
+        self.requests += [item.request for item in asked]
+        return super().write(asked, cancelled)
+
+
+async def test_a_writer_is_told_who_told_what(pool: asyncpg.Pool) -> None:
+    """An admin adds to what Anna shared: each is named for what they said, but not to themselves."""
+    writer = Listener()
+    bob, carol = replace(ANNA, user_id=2), replace(ANNA, user_id=3, is_admin=True)
+
+    async def names_of(user_ids: Sequence[int]) -> Mapping[int, str]:
+        return {user_id: "carol" for user_id in user_ids if user_id == carol.user_id}
+
+    async with knowing_red(pool, writer) as known:
+        shared = await share(known.app, ANNA, await find(known.app, ANNA, "Red"))
+        assert shared is not None
+        await edit(known.app, carol, shared, name="Red", info="hates thunder\nloves rain", category="")
+        for actor in (ANNA, bob, carol):
+            reply = await ask(known.app, actor, Question(text="What does Red hate?", names_of=names_of))
+            assert [piece async for piece in reply.words]
+
+    by_anna, by_carol = Told(text="hates thunder"), Told(text="loves rain", who="carol")
+    assert [item.concepts for item in writer.requests] == [
+        (PromptConcept(name="Red", info="hates thunder", others=(by_carol,), shared=True),),
+        (PromptConcept(name="Red", others=(by_anna, by_carol), shared=True),),
+        (PromptConcept(name="Red", info="loves rain", others=(by_anna,), shared=True),),
+    ]
 
 
 async def test_what_is_kept_is_the_picture_that_the_worker_made(pool: asyncpg.Pool) -> None:

@@ -104,7 +104,9 @@ async def test_sharing_moves_it_to_the_server_and_back(server: Server) -> None:
     assert "admins can change it" in said(shown)
     await press(server.alice, shown, "yes")
     seen = await server.bob.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
-    assert "Mochi" in seen.response.content
+    assert "alice told this server about Mochi: “a tabby cat" in seen.response.content
+    seen = await server.alice.slash(server.channel, "ask", question="Who is this?", image=CAT_AGAIN)
+    assert "You told me about Mochi: “a tabby cat" in seen.response.content
 
     of_bob = await open_card(server, server.bob, "Mochi", server=True)
     assert "Forget" not in said(of_bob)

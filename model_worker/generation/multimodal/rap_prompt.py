@@ -9,6 +9,7 @@ from PIL import Image
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept
 from model_worker.generation.pair import ImagePair
+from model_worker.generation.told import info_of
 from model_worker.generation.types import GenerationInput
 
 IMAGE = "<image>"
@@ -77,7 +78,7 @@ def _question(asked: GenerationInput, most: int) -> tuple[str, list[Image.Image]
 
 
 def _concept(number: int, concept: PromptConcept) -> str:
-    return f"{number}.{IMAGE}\n Name: <{concept.name}>, Info: {harmless(concept.info)}\n"
+    return f"{number}.{IMAGE}\n Name: <{concept.name}>, Info: {harmless(info_of(concept))}\n"
 
 
 def _as_v1(earlier: list[tuple[bool, str]], content: str) -> str:

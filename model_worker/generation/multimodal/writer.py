@@ -19,6 +19,7 @@ from model_worker.generation.multimodal.llava import load_llava
 from model_worker.generation.multimodal.truncation import fit
 from model_worker.generation.multimodal.vision_cache import VisionCache, can_be_kept
 from model_worker.generation.pair import ImagePair
+from model_worker.generation.told import credited
 from model_worker.generation.types import GenerationInput, Pieces
 from model_worker.perception.embedders import device
 
@@ -99,7 +100,7 @@ class ImageTextWriter:
         What is too long for the context is cut down (`model_worker.words.fitting`), or gets a QuestionTooLongError. Out
         of memory, a batch is halved and tried again; a single request that doesn't fit gets an ModelOutOfMemoryError.
         """
-        yield from self._write(list(range(len(asked))), asked, cancelled)
+        yield from credited(asked, cancelled, self._write(list(range(len(asked))), asked, cancelled))
 
     def _write(
         self, rows: list[int], asked: Sequence[GenerationInput], cancelled: Sequence[threading.Event]

@@ -7,12 +7,13 @@ doesn't. The model is asked for facts about a concept, and what it says counts o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Tag
 from model_worker.generation.starter.prompt import LIKELY_TAG
 from model_worker.generation.starter.question import Kind, answers, grounded, kind_of, names_concept
+from model_worker.generation.told import in_quotes, teller
 
 HELP = (
     "I remember people, pets and things from a picture and a few words. Show me one with /remember, then send me "
@@ -52,21 +53,25 @@ def plan(request: GenerateRequest) -> Plan:
 
 
 def checked(request: GenerateRequest, about: Sequence[PromptConcept], said: str) -> str:
-    """Return the model's sentence when the info bears it out, else what is known, quoted."""
-    info = " ".join(f"{concept.category} {concept.info}" for concept in about)
+    """Return the model's sentence when what one person told bears it out, with who that is; else all of it, quoted."""
     names = " ".join(concept.name for concept in about)
     sentence = said.strip()
-    fits = (
-        sentence
-        and not _FIRST_PERSON.search(sentence)
-        and grounded(sentence, info, request.question, names)
-        and answers(request.question, sentence, info, names)
-    )
-    if fits:
-        return sentence if sentence[-1] in ".!?" else f"{sentence}."
+    if sentence and not _FIRST_PERSON.search(sentence):
+        for mark, info in _sources(about):
+            if grounded(sentence, info, request.question, names) and answers(request.question, sentence, info, names):
+                return f"{mark}{sentence if sentence[-1] in '.!?' else f'{sentence}.'}"
+    info = " ".join(info for _, info in _sources(about))
     if answers(request.question, info, info, names):
         return " ".join(_told(concept) for concept in about)
     return f"I don't think you told me that. {' '.join(_told(concept) for concept in about)}"
+
+
+def _sources(about: Sequence[PromptConcept]) -> Iterator[tuple[str, str]]:
+    """Yield what is known by who told it: who asks first, then each of the others, with the mark of what is theirs."""
+    yield "", " ".join(f"{concept.category} {concept.info}" for concept in about)
+    for concept in about:
+        for told in concept.others:
+            yield f"{teller(concept, told)}: ", f"{concept.category} {told.text}"
 
 
 def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], seen: list[PromptConcept]) -> Plan:
@@ -77,7 +82,7 @@ def _about(request: GenerateRequest, kind: Kind, about: list[PromptConcept], see
             "I don't know who or what that is: I only know what I was asked to remember. "
             "Show me with /remember, or send a picture."
         )
-    if kind is not Kind.FACT or not any(concept.info or concept.category for concept in about):
+    if kind is not Kind.FACT or not any(_is_known(concept) for concept in about):
         return Plan(" ".join([*([_seen(seen)] if seen else []), *(_told(concept) for concept in about)]))
     return Plan(_seen(seen) if seen else "", tuple(about))
 
@@ -101,7 +106,7 @@ def _whether(concept: PromptConcept, kind: Kind) -> str:
 
 def _identity(seen: Sequence[PromptConcept], tags: Sequence[Tag]) -> str:
     if seen:
-        return " ".join([_seen(seen), *(_told(concept) for concept in seen if concept.info)])
+        return " ".join([_seen(seen), *(_told(concept) for concept in seen if concept.info or concept.others)])
     return f"I don't recognise anyone or anything I remember in this picture.{_looks_like(tags)}"
 
 
@@ -119,11 +124,16 @@ def _listed(parts: Sequence[str]) -> str:
 def _told(concept: PromptConcept) -> str:
     if concept.withheld:
         return f"What you told me about {concept.name} I only show you."
-    if not concept.info:
+    if not concept.info and not concept.others:
         nothing = f"You haven't told me anything about {concept.name} yet"
         return f"{nothing}, only its category: {concept.category}." if concept.category else f"{nothing}."
-    who = "You told me" if concept.told_by_asker else "Another member told this server"
-    return f"{who} about {concept.name}: “{' '.join(concept.info.split()).rstrip('.')}”."
+    own = [f"You told me about {concept.name}: {in_quotes(concept.info)}."] if concept.info else []
+    others = [f"{teller(concept, told)} about {concept.name}: {in_quotes(told.text)}." for told in concept.others]
+    return " ".join([*own, *others])
+
+
+def _is_known(concept: PromptConcept) -> bool:
+    return bool(concept.info or concept.others or concept.category)
 
 
 def _looks_like(tags: Sequence[Tag]) -> str:

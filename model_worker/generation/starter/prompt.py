@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from model_worker.api.protocol import GenerateRequest, PromptConcept, Tag, Turn
+from model_worker.generation.told import info_of
 
 INFO_LENGTH = 600
 QUESTION_LENGTH = 400
@@ -86,7 +87,7 @@ def plain(text: str, longest: int) -> str:
 
 
 def _notes(concept: PromptConcept) -> str:
-    said = plain(concept.info, INFO_LENGTH) or "nothing was said"
+    said = plain(info_of(concept), INFO_LENGTH) or "nothing was said"
     category = plain(concept.category, 64)
     return f"{category}; {said}" if category else said
 

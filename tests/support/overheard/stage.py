@@ -26,6 +26,7 @@ from bot.service.app import App
 from bot.ui import annotate, stream
 from db.pool import open_pool
 from db.roles import app_url
+from model_worker.generation.told import info_of
 from model_worker.generation.types import GenerationInput
 from model_worker.server.models import Models
 from tests.support.fake_models import FakePerceiver, FakeVerifier
@@ -60,7 +61,7 @@ class Blurter(FakeVerifier):
 
 
 def _all_of(item: GenerationInput) -> str:
-    of_concepts = [f"{concept.name}, {concept.category}: {concept.info}." for concept in item.request.concepts]
+    of_concepts = [f"{concept.name}, {concept.category}: {info_of(concept)}." for concept in item.request.concepts]
     of_pictures = [f"pixels{picture.width}" for picture in item.pictures.values()]
     return " ".join(["I know:", *of_concepts, *of_pictures])
 
