@@ -149,9 +149,15 @@ async def test_a_writer_is_told_who_told_what(pool: asyncpg.Pool) -> None:
         return {user_id: "carol" for user_id in user_ids if user_id == carol.user_id}
 
     async with knowing_red(pool, writer) as known:
-        shared = await share(known.app, ANNA, await find(known.app, ANNA, "Red"))
-        assert shared is not None
-        await edit(known.app, carol, shared, name="Red", info="hates thunder\nloves rain", category="")
+        await share(known.app, ANNA, await find(known.app, ANNA, "Red"))
+        await edit(
+            known.app,
+            carol,
+            await find(known.app, carol, "Red"),
+            name="Red",
+            info="hates thunder\nloves rain",
+            category="",
+        )
         for actor in (ANNA, bob, carol):
             reply = await ask(known.app, actor, Question(text="What does Red hate?", names_of=names_of))
             assert [piece async for piece in reply.words]
