@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from db.footprint import memories_with_copies, servers_trained_on, servers_with_mine, users_linked_to, users_with_mine
-from db.job_queue import ask_to_forget_checkpoints
+from db.job_queue import ask_to_forget_checkpoints, was_trained
 from db.locks import lock_people
 from db.pool import entering, opening_trash
 from db.purging import forget_contributions, forget_copies, forget_member, unlink
@@ -36,6 +36,7 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
         await lock_people(connection, viewer.user_id)
         mine = await servers_with_mine(connection, viewer)
         trained = await servers_trained_on(connection, viewer)
+        learned_by = [viewer.personal] if await was_trained(connection, viewer.personal) else []
         kept_by = await users_with_mine(connection, viewer)
         linked_by = await users_linked_to(connection, viewer)
         for memory in sorted({*mine, *kept_by, *linked_by, *await memories_with_copies(connection, viewer)}):
@@ -53,7 +54,7 @@ async def erase(connection: asyncpg.Connection, viewer: Viewer) -> Erased:
             for table in (*OF_A_USER, *REST_OF_A_USER):
                 rows[table] = await _delete_own(connection, table, viewer)
         rows["pending job"] = count_of(await connection.execute(DELETE_JOBS, viewer.personal))
-        await ask_to_forget_checkpoints(connection, [viewer.personal, *trained])
+        await ask_to_forget_checkpoints(connection, [*learned_by, *trained])
         await ask_to_train_again(connection, trained)
     return Erased(rows, len(mine))
 

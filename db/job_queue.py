@@ -54,6 +54,8 @@ DEFER_FORGETTING = """
         ROW($1, $2, 0, NULL, NULL, jsonb_build_object('folder', $3::text), NULL)::procrastinate_job_to_defer_v1])
 """
 
+WAS_TRAINED = "SELECT EXISTS (SELECT FROM training_run WHERE owner_id = $1)"
+
 OWNERS_IN_TRAINING = """
     SELECT DISTINCT args ->> 'owner_id' FROM procrastinate_jobs WHERE task_name = $1 AND status IN ('todo', 'doing')
 """
@@ -109,6 +111,11 @@ async def ask_to_forget_checkpoints(connection: asyncpg.Connection, owners: Iter
     """Let the trainer delete what trainings of these owners left on its disk, as soon as this transaction is there."""
     for owner in owners:
         await connection.execute(DEFER_FORGETTING, FORGETTING, FORGET_CHECKPOINTS, checkpoint_name(owner))
+
+
+async def was_trained(connection: asyncpg.Connection, owner: OwnerId) -> bool:
+    """Whether a training of an owner's adapter ever began: without one no trainer keeps anything of them."""
+    return bool(await connection.fetchval(WAS_TRAINED, owner))
 
 
 async def owners_in_training(connection: asyncpg.Connection) -> list[OwnerId]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from db.footprint import servers_trained_on
-from db.job_queue import ask_for_training, ask_to_forget_checkpoints, forget_training
+from db.job_queue import ask_for_training, ask_to_forget_checkpoints, forget_training, was_trained
 from db.locks import lock_memory
 from db.pool import as_caretaker, entering
 from db.types import OwnerId, Viewer
@@ -39,10 +39,11 @@ async def unlearn(connection: asyncpg.Connection, viewer: Viewer) -> list[OwnerI
         async with entering(connection, server):
             await unlearn_member(connection, server, viewer.user_id)
     await lock_memory(connection, viewer.personal)
+    learned_by = [viewer.personal] if await was_trained(connection, viewer.personal) else []
     for table in OF_TRAINING:
         await connection.execute(f"DELETE FROM {table} WHERE owner_id = $1", viewer.personal)  # noqa: S608 (ours)
     await forget_training(connection, viewer.personal)
-    await ask_to_forget_checkpoints(connection, [viewer.personal, *trained])
+    await ask_to_forget_checkpoints(connection, [*learned_by, *trained])
     return trained
 
 

@@ -149,7 +149,7 @@ async def _forget_if_left_long_ago(pool: asyncpg.Pool, known: KnownServer) -> No
             await mark_left(connection, known.owner_id)
         elif datetime.now(UTC) - known.left_at >= GRACE:
             await purging.forget_server(connection, known.owner_id)
-            log.info("The memory of server %s is deleted: the bot left it %s ago", known.server_id, GRACE)
+            log.info("The memory of a server is deleted: the bot left it %s ago", GRACE)
 
 
 async def _maintain_members(pool: asyncpg.Pool, membership: Membership, known: KnownServer) -> None:

@@ -1,4 +1,4 @@
-"""What is printed or logged about databases never has a password in it."""
+"""What is printed or logged never has a database's password in it, and a log says of no owner who it is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ HIDDEN = "***"
 IN_URL = re.compile(r"(postgres(?:ql)?://[^:/@\s]*:)\S+(?=@)")
 IN_OPTIONS = re.compile(r"(password=)[^\s&'\"]+", re.IGNORECASE)
 
+OWNER = re.compile(r"\b(user|server):\d+")
+
 
 def redacted(text: object) -> str:
     """Return a text, or what an error says, with the passwords of the URLs in it hidden (RFC 3986, section 3.2.1)."""
@@ -16,11 +18,14 @@ def redacted(text: object) -> str:
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats what is logged, tracebacks too, and hides the passwords in it: libraries log URLs as they come."""
+    """Formats what is logged, tracebacks too, without passwords and owners: libraries log URLs and jobs as they come.
+
+    A log is not searched when somebody deletes everything.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or lines, of a record."""
-        return redacted(super().format(record))
+        return OWNER.sub(rf"\g<1>:{HIDDEN}", redacted(super().format(record)))
 
 
 def log_warnings() -> None:

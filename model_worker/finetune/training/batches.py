@@ -82,7 +82,7 @@ class Batches:
 
     def _leave_out(self, place: int, why: str) -> None:
         if place not in self.left_out and len(self.left_out) < MAX_NAMED:
-            log.warning("Left out: “%.60s”: %s", self._samples[place].prompt.request.question, why)
+            log.warning("A sample is left out: %s", why)  # its words are somebody's
         self.left_out.add(place)
 
 
