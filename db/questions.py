@@ -27,7 +27,8 @@ class QuestionPlan:
     """How a question is answered.
 
     ``embedding_ids`` are those that the viewer's memories go by: one, but while packs are being changed.
-    ``categories`` are what to look for in particular. ``adapters`` answer for these memories, the viewer's own first.
+    ``categories`` are what to look for in particular, whoever reads the answer: no tag comes of these words.
+    ``adapters`` answer for these memories, the viewer's own first.
     ``in_public`` is what may be said of the viewer's own memory where others read. ``keep_for`` is how long an answer
     is kept where they are; not at all when it is 0.
     """

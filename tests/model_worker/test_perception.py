@@ -98,6 +98,13 @@ def test_a_region_says_where_and_tags_say_what(perceiver: Perceiver) -> None:
 
 
 @pytest.mark.slow
+def test_what_is_looked_for_is_in_no_tag(perceiver: Perceiver) -> None:
+    [looked_for] = perceiver.perceive([pictures.cup()], [["espresso of my therapist"]])
+    [seen] = perceiver.perceive([pictures.cup()])
+    assert looked_for.tags == seen.tags
+
+
+@pytest.mark.slow
 def test_the_region_of_a_reference_is_the_thing_or_what_is_given(perceiver: Perceiver) -> None:
     ground = Image.new("RGB", (800, 800), (200, 200, 200))
     ground.paste(pictures.cat().resize((240, 160)), (500, 560))

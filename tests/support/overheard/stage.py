@@ -138,16 +138,22 @@ class Stage:
     worker: Served
     writer: Blurter
     ears: Ears = field(default_factory=Ears)
+    begun: int = 0
 
     def begin(self) -> Any:
-        """Empty the database, and start the bot on a Discord of its own; returns that."""
+        """Empty the database, and start the bot on a Discord of its own; returns that.
+
+        Every third time it may read only the messages that mention it.
+        """
         with self.administrator.transaction():
             tables = [sql.SQL(row[0]) for row in self.administrator.execute(OWNED_TABLES)]
             self.administrator.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.SQL(", ").join(tables)))
         return self.runner.run(self._started())
 
     async def _started(self) -> Any:
-        env = simcord.Env(Keepsake(App(pool=self.pool, worker=self.worker.client)), settle_timeout=20.0)
+        self.begun += 1
+        app, reads_all = App(pool=self.pool, worker=self.worker.client), self.begun % 3 > 0
+        env = simcord.Env(Keepsake(app, message_content=reads_all), settle_timeout=20.0)
         await env.start()
         self.ears.listen(env)
         return env
