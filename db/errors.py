@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any, dataclass_transform
+from typing import TYPE_CHECKING, Any, dataclass_transform
 
-import asyncpg
+if TYPE_CHECKING:  # who only reads files of strangers needs no database, and starts sooner
+    import asyncpg
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(field,))

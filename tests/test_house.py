@@ -117,8 +117,8 @@ def test_only_the_simulated_discord_of_the_demo_is_simulated() -> None:
         ("bot.service.memories, bot.service.privacy, bot.service.governance, bot.archive.reader", "discord torch"),
         ("db.setup.cli, db.recall, db.concepts, db.setup.health", "torch discord model_worker bot"),
         ("model_worker.cli, model_worker.server.app", "discord bot simcord"),
-        ("bot.archive.child", "discord torch aiohttp simcord"),
-        ("model_worker.server.decoder_process", "discord torch bot aiohttp"),
+        ("bot.archive.child", "discord torch asyncpg aiohttp"),
+        ("model_worker.server.decoder_process", "discord torch bot asyncpg aiohttp"),
     ],
 )
 def test_what_is_loaded_in_the_end_keeps_to_the_rooms_too(modules: str, forbidden: str) -> None:
