@@ -24,9 +24,9 @@ NAMED_IN = f"""
 
 # Exact search: every region against every embedding the viewer may see, of owners whose memory goes by embeddings of
 # this kind (while packs are changed, one may go by another than the next). A reference counts for its concept, and
-# so does a region of which this viewer said "right". Where a region is more like one of which the viewer said
-# "not them" than like any reference, it isn't them. Then each region keeps its best concept, and each concept
-# its best region. (A shared copy has the id of the user's own concept: of the two, their own is shown.)
+# so does a region of which this viewer said "right", while the concept isn't forgotten. Where a region is more like one
+# of which the viewer said "not them" than like any reference, it isn't them. Then each region keeps its best concept,
+# and each concept its best region. (A shared copy has the id of the user's own concept: of the two, their own is shown.)
 RECOGNISED_IN = f"""
     WITH region AS MATERIALIZED (
         SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
@@ -44,6 +44,8 @@ RECOGNISED_IN = f"""
           FROM correction
          WHERE owner_id = $4 AND embedding_id = $2
            AND concept_owner_id = ANY ((SELECT owners FROM remembering)::text[])
+           AND EXISTS (SELECT FROM concept
+                        WHERE concept.owner_id = concept_owner_id AND concept.concept_id = correction.concept_id)
     ), likeness AS (
         SELECT region.region, known.owner_id, known.concept_id,
                max(-(region.vector <#> known.vector)) FILTER (WHERE known.is_them) AS similarity,

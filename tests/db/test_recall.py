@@ -6,7 +6,7 @@ import asyncpg
 import numpy as np
 import pytest
 
-from db import concepts, corrections
+from db import concepts, corrections, trash
 from db.geometry import WHOLE, Box
 from db.pool import viewing
 from db.recall import mentioned_in, recall
@@ -130,6 +130,20 @@ async def test_right_counts_as_a_reference_for_who_said_it(pool: asyncpg.Pool) -
         )
     assert await seen(pool, region(unlike)) == [("The mug", 0)]
     assert await seen(pool, region(unlike), viewer=BO) == []
+
+
+async def test_what_was_said_right_of_something_forgotten_takes_no_region_from_others(pool: asyncpg.Pool) -> None:
+    mochi = await remember(pool, "Mochi", an_embedding(1))
+    await remember(pool, "Rex", near(an_embedding(1)))
+    judged = Sighting(
+        region=0, box=WHOLE, embedding_id=PACK, embedding=near(an_embedding(1), 0.05), concept=mochi, probability=0.8
+    )
+    async with viewing(pool, ANNA) as connection:
+        await corrections.store(connection, ANNA, judged, Verdict.RIGHT)
+    assert await seen(pool, region(judged.embedding)) == [("Mochi", 0)]
+    async with viewing(pool, ANNA) as connection:
+        await trash.forget_for_now(connection, mochi, ANNA.user_id)
+    assert await seen(pool, region(judged.embedding)) == [("Rex", 0)]
 
 
 @pytest.mark.parametrize(
