@@ -26,7 +26,8 @@ NAMED_IN = f"""
 # this kind (while packs are changed, one may go by another than the next). A reference counts for its concept, and
 # so does a region of which this viewer said "right", while the concept isn't forgotten. Where a region is more like one
 # of which the viewer said "not them" than like any reference, it isn't them. Then each region keeps its best concept,
-# and each concept its best region. (A shared copy has the id of the user's own concept: of the two, their own is shown.)
+# and each concept its best region. (A shared copy has the id of the user's own concept: of the two, their own is
+# shown.)
 RECOGNISED_IN = f"""
     WITH region AS MATERIALIZED (
         SELECT (given.place - 1)::int AS region, given.vector::halfvec AS vector
