@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from PIL import Image
 from bot.demo import pictures
 from model_worker.api.errors import WorkerError, WriterRefusedError, WriterUnavailableError
 from model_worker.api.packs import ServedWriting
-from model_worker.api.protocol import GenerateRequest, PromptConcept
+from model_worker.api.protocol import GenerateRequest, PromptConcept, Told
 from model_worker.generation.remote import LONGEST_ANSWER, ServedWriter
 from model_worker.generation.types import GenerationInput
 
@@ -128,6 +128,19 @@ def test_pictures_go_along_and_words_come_back(served: Served, monkeypatch: pyte
         start, _, data = address.partition(",")
         assert start == "data:image/jpeg;base64"
         assert Image.open(io.BytesIO(base64.b64decode(data))).format == "JPEG"
+
+
+def test_what_others_told_is_credited_where_the_model_does_not(served: Served) -> None:
+    own = asked("Who is this?")
+    [concept] = own.request.concepts
+    theirs = concept.model_copy(update={"info": "", "others": (Told(text="a cat", who="bob"),), "shared": True})
+    other = replace(own, request=own.request.model_copy(update={"concepts": (theirs,)}))
+
+    assert said(a_writer(served), [own, other]) == [
+        "Question: Who is this? ",
+        "Question: Who is this? \n(bob told this server about Mochi.)",
+    ]
+    assert "bob told this server: “a cat”" in str(served.bodies)
 
 
 def test_a_batch_runs_side_by_side(served: Served) -> None:
