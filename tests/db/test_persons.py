@@ -38,6 +38,7 @@ from db.geometry import WHOLE
 from db.pool import open_pool, viewing
 from db.roles import app_url
 from db.types import Concept, Linked, Proposal, Region, Viewer
+from tests.support import adapters
 from tests.support.leaks.world import CALIBRATION
 from tests.support.members import ANNA, BO, SERVER, answer, governing, names, remember, rows, run_as_administrator, say
 from tests.support.memory import ASight, a_concept, a_reference
@@ -129,6 +130,24 @@ async def test_where_people_are_off_no_door_lets_one_in_and_none_is_named(
             assert {concept.name for concept in listed} == {whole.concept.name for whole in kept} == {"Bo", "Mug"}
             await concepts.edit(connection, bo, info="")
             await concepts.forget(connection, ANNA.personal, bo.concept_id)
+    finally:
+        await without.close()
+
+
+async def test_where_people_are_off_none_are_trained_on_and_what_learned_of_them_is_silent(
+    pool: asyncpg.Pool, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await remember(pool, ANNA, "Bo", person=2)
+    await remember(pool, ANNA, "Mug")
+    await adapters.say_consent(pool, ANNA)
+    await adapters.learn(pool, ANNA, "of both")
+    assert await adapters.in_use(pool, ANNA) is not None
+
+    monkeypatch.setenv("KEEPSAKE_PEOPLE", "off")
+    without = await open_pool(app_url(database_url), largest=2)
+    try:
+        assert [concept.name for concept in (await adapters.material(without, ANNA)).concepts] == ["Mug"]
+        assert await adapters.in_use(without, ANNA) is None
     finally:
         await without.close()
 
