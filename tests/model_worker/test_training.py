@@ -483,6 +483,7 @@ async def test_a_trainer_elsewhere_forgets_what_somebody_took_back(
     try:
         for viewer in (ANNA, BO):  # so that both checkpoints are wanted
             async with viewing(owner_training.pool, viewer) as connection:
+                await training.start_run(connection, viewer.personal, tiny.name)
                 await ask_for_training(connection, viewer.personal)
         async with viewing(owner_training.pool, ANNA) as connection:
             await erasure.erase(connection, ANNA)
