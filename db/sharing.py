@@ -8,7 +8,7 @@ import asyncpg
 
 from db.admission import acting_in, check_fits, check_governs, check_may_change, check_may_put, needs_approval
 from db.concepts import forget, get
-from db.errors import NameTakenError, NotRememberedError, refused
+from db.errors import NameTakenError, NotRememberedError, NotYoursError, refused
 from db.locks import lock_memories, lock_people
 from db.names import check_shared_name
 from db.pool import deciding
@@ -95,13 +95,15 @@ async def _waits(connection: asyncpg.Connection, concept: Concept, to: OwnerId) 
 
 
 async def unshare(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> None:
-    """Move a concept out of a server's memory into a user's own, unless they have it there already.
+    """Move a concept out of a server's memory into that of who shared it, unless they have it there already.
 
-    Raises NotAllowedError, NotRememberedError, and as `copy`.
+    Raises NotAllowedError, also to an admin who didn't share it, NotRememberedError, and as `copy`.
     """
     async with connection.transaction():
         await lock_both(connection, concept, to)
         await check_may_change(connection, concept)
+        if concept.created_by != (await acting_in(connection, concept.owner_id)).user_id:
+            raise NotYoursError(concept.name)
         if await _has(connection, to, concept.concept_id):
             await forget(connection, concept.owner_id, concept.concept_id)
         else:

@@ -10,7 +10,7 @@ from bot.service import people, permissions
 from bot.service.app import Actor, App
 from bot.service.people import Sharing
 from db import admission, concepts, merging, pictures, search, sharing, trash
-from db.errors import NotAllowedError, NotYoursError, RateLimitedError
+from db.errors import NotAllowedError, RateLimitedError
 from db.types import Concept, Forgotten, OwnerId, Reference
 
 PAGE = 5
@@ -192,8 +192,6 @@ async def unshare(app: App, actor: Actor, concept: Concept) -> None:
     Raises NotAllowedError when somebody else shared it, NotRememberedError, NameTakenError.
     """
     async with permissions.changing(app, actor) as connection:
-        if concept.created_by != actor.user_id:
-            raise NotYoursError(concept.name)
         await sharing.unshare(connection, concept, actor.personal_memory)
 
 

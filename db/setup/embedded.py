@@ -29,6 +29,8 @@ host all all ::1/128 scram-sha-256
 """
 """Who is let in, in the words of `pg_hba.conf`."""
 
+QUIET_LOG = {"log_error_verbosity": "terse", "log_min_error_statement": "panic"}
+
 DATABASE_EXISTS = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s)"
 
 
@@ -97,6 +99,7 @@ class EmbeddedPostgres:
             self._server = server
             self._close_socket(server)
             password = self._asking_for_a_password(server)
+            self._quiet(_with(password, server.get_uri()))
         self._make_database(_with(password, server.get_uri()))
         return _with(password, server.get_uri(database=DATABASE))
 
@@ -117,6 +120,18 @@ class EmbeddedPostgres:
             owner = self._directory.stat()
             os.chown(socket.parent, owner.st_uid, owner.st_gid)
             socket.parent.chmod(0o700)
+
+    def _quiet(self, url: str) -> None:
+        """Let the server's log say what went wrong, and not with which names and words (DETAIL, STATEMENT)."""
+        for _ in range(100):
+            with psycopg.connect(url, connect_timeout=10, autocommit=True) as connection:
+                if connection.execute("SHOW log_min_error_statement").fetchone() == ("panic",):
+                    return
+                for setting, value in QUIET_LOG.items():
+                    connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(setting), value))
+                connection.execute("SELECT pg_reload_conf()")
+            time.sleep(0.05)  # it reads them beside its other work
+        raise RuntimeError("it doesn't take its settings")
 
     def _asking_for_a_password(self, server: PostgresServer) -> str:
         """Return the administrator's password, without which the server lets nobody in any more."""

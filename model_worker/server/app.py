@@ -45,6 +45,8 @@ from model_worker.server.streaming import stream_answer
 
 MAX_WAITING = 32
 CACHE_BYTES = 256 * 1024 * 1024
+SECONDS_BETWEEN_LOOKS = 60.0
+"""For pictures that nobody asks about any more."""
 LARGEST_ADAPTER = 512 * 1024 * 1024
 ROOM = LARGEST_ADAPTER
 """Bytes of pictures and adapters that are being taken at once: some twenty-five of the largest pictures."""
@@ -88,9 +90,16 @@ class Worker:
         return app
 
     async def _loading(self, _: web.Application) -> AsyncIterator[None]:
+        forgetting = asyncio.create_task(self._forget_now_and_then())
         async with self._queues.loading():
             yield
+        forgetting.cancel()
         self._decoder.close()
+
+    async def _forget_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+            self._images.drop_unused()
 
     async def _take_picture(self, request: web.Request) -> web.StreamResponse:
         sha256 = request.match_info["sha256"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from PIL import Image
 
 from model_worker.api.images import LARGEST_STORED_BYTES, WORKING_SIDE, decode_picture, encode_jpeg, is_plain_jpeg
 
+MAX_SECONDS_UNUSED = 600.0
 ANSWER_SIDE = 1280
 """Pixels of the longest side of a picture that is stored with an answer."""
 
@@ -60,11 +62,16 @@ class StoredImage:
 
 
 class ImageCache:
-    """The pictures used last, by the SHA-256 of what was sent; at most ``max_bytes`` of them."""
+    """The pictures used last, by the SHA-256 of what was sent; at most ``max_bytes`` of them, and not for long.
 
-    def __init__(self, max_bytes: int) -> None:
+    ``clock`` gives seconds.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_bytes = max_bytes
+        self._clock = clock
         self._images: OrderedDict[str, CachedImage] = OrderedDict()
+        self._used_at: dict[str, float] = {}
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -74,6 +81,7 @@ class ImageCache:
         """Keep a decoded picture; drops those used longest ago."""
         self._drop(sha256)
         self._images[sha256] = image
+        self._used_at[sha256] = self._clock()
         self.bytes += _size(image)
         while self.bytes > self._max_bytes and len(self._images) > 1:
             self._drop(next(iter(self._images)))
@@ -82,6 +90,7 @@ class ImageCache:
         """Return a picture, None when it isn't here (any more)."""
         if sha256 in self._images:
             self._images.move_to_end(sha256)
+            self._used_at[sha256] = self._clock()
         return self._images.get(sha256)
 
     def keep(self, stored: StoredImage) -> None:
@@ -93,8 +102,15 @@ class ImageCache:
         found = {sha256: self.get(sha256) for sha256 in names}
         return {sha256: image.picture for sha256, image in found.items() if image is not None}
 
+    def drop_unused(self) -> None:
+        """Drop what nobody asked about for so long that it won't be asked about again: it may be erased since."""
+        before = self._clock() - MAX_SECONDS_UNUSED
+        for sha256 in [name for name, used_at in self._used_at.items() if used_at < before]:
+            self._drop(sha256)
+
     def _drop(self, sha256: str) -> None:
         dropped = self._images.pop(sha256, None)
+        self._used_at.pop(sha256, None)
         if dropped is not None:
             self.bytes -= _size(dropped)
 

@@ -175,6 +175,15 @@ async def test_of_nine_shares_at_once_a_limit_of_one_lets_one_through(pool: asyn
     assert len(await names(pool, ANNA, ANNA.personal)) == 8
 
 
+async def test_what_a_member_shared_goes_back_to_them_alone(pool: asyncpg.Pool) -> None:
+    mug = await remember(pool, ANNA, "The mug", owner=SERVER)
+    with pytest.raises(NotYoursError):
+        async with viewing(pool, ADMIN) as connection:
+            await sharing.unshare(connection, mug, ADMIN.personal)
+    async with viewing(pool, ANNA) as connection:
+        await sharing.unshare(connection, mug, ANNA.personal)
+
+
 async def doors_of_oneself(pool: asyncpg.Pool) -> dict[str, Door]:
     """Return every way in which Anna, who has one concept, gets another."""
     kept, lost = await remember(pool, ANNA, "Mochi"), await remember(pool, ANNA, "The lost")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -71,6 +72,17 @@ def test_what_an_older_version_made_starts_and_then_asks_for_a_password(server: 
         assert administrator.execute("SELECT number FROM kept").fetchone() == (7,)
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(re.sub("postgres:[^@]+@", "postgres@", url))
+
+
+def test_its_log_names_nothing_that_people_wrote(server: EmbeddedPostgres, home: Path) -> None:
+    with psycopg.connect(server.start(), autocommit=True) as administrator:
+        administrator.execute("CREATE TABLE told (name text PRIMARY KEY)")
+        for _ in range(2):
+            with contextlib.suppress(psycopg.errors.UniqueViolation):
+                administrator.execute("INSERT INTO told VALUES ('a name of Anna''s')")
+    log = (home / "postgres" / "log").read_text()
+    assert "duplicate key" in log
+    assert "a name of Anna" not in log
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only where there is a root")

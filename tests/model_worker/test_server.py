@@ -472,6 +472,21 @@ def test_the_cached_pictures_have_a_bound() -> None:
     assert cache.bytes == 3 * 40 * 30 * 2
 
 
+def test_what_nobody_asks_about_any_more_is_not_cached_for_long() -> None:
+    now = [0.0]
+    cache = ImageCache(max_bytes=10**6, clock=lambda: now[0])
+    for name in ("a", "b"):
+        cache.put(name, CachedImage(Image.new("RGB", (40, 30))))
+    now[0] = 400.0
+    assert cache.get("b")
+    now[0] = 601.0
+
+    cache.drop_unused()
+
+    assert [name for name in "ab" if cache.get(name)] == ["b"]
+    assert (len(cache), cache.bytes) == (1, 3 * 40 * 30)
+
+
 async def _get(worker: Served, path: str) -> str:
     async with (
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
