@@ -62,6 +62,12 @@ class AnswerContext:
     answer_id: UUID | None = None
     unknown_region: int | None = None
 
+    @property
+    def about(self) -> tuple[UUID, ...]:
+        """The shared concepts that the answer may speak of."""
+        named = [*self.recalled.mentioned, *(match.concept for match in self.recalled.recognised)]
+        return tuple(dict.fromkeys(concept.concept_id for concept in named if concept.is_shared))
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

@@ -33,7 +33,14 @@ async def note_context(app: App, actor: Actor, first_id: int, context: AnswerCon
     """
     concept_ids = [concept.concept_id for concept in context.withheld]
     async with viewing(app.pool, actor.viewer) as connection:
-        is_there = await spoken.link(connection, actor.viewer, first_id, context.answer_id, concept_ids)
+        is_there = await spoken.link(
+            connection,
+            actor.viewer,
+            first_id,
+            answer_id=context.answer_id,
+            concept_ids=concept_ids,
+            about=context.about,
+        )
         if not is_there:
             await spoken.forget(connection, actor.viewer, await spoken.parts(connection, actor.viewer, first_id))
             await spoken.forget_answers(connection, actor.viewer, [context.answer_id] if context.answer_id else [])

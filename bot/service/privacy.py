@@ -58,7 +58,7 @@ class Export:
 class Receipt:
     """What was deleted, and when; nothing of it is stored. ``objects`` is whether an objection to sharing stays.
 
-    ``spoken`` are the bot's messages that answered them where others read: to be deleted, too.
+    ``spoken`` are the bot's messages that answered them where others read, or others about them: to be deleted, too.
     """
 
     number: str
@@ -136,6 +136,8 @@ async def erase(app: App, actor: Actor) -> Receipt:
     async with viewing(app.pool, actor.viewer) as connection:
         objects = await consent.objects(connection, actor.user_id)
         answers = await spoken.parts(connection, actor.viewer)
+        for server in await footprint.servers_with_mine(connection, actor.viewer):
+            answers += await spoken.withdraw_about(connection, server, actor.user_id)
         erased = await erasure.erase(connection, actor.viewer)
     return Receipt(
         number=secrets.token_hex(4), at=datetime.now(UTC), erased=erased, objects=objects, spoken=tuple(answers)

@@ -95,5 +95,6 @@ async def _note(
         question_id=asked.message_id,
         answer_id=None if context is None else context.answer_id,
         concept_ids=() if context is None else tuple(concept.concept_id for concept in context.withheld),
+        about=() if context is None else context.about,
     )
     await note_spoken(app, actor, [spoken])

@@ -104,6 +104,7 @@ async def do_everything(place: Server, admin: Any, app: App, url: str) -> None:
     await alice.click(asked.response.message, label="right")
     await alice.send(channel, f"{place.mention} who is Xyloquark, brimblewick?")
     await alice.send(channel, f"{place.mention} who is this?", attachments=[CAT_AGAIN])
+    await bob.send(channel, f"{place.mention} who is Wobbeltang?")
 
     posted = await alice.send(channel, "look!", attachments=[STRANGER])
     shown = (await bob.context_menu(channel, "Remember this", posted)).response
@@ -147,6 +148,7 @@ async def test_delete_everything_leaves_nothing_in_any_store(
     before = {trace for _, trace in where(traces, cells(database_url))}
     assert len(before) >= len(traces) - 1, "nearly all of it is there to be found"  # what is only asked is kept nowhere
     assert "spoken.owner_id" in {place for place, _ in where({number}, cells(database_url))}
+    assert any("Wobbeltang" in answer.content for answer in await server.answers()), "others were told of it"
 
     card = (await server.alice.slash(server.channel, "privacy")).response
     await fill(server.alice, card, "delete", word="DELETE")
