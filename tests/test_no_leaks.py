@@ -52,7 +52,7 @@ from tests.support.memory import PACK, ASight, a_concept, a_jpeg, a_reference
 pytestmark = pytest.mark.slow
 
 SEEDS = (1, 2, 3, 4)
-EXAMPLES, STEPS = 22, 30
+EXAMPLES, STEPS = 18, 30
 LEAST_OPERATIONS = 5000
 LEAST_OF_A_RULE = 5
 
