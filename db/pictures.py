@@ -81,6 +81,8 @@ GET_REFERENCES = f"""
      ORDER BY reference.created_at, reference.reference_id
 """  # noqa: S608 (made of constants)
 
+SOURCE_AUTHORS = "SELECT source_author FROM reference WHERE owner_id = $1 AND concept_id = $2"
+
 CHOOSE_AVATAR = """
     UPDATE concept SET avatar_id = $3, updated_at = now()
      WHERE owner_id = $1 AND concept_id = $2
@@ -121,6 +123,12 @@ async def references(connection: asyncpg.Connection, concept: Concept) -> list[R
     """Return a concept's references, the oldest first."""
     rows = await connection.fetch(GET_REFERENCES, concept.owner_id, concept.concept_id)
     return [reference_from(row) for row in rows]
+
+
+async def source_authors(connection: asyncpg.Connection, concept: Concept) -> list[int | None]:
+    """Return whose messages a concept's pictures are from; None for one that was uploaded."""
+    rows = await connection.fetch(SOURCE_AUTHORS, concept.owner_id, concept.concept_id)
+    return [row["source_author"] for row in rows]
 
 
 async def choose_avatar(connection: asyncpg.Connection, concept: Concept, reference_id: UUID) -> None:

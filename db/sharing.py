@@ -11,11 +11,10 @@ from db.concepts import forget, get
 from db.errors import NameTakenError, NotRememberedError, NotYoursError, refused
 from db.locks import lock_memories, lock_people
 from db.names import check_shared_name
+from db.pictures import source_authors
 from db.pool import deciding
 from db.proposals import find, has_agreed, propose, withdraw
 from db.types import Concept, OwnerId, Proposal
-
-SOURCES = "SELECT source_author FROM reference WHERE owner_id = $1 AND concept_id = $2"
 
 # Coming into another memory is a change of that memory. What somebody said about a recognition stays with the old one.
 COPY_CONCEPT = """
@@ -163,8 +162,7 @@ async def copy(connection: asyncpg.Connection, concept: Concept, to: OwnerId, *,
 
 async def lock_both(connection: asyncpg.Connection, concept: Concept, to: OwnerId) -> None:
     """Lock who is linked to a concept, whose messages its pictures are from, and both memories."""
-    rows = await connection.fetch(SOURCES, concept.owner_id, concept.concept_id)
-    await lock_people(connection, concept.linked_user, *(row["source_author"] for row in rows))
+    await lock_people(connection, concept.linked_user, *await source_authors(connection, concept))
     await lock_memories(connection, concept.owner_id, to)
 
 

@@ -16,6 +16,7 @@ from db.concepts import CONCEPT_COLUMNS, concept_from, forget, get
 from db.errors import NameTakenError, UndoExpiredError, refused
 from db.locks import lock_memory, lock_people
 from db.names import check_shared_name
+from db.pictures import source_authors
 from db.pool import as_caretaker, entering, opening_trash
 from db.types import Concept, Forgotten, OwnerId
 
@@ -33,8 +34,6 @@ FIND_FORGOTTEN = f"""
      WHERE owner_id = $1 AND concept_id = $2
        AND forgotten_by = keepsake_me() AND forgotten_at > now() - $3::interval
 """  # noqa: S608 (made of constants)
-
-SOURCES = "SELECT source_author FROM reference WHERE owner_id = $1 AND concept_id = $2"
 
 # Coming back is a change of the memory; what objects to it now is asked again by its triggers.
 BRING_BACK = """
@@ -65,8 +64,8 @@ async def undo(connection: asyncpg.Connection, owner_id: OwnerId, concept_id: UU
     async with connection.transaction():
         async with opening_trash(connection):
             concept = await _found(connection, owner_id, concept_id)
-            sources = await connection.fetch(SOURCES, owner_id, concept_id)
-        await lock_people(connection, concept.linked_user, *(row["source_author"] for row in sources))
+            authors = await source_authors(connection, concept)
+        await lock_people(connection, concept.linked_user, *authors)
         await lock_memory(connection, owner_id)
         await check_may_put(connection, owner_id, approved=True)
         if concept.is_shared:
